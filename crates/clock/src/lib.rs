@@ -1,0 +1,90 @@
+//! The only door to time.
+//!
+//! Everything that paces or measures uses [`Instant`], nanoseconds of the machine's monotonic clock; what processes
+//! must agree on uses [`BrokerTime`], the clock of the message log. [`BrokerClock`] leads from one to the other.
+//!
+//! Invariant: a step of the wall clock changes nothing but what is displayed. Deliberately absent: sleeping, timers and
+//! a trait to fake time. Deciding code takes `now` as an argument; only loops ask for it.
+
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+mod broker;
+
+pub use broker::{BrokerClock, BrokerTime, Offset, Sample};
+
+/// A moment of this machine's monotonic clock (`CLOCK_MONOTONIC`), in nanoseconds since an arbitrary origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The moment `nanos` nanoseconds after the clock's origin.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the clock's origin.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// How long `earlier` lies before this moment; zero when it does not.
+    pub const fn since(self, earlier: Instant) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Instant;
+
+    fn add(self, span: Duration) -> Instant {
+        Instant(self.0.saturating_add(nanos(span)))
+    }
+}
+
+impl Sub<Duration> for Instant {
+    type Output = Instant;
+
+    fn sub(self, span: Duration) -> Instant {
+        Instant(self.0.saturating_sub(nanos(span)))
+    }
+}
+
+/// The nanoseconds of `span`, at most `u64::MAX` (584 years).
+pub fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Now, by the monotonic clock.
+pub fn now() -> Instant {
+    Instant(read(ClockId::Monotonic))
+}
+
+/// Nanoseconds since boot, suspension included (`CLOCK_BOOTTIME`): tells a machine that slept from one that worked.
+pub fn boot_nanos() -> u64 {
+    read(ClockId::Boottime)
+}
+
+/// The wall clock as Unix milliseconds. For display and names only: it may step.
+pub fn unix_ms() -> i64 {
+    i64::try_from(read(ClockId::Realtime) / 1_000_000).unwrap_or(i64::MAX)
+}
+
+/// CPU time that the calling thread has used, user and system.
+pub fn thread_cpu() -> Duration {
+    Duration::from_nanos(read(ClockId::ThreadCPUTime))
+}
+
+/// CPU time that this process has used, user and system, all threads.
+pub fn process_cpu() -> Duration {
+    Duration::from_nanos(read(ClockId::ProcessCPUTime))
+}
+
+fn read(id: ClockId) -> u64 {
+    let time = clock_gettime(id);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+}

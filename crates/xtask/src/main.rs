@@ -1,0 +1,43 @@
+//! The project's own tasks: `cargo xtask TASK`. `make demo` and `make test` are thin names for two of them.
+//!
+//! Deliberately absent: anything the program itself needs at run time.
+
+use clap::{Parser, Subcommand};
+
+mod demo;
+mod packages;
+mod run;
+mod test;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's own tasks")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what building needs, build, and run `swell demo`
+    Demo,
+    /// Install what the tests need and run all of them: format, lints, tests, the page
+    Test {
+        /// Only these parts, in the order of the full run
+        #[arg(value_enum)]
+        parts: Vec<test::Part>,
+    },
+    /// Build the page of `ui/` into the files that the binary embeds
+    Ui {
+        /// Fail when the committed files differ from what the sources give
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().task {
+        Task::Demo => demo::run_demo(),
+        Task::Test { parts } => test::run_parts(&parts),
+        Task::Ui { check } => test::ui(check),
+    }
+}
