@@ -1,0 +1,270 @@
+//! One request and its response on a connection.
+//!
+//! Invariant: after [`Progress::Done`] or an error the exchange is idle; what it then reports is final. An exchange
+//! knows no connection: the caller closes it when `keep_alive` is false or an error came.
+
+use super::chunked::{Chunked, Step};
+use super::head::{self, Body, Head};
+use super::{Error, MAX_HEAD_BYTES, Request};
+
+/// A partial head this short is read again with every slice, a longer one only at the ends of its lines.
+const REREAD_BYTES: usize = 1024;
+
+/// A buffer above this is given back after use, so that ten thousand connections do not each keep the largest head.
+const KEPT_CAPACITY: usize = 4096;
+
+/// The state of the exchange on one connection, used again for each request on it.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    state: State,
+    answers_head: bool,
+    /// False once anything rules out another request on this connection.
+    keep_alive: bool,
+    started: bool,
+    status: u16,
+    unsent: usize,
+    body_bytes: u64,
+    keep_limit: usize,
+    /// A head that did not come in one slice; empty otherwise.
+    partial: Vec<u8>,
+    kept: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    /// No request is out.
+    #[default]
+    Idle,
+    Head,
+    /// Bytes of the body that are still to come.
+    Sized(u64),
+    Chunked(Chunked),
+    UntilClose,
+}
+
+/// What a slice led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// All of the slice was used, the response is not complete.
+    NeedMore,
+    /// The response is complete.
+    Done(Response),
+}
+
+/// A complete response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Response {
+    /// 100 to 999; of the informational ones only 101.
+    pub status: u16,
+    /// Whether the connection can carry another request: the target keeps it open, the request was sent in full, and
+    /// nothing followed the response.
+    pub keep_alive: bool,
+    /// Bytes of the body, without the framing of chunks.
+    pub body_bytes: u64,
+}
+
+impl Exchange {
+    /// An idle exchange, for a new connection.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts a request. At most the first `keep_limit` bytes of the response's body are kept for [`body`](Self::body);
+    /// with 0 it is only counted.
+    #[inline]
+    pub fn begin(&mut self, request: &Request, keep_limit: usize) {
+        self.state = State::Head;
+        self.answers_head = request.is_head();
+        self.keep_alive = !request.closes();
+        self.started = false;
+        self.status = 0;
+        self.unsent = request.bytes().len();
+        self.body_bytes = 0;
+        self.keep_limit = keep_limit;
+        clear(&mut self.partial);
+        clear(&mut self.kept);
+    }
+
+    /// The bytes of `request`, which must be the one begun with, that are still to be sent.
+    #[inline]
+    pub fn unsent<'r>(&self, request: &'r Request) -> &'r [u8] {
+        let bytes = request.bytes();
+        &bytes[bytes.len().saturating_sub(self.unsent)..]
+    }
+
+    /// Says that `count` more bytes of the request were sent. A response that is complete before all of them were ends
+    /// the connection.
+    #[inline]
+    pub fn sent(&mut self, count: usize) {
+        self.unsent = self.unsent.saturating_sub(count);
+    }
+
+    /// Takes bytes that came from the target; an empty slice changes nothing (for the end of the stream see
+    /// [`eof`](Self::eof)).
+    ///
+    /// # Errors
+    /// What came is not a response to the request. The connection is of no more use.
+    #[inline]
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<Progress, Error> {
+        let progress = self.advance(bytes);
+        if progress.is_err() {
+            self.state = State::Idle;
+        }
+        progress
+    }
+
+    /// Says that the target has sent its last byte.
+    ///
+    /// # Errors
+    /// [`Error::Unanswered`] when nothing had come, [`Error::Truncated`] when the response is incomplete, another error
+    /// when what had come is none.
+    pub fn eof(&mut self) -> Result<Response, Error> {
+        match std::mem::take(&mut self.state) {
+            State::UntilClose => Ok(self.response(0)),
+            State::Idle => Err(Error::Unanswered),
+            State::Head if !self.started => Err(Error::Unanswered),
+            // Long heads are only read at the ends of lines: the last line may hold a fault.
+            State::Head => {
+                Err(head::parse(&self.partial, self.answers_head).err().unwrap_or(Error::Truncated))
+            }
+            State::Sized(_) | State::Chunked(_) => Err(Error::Truncated),
+        }
+    }
+
+    /// Whether a byte of the response has come. A request that failed on a used connection before it has may be
+    /// repeated on a new one when it is idempotent.
+    pub fn started(&self) -> bool {
+        self.started
+    }
+
+    /// The status, once the head is complete.
+    pub fn status(&self) -> Option<u16> {
+        (self.status != 0).then_some(self.status)
+    }
+
+    /// Bytes of the body so far.
+    pub fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
+    /// The start of the body, as far as it was to be kept. Valid until the next [`begin`](Self::begin).
+    pub fn body(&self) -> &[u8] {
+        &self.kept
+    }
+
+    #[inline]
+    fn advance(&mut self, bytes: &[u8]) -> Result<Progress, Error> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match &mut self.state {
+                State::Idle => return Err(Error::Unsolicited),
+                State::Head => {
+                    self.started = true;
+                    let Some(head) = self.read_head(&mut rest)? else { return Ok(Progress::NeedMore) };
+                    if let Some(response) = self.begin_body(&head, rest) {
+                        return Ok(Progress::Done(response));
+                    }
+                }
+                State::Sized(left) => {
+                    let taken = usize::try_from(*left).map_or(rest.len(), |left| left.min(rest.len()));
+                    *left -= taken as u64;
+                    let over = *left == 0;
+                    self.take_body(&rest[..taken]);
+                    rest = &rest[taken..];
+                    if over {
+                        return Ok(Progress::Done(self.response(rest.len())));
+                    }
+                }
+                State::Chunked(chunked) => match chunked.step(rest)? {
+                    Step::Framing(length) => rest = &rest[length..],
+                    Step::Data(length) => {
+                        self.take_body(&rest[..length]);
+                        rest = &rest[length..];
+                    }
+                    Step::End(length) => return Ok(Progress::Done(self.response(rest.len() - length))),
+                },
+                State::UntilClose => {
+                    self.take_body(rest);
+                    rest = &[];
+                }
+            }
+        }
+        Ok(Progress::NeedMore)
+    }
+
+    /// Reads a head from what was left over and `rest`, which then starts behind it.
+    #[inline]
+    fn read_head(&mut self, rest: &mut &[u8]) -> Result<Option<Head>, Error> {
+        if !self.partial.is_empty() {
+            return self.read_partial_head(rest);
+        }
+        let head = head::parse(rest, self.answers_head)?;
+        match &head {
+            Some(head) => *rest = &rest[head.length..],
+            None => self.partial.extend_from_slice(rest),
+        }
+        Ok(head)
+    }
+
+    #[cold]
+    fn read_partial_head(&mut self, rest: &mut &[u8]) -> Result<Option<Head>, Error> {
+        let before = self.partial.len();
+        let room = MAX_HEAD_BYTES.saturating_sub(before);
+        let added = &rest[..rest.len().min(room)];
+        self.partial.extend_from_slice(added);
+        if before > REREAD_BYTES && self.partial.len() < MAX_HEAD_BYTES && !added.contains(&b'\n') {
+            return Ok(None);
+        }
+        let head = head::parse(&self.partial, self.answers_head)?;
+        if let Some(head) = &head {
+            *rest = &rest[head.length.saturating_sub(before)..];
+            clear(&mut self.partial);
+        }
+        Ok(head)
+    }
+
+    /// Acts on a head; the response when it has no body. `rest` is what follows the head.
+    #[inline]
+    fn begin_body(&mut self, head: &Head, rest: &[u8]) -> Option<Response> {
+        if head.status < 200 && head.status != 101 {
+            return None;
+        }
+        self.status = head.status;
+        self.keep_alive &= head.keep_alive;
+        self.state = match head.body {
+            Body::Sized(0) => return Some(self.response(rest.len())),
+            Body::Sized(length) => State::Sized(length),
+            Body::Chunked => State::Chunked(Chunked::new()),
+            Body::UntilClose => State::UntilClose,
+        };
+        None
+    }
+
+    #[inline]
+    fn take_body(&mut self, bytes: &[u8]) {
+        self.body_bytes += bytes.len() as u64;
+        let room = self.keep_limit - self.kept.len();
+        if room > 0 {
+            self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+    }
+
+    /// Ends the exchange; `surplus` bytes came after the response.
+    #[inline]
+    fn response(&mut self, surplus: usize) -> Response {
+        self.state = State::Idle;
+        Response {
+            status: self.status,
+            keep_alive: self.keep_alive && self.unsent == 0 && surplus == 0,
+            body_bytes: self.body_bytes,
+        }
+    }
+}
+
+fn clear(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > KEPT_CAPACITY {
+        *buffer = Vec::new();
+    } else {
+        buffer.clear();
+    }
+}

@@ -1,0 +1,140 @@
+//! The head of a response: its status, how its body ends, whether the connection can be used again.
+//!
+//! Invariant: a result depends on the bytes alone, so that a longer prefix of the same head never contradicts a shorter
+//! one. Header values that do not decide one of the three questions are not looked at.
+
+use std::mem::MaybeUninit;
+
+use super::{Error, MAX_HEAD_BYTES, MAX_HEADERS};
+
+/// What a complete head says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head {
+    /// Bytes of the head, the empty line included.
+    pub length: usize,
+    pub status: u16,
+    pub body: Body,
+    /// Whether the target keeps the connection open after this response.
+    pub keep_alive: bool,
+}
+
+/// How the body ends (RFC 9112, 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Body {
+    Sized(u64),
+    Chunked,
+    UntilClose,
+}
+
+/// Reads a head from the start of `bytes`; `None` when it is not complete yet.
+#[inline]
+pub(super) fn parse(bytes: &[u8], answers_head: bool) -> Result<Option<Head>, Error> {
+    let window = bytes.get(..MAX_HEAD_BYTES).unwrap_or(bytes);
+    let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut response = httparse::Response::new(&mut []);
+    let mut config = httparse::ParserConfig::default();
+    // A client has to take folded lines (RFC 9112, 5.2).
+    config.allow_obsolete_multiline_headers_in_responses(true);
+    match config.parse_response_with_uninit_headers(&mut response, window, &mut headers) {
+        Ok(httparse::Status::Complete(length)) => interpret(&response, length, answers_head).map(Some),
+        Ok(httparse::Status::Partial) if bytes.len() >= MAX_HEAD_BYTES => Err(Error::HeadTooLarge),
+        Ok(httparse::Status::Partial) => Ok(None),
+        Err(httparse::Error::TooManyHeaders) => Err(Error::TooManyHeaders),
+        Err(error) => Err(Error::Head(error)),
+    }
+}
+
+#[inline]
+fn interpret(
+    response: &httparse::Response<'_, '_>,
+    length: usize,
+    answers_head: bool,
+) -> Result<Head, Error> {
+    let status = response.code.unwrap_or(0);
+    if status < 100 {
+        return Err(Error::Status(status));
+    }
+    let is_http_1_1 = response.version == Some(1);
+    let mut content_length = None;
+    let mut codings = Codings::default();
+    let mut close = false;
+    let mut keep = false;
+    for header in &*response.headers {
+        // The length of a name is the cheapest way to tell that a header is none of the three.
+        match header.name.len() {
+            14 if header.name.eq_ignore_ascii_case("content-length") => {
+                read_lengths(header.value, &mut content_length)?
+            }
+            10 if header.name.eq_ignore_ascii_case("connection") => {
+                for token in tokens(header.value) {
+                    close |= token.eq_ignore_ascii_case(b"close");
+                    keep |= token.eq_ignore_ascii_case(b"keep-alive");
+                }
+            }
+            17 if header.name.eq_ignore_ascii_case("transfer-encoding") => codings.read(header.value)?,
+            _ => {}
+        }
+    }
+    let mut keep_alive = !close && (is_http_1_1 || keep);
+    let body = if answers_head || status < 200 || status == 204 || status == 304 {
+        Body::Sized(0)
+    } else if codings.any {
+        // Both lengths at once, or chunks from HTTP/1.0, are how responses are smuggled: believed once, not twice.
+        keep_alive &= is_http_1_1 && content_length.is_none();
+        if codings.ends_chunked { Body::Chunked } else { Body::UntilClose }
+    } else {
+        content_length.map_or(Body::UntilClose, Body::Sized)
+    };
+    keep_alive &= body != Body::UntilClose && status != 101;
+    Ok(Head { length, status, body, keep_alive })
+}
+
+/// The transfer codings, as far as they decide where the body ends.
+#[derive(Default)]
+struct Codings {
+    any: bool,
+    chunked: bool,
+    ends_chunked: bool,
+}
+
+impl Codings {
+    fn read(&mut self, value: &[u8]) -> Result<(), Error> {
+        for token in tokens(value) {
+            // What RFC 2616 called `identity` is the absence of a coding.
+            if token.is_empty() || token.eq_ignore_ascii_case(b"identity") {
+                continue;
+            }
+            self.any = true;
+            self.ends_chunked = token.eq_ignore_ascii_case(b"chunked");
+            if self.ends_chunked && std::mem::replace(&mut self.chunked, true) {
+                return Err(Error::TransferEncoding);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads `5`, or `5, 5`, which proxies make of a repeated header.
+fn read_lengths(value: &[u8], length: &mut Option<u64>) -> Result<(), Error> {
+    for token in tokens(value) {
+        let number = read_number(token).ok_or(Error::ContentLength)?;
+        if length.replace(number).is_some_and(|earlier| earlier != number) {
+            return Err(Error::ContentLength);
+        }
+    }
+    Ok(())
+}
+
+fn read_number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
