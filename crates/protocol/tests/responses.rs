@@ -347,6 +347,35 @@ fn an_exchange_is_used_again() {
     assert_eq!(exchange.feed(b"HTTP/1.1 204 No\r\n\r\n"), Ok(done));
 }
 
+/// A head that came before is recognised without parsing, which must not show.
+#[test]
+fn a_familiar_head_means_the_same() {
+    let (get, head) = (request("GET", &[]), request("HEAD", &[]));
+    let response = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
+    let body = format!("{response}ab");
+    let other = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
+    let long = format!("HTTP/1.1 204 No\r\nX: {}\r\n\r\n", "x".repeat(1000));
+    let early = "HTTP/1.1 100 Continue\r\n\r\n";
+    let rounds: [(&Request, &str, u16, u64); 9] = [
+        (&get, &body, 200, 2),
+        (&get, &body, 200, 2),
+        (&head, response, 200, 0),
+        (&get, &body, 200, 2),
+        (&get, other, 200, 3),
+        (&get, &long, 204, 0),
+        (&get, &long, 204, 0),
+        (&get, &format!("{early}{early}{body}"), 200, 2),
+        (&get, &body, 200, 2),
+    ];
+    let mut exchange = Exchange::new();
+    for (request, bytes, status, body_bytes) in rounds {
+        exchange.begin(request, 0);
+        exchange.sent(request.bytes().len());
+        let done = Progress::Done(Response { status, keep_alive: true, body_bytes });
+        assert_eq!(exchange.feed(bytes.as_bytes()), Ok(done), "{bytes:?}");
+    }
+}
+
 /// Random bytes, and responses with random damage, in random slices: no panic, and the same whatever the slices.
 #[test]
 fn garbage_never_panics() {

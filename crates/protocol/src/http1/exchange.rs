@@ -4,7 +4,7 @@
 //! knows no connection: the caller closes it when `keep_alive` is false or an error came.
 
 use super::chunked::{Chunked, Step};
-use super::head::{self, Body, Head};
+use super::head::{self, Body, Familiar, Head};
 use super::{Error, MAX_HEAD_BYTES, Request};
 
 /// A partial head this short is read again with every slice, a longer one only at the ends of its lines.
@@ -28,6 +28,7 @@ pub struct Exchange {
     /// A head that did not come in one slice; empty otherwise.
     partial: Vec<u8>,
     kept: Vec<u8>,
+    familiar: Familiar,
 }
 
 #[derive(Debug, Default)]
@@ -198,7 +199,7 @@ impl Exchange {
         if !self.partial.is_empty() {
             return self.read_partial_head(rest);
         }
-        let head = head::parse(rest, self.answers_head)?;
+        let head = self.familiar.parse(rest, self.answers_head)?;
         match &head {
             Some(head) => *rest = &rest[head.length..],
             None => self.partial.extend_from_slice(rest),

@@ -7,6 +7,9 @@ use std::mem::MaybeUninit;
 
 use super::{Error, MAX_HEAD_BYTES, MAX_HEADERS};
 
+/// A head longer than this is parsed each time, so that connections stay small.
+const FAMILIAR_BYTES: usize = 512;
+
 /// What a complete head says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {
@@ -16,6 +19,8 @@ pub(super) struct Head {
     pub body: Body,
     /// Whether the target keeps the connection open after this response.
     pub keep_alive: bool,
+    /// Whether it was read as the answer to a `HEAD` request.
+    pub answers_head: bool,
 }
 
 /// How the body ends (RFC 9112, 6.3).
@@ -24,6 +29,37 @@ pub(super) enum Body {
     Sized(u64),
     Chunked,
     UntilClose,
+}
+
+/// The head last read. Targets send the same head again until the second of its `Date` is over, and to compare it
+/// costs 5 ns where parsing it costs 130.
+#[derive(Debug, Default)]
+pub(super) struct Familiar {
+    bytes: Vec<u8>,
+    head: Option<Head>,
+}
+
+impl Familiar {
+    /// As [`parse`].
+    #[inline]
+    pub(super) fn parse(&mut self, bytes: &[u8], answers_head: bool) -> Result<Option<Head>, Error> {
+        if let Some(head) = self.head
+            && bytes.starts_with(&self.bytes)
+            && head.answers_head == answers_head
+        {
+            return Ok(self.head);
+        }
+        self.head = None;
+        let parsed = parse(bytes, answers_head)?;
+        if let Some(head) = parsed
+            && head.length <= FAMILIAR_BYTES
+        {
+            self.bytes.clear();
+            self.bytes.extend_from_slice(&bytes[..head.length]);
+            self.head = parsed;
+        }
+        Ok(parsed)
+    }
 }
 
 /// Reads a head from the start of `bytes`; `None` when it is not complete yet.
@@ -86,7 +122,7 @@ fn interpret(
         content_length.map_or(Body::UntilClose, Body::Sized)
     };
     keep_alive &= body != Body::UntilClose && status != 101;
-    Ok(Head { length, status, body, keep_alive })
+    Ok(Head { length, status, body, keep_alive, answers_head })
 }
 
 /// The transfer codings, as far as they decide where the body ends.

@@ -5,8 +5,9 @@
 //! [`Response`] or an [`Error`].
 //!
 //! Invariant: how the bytes were cut into slices never changes the result. Memory per exchange is bounded by
-//! [`MAX_HEAD_BYTES`] plus what the caller asks to keep of the body; a response that arrives in one slice is neither
-//! copied nor allocated for.
+//! [`MAX_HEAD_BYTES`] plus what the caller asks to keep of the body. In steady state nothing is allocated, and a response
+//! that arrives in one slice is not copied, except that a short head is remembered when it differs from the one before.
+//! A familiar head takes about 20 ns, another one 150 ns (`examples/response_cost.rs`).
 
 mod request;
 mod exchange;
