@@ -1,0 +1,156 @@
+//! What became of one request: a closed list, the same in metrics, API and report.
+//!
+//! A new way to fail is a new [`ErrorKind`], never free text. Deliberately absent: messages of libraries and of the
+//! target, which would make the list open and its counts unmergeable.
+
+use std::fmt;
+
+/// Why a request did not succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ErrorKind {
+    /// The target's name could not be resolved.
+    Dns,
+    /// Nobody listens at the target's address.
+    ConnectRefused,
+    /// No connection within the time allowed.
+    ConnectTimeout,
+    /// The connection was reset while it was being made.
+    ConnectReset,
+    /// The TLS handshake failed.
+    Tls,
+    /// The request could not be written in full.
+    Send,
+    /// The answer stalled.
+    ReadTimeout,
+    /// The connection ended in the middle of the answer.
+    ReadReset,
+    /// The answer was not valid HTTP.
+    Protocol,
+    /// The step's timeout passed.
+    RequestTimeout,
+    /// A status that the plan does not accept.
+    Status,
+    /// A check of the plan failed.
+    Check,
+    /// The body could not be read as the plan needs it.
+    Body,
+    /// Ours: no descriptor or no port was left.
+    LocalLimit,
+    /// Ours: could not be started in time.
+    Missed,
+    /// Still in flight when the drain ended.
+    Cancelled,
+}
+
+impl ErrorKind {
+    /// All of them, in the order of the connection's life.
+    pub const ALL: [Self; 16] = [
+        Self::Dns,
+        Self::ConnectRefused,
+        Self::ConnectTimeout,
+        Self::ConnectReset,
+        Self::Tls,
+        Self::Send,
+        Self::ReadTimeout,
+        Self::ReadReset,
+        Self::Protocol,
+        Self::RequestTimeout,
+        Self::Status,
+        Self::Check,
+        Self::Body,
+        Self::LocalLimit,
+        Self::Missed,
+        Self::Cancelled,
+    ];
+
+    /// The name in every output, such as `connect_refused`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::ConnectRefused => "connect_refused",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::ConnectReset => "connect_reset",
+            Self::Tls => "tls",
+            Self::Send => "send",
+            Self::ReadTimeout => "read_timeout",
+            Self::ReadReset => "read_reset",
+            Self::Protocol => "protocol",
+            Self::RequestTimeout => "request_timeout",
+            Self::Status => "status",
+            Self::Check => "check",
+            Self::Body => "body",
+            Self::LocalLimit => "local_limit",
+            Self::Missed => "missed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// Whether the generator is to blame; then it is never counted against the target.
+    pub const fn is_ours(self) -> bool {
+        matches!(self, Self::LocalLimit | Self::Missed)
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What became of one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// An answer that the plan accepts, with its status.
+    Success(u16),
+    /// A failure, with the status for [`ErrorKind::Status`], the number of the check for [`ErrorKind::Check`], else 0.
+    Failed(ErrorKind, u16),
+}
+
+impl Outcome {
+    /// Whether the request succeeded.
+    pub const fn is_success(self) -> bool {
+        matches!(self, Self::Success(_))
+    }
+
+    /// The HTTP status, where there was an answer whose status counts.
+    pub const fn status(self) -> Option<u16> {
+        match self {
+            Self::Success(status) | Self::Failed(ErrorKind::Status, status) => Some(status),
+            Self::Failed(..) => None,
+        }
+    }
+}
+
+/// Who kept a due iteration from being started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unstarted {
+    /// The generator: it was too late, paused, or out of descriptors, ports or CPU.
+    Ours,
+    /// The target: no connection became free within `max_wait`.
+    Target,
+    /// The plan: `max_in_flight` was reached.
+    Limit,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_back_to_their_kind() {
+        for kind in ErrorKind::ALL {
+            assert_eq!(ErrorKind::from_name(kind.as_str()), Some(kind));
+        }
+        assert_eq!(ErrorKind::from_name("timeout"), None);
+    }
+
+    #[test]
+    fn the_list_is_in_its_own_order() {
+        assert!(ErrorKind::ALL.is_sorted());
+    }
+}
