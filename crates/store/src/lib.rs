@@ -1,0 +1,21 @@
+//! Writes what was measured and reads it back: a data folder with one SQLite database, `swell.db`.
+//!
+//! [`Store`] is the one writer of a folder, [`Reader`] any of its readers. What a driver reports is kept merged over
+//! drivers by second, with each driver's totals beside it, so that a run can be rebuilt bit for bit after a restart.
+//!
+//! Invariants: a [`Batch`] is stored whole or not at all, each of its reports once however often it comes, and the read
+//! positions move in the same transaction. Deliberately absent: judging, percentiles and everything else that
+//! interprets numbers, which belongs to `metrics`; the meaning of states, which belongs to `cluster`.
+
+mod error;
+mod rows;
+mod writer;
+mod ingest;
+mod reader;
+mod folder;
+mod sql;
+
+pub use error::Error;
+pub use reader::{MAX_EVENTS, MAX_PAGE, MAX_POINTS, Point, Reader};
+pub use rows::{Batch, Delivery, EventRow, Identity, Ingested, Position, Resolution, RunRow};
+pub use writer::{BUSY_TIMEOUT, Store};

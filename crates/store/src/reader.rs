@@ -1,0 +1,271 @@
+//! Reading a data folder, beside its writer or without one.
+//!
+//! Invariant: a reader changes nothing and sees only whole transactions. Each call sees one moment of the database.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use metrics::{Merged, StageWindow, StepWindow, codec};
+use plan::{StageId, StepId};
+use rusqlite::{Connection, OpenFlags};
+
+use crate::folder;
+use crate::sql::windows::{self, ALL_STEPS, DRIVER, ITERATIONS, Through};
+use crate::sql::{runs, schema};
+use crate::writer::{BUSY_TIMEOUT, run_key};
+use crate::{Error, EventRow, Position, Resolution, RunRow};
+
+/// Runs of one page at most: a page with full summaries stays within some MB.
+pub const MAX_PAGE: u32 = 200;
+
+/// Events of a run that are read: more than a person reads, little enough to hold.
+pub const MAX_EVENTS: u32 = 10_000;
+
+/// Points of a series at most: an hour of seconds, some tens of MB of histograms.
+pub const MAX_POINTS: u32 = 3_600;
+
+/// One point of a series: all that the drivers measured in it, merged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Point {
+    /// The first run second of it.
+    pub second: u32,
+    /// Requests of the step asked for, or of all steps; their step and stage mean nothing.
+    pub requests: StepWindow,
+    /// Iterations of all stages; their stage means nothing.
+    pub iterations: StageWindow,
+    /// Drivers that reported.
+    pub drivers: u32,
+    /// Requests in flight, summed over drivers; the greatest of the point's seconds, as the following.
+    pub in_flight: u64,
+    /// Arrivals that wait for a connection.
+    pub queued: u64,
+    /// Open connections.
+    pub connections: u64,
+}
+
+impl Point {
+    fn new(second: u32) -> Self {
+        Self {
+            second,
+            requests: StepWindow::new(StepId(0), StageId(0)),
+            iterations: StageWindow::new(StageId(0)),
+            drivers: 0,
+            in_flight: 0,
+            queued: 0,
+            connections: 0,
+        }
+    }
+}
+
+/// A reading connection to a data folder.
+#[derive(Debug)]
+pub struct Reader {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Reader {
+    /// Opens the data folder `dir` for reading, whether or not a [`crate::Store`] has it open.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`] where there is no database.
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        let path = folder::database(dir);
+        if !path.exists() {
+            return Err(Error::Missing { path });
+        }
+        let failed = |source| Error::of(&path, source);
+        let connection = open_for_reading(&path).map_err(failed)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+        crate::writer::check_version(&connection, &path)?;
+        let found = schema::version(&connection).map_err(failed)?;
+        if found < schema::VERSION {
+            return Err(Error::Older { path, found, known: schema::VERSION });
+        }
+        Ok(Self { connection, path })
+    }
+
+    /// The run of that name.
+    pub fn run(&self, run_id: &str) -> Result<Option<RunRow>, Error> {
+        runs::one(&self.connection, run_id).map_err(|source| self.failed(source))
+    }
+
+    /// A page of at most `limit` (and [`MAX_PAGE`]) runs, newest first; `before` is the last run of the page before.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownRun`] when there is no run `before`.
+    pub fn runs(&self, before: Option<&str>, limit: u32) -> Result<Vec<RunRow>, Error> {
+        if let Some(before) = before {
+            run_key(&self.connection, before, &self.path)?;
+        }
+        runs::page(&self.connection, before, limit.min(MAX_PAGE)).map_err(|source| self.failed(source))
+    }
+
+    /// The timeline of a run in the order in which it was added, at most [`MAX_EVENTS`].
+    pub fn events(&self, run_id: &str) -> Result<Vec<EventRow>, Error> {
+        let run = run_key(&self.connection, run_id, &self.path)?;
+        runs::events(&self.connection, run, MAX_EVENTS).map_err(|source| self.failed(source))
+    }
+
+    /// How far each partition has been read.
+    pub fn positions(&self) -> Result<Vec<Position>, Error> {
+        windows::positions(&self.connection).map_err(|source| self.failed(source))
+    }
+
+    /// Everything measured of a run: bit for bit what adding each of its reports once, in any order, gives.
+    pub fn load(&self, run_id: &str) -> Result<Merged, Error> {
+        self.at_one_moment(|| {
+            let run = run_key(&self.connection, run_id, &self.path)?;
+            merged(&self.connection, run, &self.path)
+        })
+    }
+
+    /// The run seconds `from_s..to_s` of one step, or of all, at a resolution whose points begin at its multiples.
+    /// Points in which nobody reported are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyPoints`] beyond [`MAX_POINTS`].
+    pub fn series(
+        &self,
+        run_id: &str,
+        step: Option<StepId>,
+        (from_s, to_s): (u32, u32),
+        resolution: Resolution,
+    ) -> Result<Vec<Point>, Error> {
+        self.at_one_moment(|| {
+            let run = run_key(&self.connection, run_id, &self.path)?;
+            let last = windows::last_second(&self.connection, run).map_err(|source| self.failed(source))?;
+            let to_s = to_s.min(last.map_or(0, |last| last.saturating_add(1)));
+            let points = to_s.saturating_sub(from_s).div_ceil(resolution.seconds());
+            if points > MAX_POINTS {
+                return Err(Error::TooManyPoints { points });
+            }
+            self.points(run, step, (from_s, to_s), resolution)
+        })
+    }
+
+    fn points(
+        &self,
+        run: i64,
+        step: Option<StepId>,
+        span: (u32, u32),
+        resolution: Resolution,
+    ) -> Result<Vec<Point>, Error> {
+        let failed = |source| self.failed(source);
+        let step = step.map_or(ALL_STEPS, |step| i64::from(step.0));
+        let mut points = Points { found: BTreeMap::new(), seconds: resolution.seconds() };
+        windows::span(
+            &self.connection,
+            (run, step),
+            span,
+            |second, measured| {
+                let window = codec::decode_step(measured).map_err(|fault| damaged(&self.path, &fault))?;
+                points.at(second).requests.merge(&window);
+                Ok(())
+            },
+            failed,
+        )?;
+        windows::span(
+            &self.connection,
+            (run, ITERATIONS),
+            span,
+            |second, measured| {
+                let window = codec::decode_stage(measured).map_err(|fault| damaged(&self.path, &fault))?;
+                points.at(second).iterations.merge(&window);
+                Ok(())
+            },
+            failed,
+        )?;
+        for state in windows::driver_states(&self.connection, run, span).map_err(failed)? {
+            let point = points.at(state.second);
+            point.drivers = point.drivers.max(state.drivers);
+            point.in_flight = point.in_flight.max(state.in_flight);
+            point.queued = point.queued.max(state.queued);
+            point.connections = point.connections.max(state.connections);
+        }
+        Ok(points.found.into_values().collect())
+    }
+
+    /// Runs `read` within one transaction, so that rows that are written meanwhile are in all of it or in nothing.
+    fn at_one_moment<T>(&self, read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let moment = self.connection.unchecked_transaction().map_err(|source| self.failed(source))?;
+        let result = read();
+        drop(moment);
+        result
+    }
+
+    fn failed(&self, source: rusqlite::Error) -> Error {
+        Error::of(&self.path, source)
+    }
+}
+
+struct Points {
+    found: BTreeMap<u32, Point>,
+    seconds: u32,
+}
+
+impl Points {
+    fn at(&mut self, second: u32) -> &mut Point {
+        let first = second - second % self.seconds;
+        self.found.entry(first).or_insert_with(|| Point::new(first))
+    }
+}
+
+/// Everything measured of the run: its checkpoint, and the rows after it. To be called in a transaction.
+pub(crate) fn merged(connection: &Connection, run: i64, path: &Path) -> Result<Merged, Error> {
+    let failed = |source| Error::of(path, source);
+    let fault = |fault| damaged(path, &fault);
+    let checkpoint = windows::checkpoint(connection, run).map_err(failed)?;
+    let (mut merged, through) = match checkpoint {
+        Some(checkpoint) => (codec::decode_merged(&checkpoint.merged).map_err(fault)?, checkpoint.through),
+        None => (Merged::new(), Through::default()),
+    };
+    let add = |step: i64, node_id: &str, measured: &[u8]| {
+        match step {
+            ITERATIONS => merged.add_stage(&codec::decode_stage(measured).map_err(fault)?),
+            DRIVER => merged.driver(node_id).merge(&codec::decode_driver(measured).map_err(fault)?),
+            _ => merged.add_step(&codec::decode_step(measured).map_err(fault)?),
+        }
+        Ok(())
+    };
+    windows::after(connection, run, through, add, failed)?;
+    Ok(merged)
+}
+
+/// Opens the file for reading. In a folder that cannot be written, the database is read as a file that nobody changes,
+/// since sharing a write-ahead log needs a file beside it. That would miss what a log holds, so there must be none.
+fn open_for_reading(path: &Path) -> rusqlite::Result<Connection> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let shared = Connection::open_with_flags(path, flags)?;
+    match schema::version(&shared) {
+        Err(error) if is_unwritable(&error) && !has_log(path) => {
+            let uri = format!("file:{}?immutable=1", escaped(path));
+            Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)
+        }
+        _ => Ok(shared),
+    }
+}
+
+fn is_unwritable(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, ReadOnly};
+    matches!(error.sqlite_error_code(), Some(CannotOpen | ReadOnly))
+}
+
+fn has_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
+}
+
+/// The path as part of a `file:` URI (<https://www.sqlite.org/uri.html>).
+fn escaped(path: &Path) -> String {
+    path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23")
+}
+
+fn damaged(path: &Path, fault: &codec::DecodeError) -> Error {
+    Error::Corrupt { path: path.to_owned(), detail: fault.to_string() }
+}

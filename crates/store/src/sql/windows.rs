@@ -1,0 +1,257 @@
+//! Windows, the ledger of what is in, read positions and checkpoints as rows.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use uuid::Uuid;
+
+use crate::Position;
+
+/// The `step` of a row about all steps together.
+pub(crate) const ALL_STEPS: i64 = -1;
+/// The `step` of a row about the iterations of a stage.
+pub(crate) const ITERATIONS: i64 = -2;
+/// The `step` that stands for a driver where rows of both tables are read.
+pub(crate) const DRIVER: i64 = -3;
+
+/// The key of one incarnation of a driver in a run.
+pub(crate) fn source(
+    connection: &Connection,
+    run: i64,
+    node_id: &str,
+    incarnation: Uuid,
+) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached(
+            "INSERT INTO source (run, node_id, incarnation) VALUES (?1, ?2, ?3) \
+             ON CONFLICT DO UPDATE SET node_id = node_id RETURNING id",
+        )?
+        .query_row((run, node_id, incarnation.as_bytes()), |row| row.get(0))
+}
+
+/// Notes that a report is in; false when it was already.
+pub(crate) fn note(connection: &Connection, source: i64, seq: u64, part: u32) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("INSERT OR IGNORE INTO ledger (source, seq, part) VALUES (?1, ?2, ?3)")?
+        .execute((source, seq.cast_signed(), part))
+        .map(|rows| rows > 0)
+}
+
+/// Adds what was measured in one second: `step` is a row of the plan, [`ALL_STEPS`] or [`ITERATIONS`].
+pub(crate) fn insert(
+    connection: &Connection,
+    run: i64,
+    (step, stage, second): (i64, u16, u32),
+    measured: &[u8],
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO window (run, step, stage, second, measured) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute((run, step, stage, second, measured))
+        .map(drop)
+}
+
+/// Hands over the rows of `step` with `from <= second < to`, by second.
+pub(crate) fn span<E>(
+    connection: &Connection,
+    (run, step): (i64, i64),
+    (from, to): (u32, u32),
+    mut each: impl FnMut(u32, &[u8]) -> Result<(), E>,
+    failed: impl Fn(rusqlite::Error) -> E,
+) -> Result<(), E> {
+    let mut span = connection
+        .prepare_cached(
+            "SELECT second, measured FROM window WHERE run = ?1 AND step = ?2 AND second >= ?3 AND second < ?4 \
+             ORDER BY second",
+        )
+        .map_err(&failed)?;
+    let mut rows = span.query((run, step, from, to)).map_err(&failed)?;
+    while let Some(row) = rows.next().map_err(&failed)? {
+        let second = row.get(0).map_err(&failed)?;
+        each(second, blob(row, 1).map_err(&failed)?)?;
+    }
+    Ok(())
+}
+
+/// A sum of counts.
+fn sum(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let sum: i64 = row.get(column)?;
+    Ok(u64::try_from(sum).unwrap_or(0))
+}
+
+fn blob<'r>(row: &'r Row<'_>, column: usize) -> rusqlite::Result<&'r [u8]> {
+    Ok(row.get_ref(column)?.as_blob()?)
+}
+
+/// The last second of which the run has a row.
+pub(crate) fn last_second(connection: &Connection, run: i64) -> rusqlite::Result<Option<u32>> {
+    connection
+        .prepare_cached("SELECT max(second) FROM driver_second WHERE run = ?1")?
+        .query_row([run], |row| row.get(0))
+}
+
+/// What one driver said of its state at the end of one second.
+pub(crate) struct DriverSecond {
+    pub(crate) second: u32,
+    pub(crate) in_flight: u32,
+    pub(crate) queued: u32,
+    pub(crate) connections: u32,
+}
+
+impl DriverSecond {
+    pub(crate) fn at(second: u32) -> Self {
+        Self { second, in_flight: 0, queued: 0, connections: 0 }
+    }
+}
+
+/// Adds one driver's part of one second, or without a second what it said at its end.
+pub(crate) fn insert_driver(
+    connection: &Connection,
+    run: i64,
+    node_id: &str,
+    state: Option<&DriverSecond>,
+    measured: &[u8],
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO driver_second (run, node_id, second, in_flight, queued, connections, measured) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute((
+            run,
+            node_id,
+            state.map(|state| state.second),
+            state.map_or(0, |state| state.in_flight),
+            state.map_or(0, |state| state.queued),
+            state.map_or(0, |state| state.connections),
+            measured,
+        ))
+        .map(drop)
+}
+
+/// The drivers' states at the end of one second, summed.
+pub(crate) struct DriverStates {
+    pub(crate) second: u32,
+    pub(crate) drivers: u32,
+    pub(crate) in_flight: u64,
+    pub(crate) queued: u64,
+    pub(crate) connections: u64,
+}
+
+/// The drivers' states in the seconds `from <= second < to`, by second; a driver's parts of a second count once.
+pub(crate) fn driver_states(
+    connection: &Connection,
+    run: i64,
+    (from, to): (u32, u32),
+) -> rusqlite::Result<Vec<DriverStates>> {
+    let mut states = connection.prepare_cached(
+        "SELECT second, count(*), sum(in_flight), sum(queued), sum(connections) FROM \
+         (SELECT second, max(in_flight) AS in_flight, max(queued) AS queued, max(connections) AS connections \
+          FROM driver_second WHERE run = ?1 AND second >= ?2 AND second < ?3 GROUP BY second, node_id) \
+         GROUP BY second ORDER BY second",
+    )?;
+    let read = |row: &Row<'_>| {
+        Ok(DriverStates {
+            second: row.get(0)?,
+            drivers: row.get(1)?,
+            in_flight: sum(row, 2)?,
+            queued: sum(row, 3)?,
+            connections: sum(row, 4)?,
+        })
+    };
+    states.query_map((run, from, to), read)?.collect()
+}
+
+/// Everything measured of a run up to two of its rows, merged.
+#[derive(Debug, PartialEq, Eq, Default)]
+pub(crate) struct Checkpoint {
+    pub(crate) through: Through,
+    pub(crate) merged: Vec<u8>,
+}
+
+/// The last rows that are in something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Through {
+    pub(crate) windows: i64,
+    pub(crate) drivers: i64,
+}
+
+/// The checkpoint of the run.
+pub(crate) fn checkpoint(connection: &Connection, run: i64) -> rusqlite::Result<Option<Checkpoint>> {
+    connection
+        .prepare_cached("SELECT windows_through, drivers_through, merged FROM checkpoint WHERE run = ?1")?
+        .query_row([run], |row| {
+            let through = Through { windows: row.get(0)?, drivers: row.get(1)? };
+            Ok(Checkpoint { through, merged: row.get(2)? })
+        })
+        .optional()
+}
+
+/// Replaces the checkpoint of the run.
+pub(crate) fn set_checkpoint(
+    connection: &Connection,
+    run: i64,
+    Checkpoint { through, merged }: &Checkpoint,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO checkpoint (run, windows_through, drivers_through, merged) \
+             VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute((run, through.windows, through.drivers, merged))
+        .map(drop)
+}
+
+/// The last rows of the run.
+pub(crate) fn last(connection: &Connection, run: i64) -> rusqlite::Result<Through> {
+    connection
+        .prepare_cached(
+            "SELECT coalesce((SELECT max(id) FROM window WHERE run = ?1), 0), \
+             coalesce((SELECT max(id) FROM driver_second WHERE run = ?1), 0)",
+        )?
+        .query_row([run], |row| Ok(Through { windows: row.get(0)?, drivers: row.get(1)? }))
+}
+
+/// Hands over all rows of the run after those, as `step`, node id and what was measured.
+pub(crate) fn after<E>(
+    connection: &Connection,
+    run: i64,
+    through: Through,
+    mut each: impl FnMut(i64, &str, &[u8]) -> Result<(), E>,
+    failed: impl Fn(rusqlite::Error) -> E,
+) -> Result<(), E> {
+    // Rows about all steps together repeat what the steps say.
+    let tables = [
+        ("SELECT step, '', measured FROM window WHERE run = ?1 AND id > ?2 AND step <> -1", through.windows),
+        ("SELECT -3, node_id, measured FROM driver_second WHERE run = ?1 AND id > ?2", through.drivers),
+    ];
+    for (statement, last) in tables {
+        let mut table = connection.prepare_cached(statement).map_err(&failed)?;
+        let mut rows = table.query((run, last)).map_err(&failed)?;
+        while let Some(row) = rows.next().map_err(&failed)? {
+            let step = row.get(0).map_err(&failed)?;
+            let node_id: String = row.get(1).map_err(&failed)?;
+            each(step, &node_id, blob(row, 2).map_err(&failed)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// How far each partition has been read.
+pub(crate) fn positions(connection: &Connection) -> rusqlite::Result<Vec<Position>> {
+    let mut positions = connection
+        .prepare_cached("SELECT topic, partition, next_offset FROM position ORDER BY topic, partition")?;
+    let read =
+        |row: &Row<'_>| Ok(Position { topic: row.get(0)?, partition: row.get(1)?, next_offset: row.get(2)? });
+    positions.query_map([], read)?.collect()
+}
+
+/// Sets how far one partition has been read.
+pub(crate) fn set_position(connection: &Connection, position: &Position) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO position (topic, partition, next_offset) VALUES (?1, ?2, ?3) \
+             ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset",
+        )?
+        .execute((&position.topic, position.partition, position.next_offset))
+        .map(drop)
+}

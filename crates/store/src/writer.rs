@@ -1,0 +1,183 @@
+//! The one writer of a data folder.
+//!
+//! Two promises about a loss of power. What is said of runs (created, started, ended with which result) is synced
+//! before the call returns. Windows are not: they share their transaction with the read positions, so a machine that
+//! loses the last of them reads the same reports from the log again, and the sync of a later run row covers all
+//! commits before it, since the write-ahead log is one sequence. A killed process loses nothing in either case.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use uuid::Uuid;
+
+use crate::folder::Folder;
+use crate::sql::{runs, schema};
+use crate::{Batch, Error, EventRow, Ingested, Reader, RunRow, ingest};
+
+/// How long a statement waits for somebody else's lock on the database: longer than a reader's checkpoint takes, short
+/// enough that the caller still renews its leases.
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Rows added to a run after which its totals are checkpointed, so that opening a long run reads few rows: a second of
+/// 500 steps is 500 rows, and 30,000 of them are read back in well under a second.
+const ROWS_PER_CHECKPOINT: u64 = 30_000;
+
+/// A data folder opened for writing.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    folder: Folder,
+    store_id: String,
+    rows_since_checkpoint: u64,
+}
+
+impl Store {
+    /// Opens the data folder `dir`, and makes it where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InUse`] when another process, or another `Store` of this one, has it open.
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        let folder = Folder::lock(dir)?;
+        let path = folder.database();
+        let failed = |source| Error::of(&path, source);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_EXRESCODE;
+        let mut connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+        check_version(&connection, &path)?;
+        if !schema::enable_write_ahead_log(&connection).map_err(failed)? {
+            return Err(Error::NoWriteAheadLog { path });
+        }
+        schema::set_durability(&connection, schema::Durability::Synced).map_err(failed)?;
+        schema::migrate(&mut connection).map_err(failed)?;
+        let store_id = store_id(&mut connection).map_err(failed)?;
+        Ok(Self { connection, folder, store_id, rows_since_checkpoint: 0 })
+    }
+
+    /// Names this store among all others (a UUID); the same each time the folder is opened.
+    pub fn store_id(&self) -> &str {
+        &self.store_id
+    }
+
+    /// The data folder.
+    pub fn dir(&self) -> &Path {
+        self.folder.dir()
+    }
+
+    /// A new reading connection, to be used beside this writer or sent to another thread.
+    pub fn reader(&self) -> Result<Reader, Error> {
+        Reader::open(self.dir())
+    }
+
+    /// Adds a run; on the disk when it returns.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RunExists`] when there is one of that name.
+    pub fn create_run(&mut self, run: &RunRow) -> Result<(), Error> {
+        self.synced(|connection| runs::insert(connection, run)).map_err(|error| match error {
+            Error::Database { source, path } if is_unique_violation(&source) => {
+                Error::RunExists { run_id: run.run_id.clone(), path }
+            }
+            other => other,
+        })
+    }
+
+    /// Replaces everything said of the run `run.run_id`; on the disk when it returns, with all windows stored before.
+    /// A run that ends by it (`ended_ms`) is checkpointed, so that opening it later reads few rows.
+    pub fn update_run(&mut self, run: &RunRow) -> Result<(), Error> {
+        if !self.synced(|connection| runs::update(connection, run))? {
+            return Err(Error::UnknownRun { run_id: run.run_id.clone(), path: self.folder.database() });
+        }
+        if run.ended_ms.is_some() {
+            self.checkpoint(&run.run_id)?;
+        }
+        Ok(())
+    }
+
+    /// Adds an event to the end of the timeline of a run.
+    pub fn add_event(&mut self, run_id: &str, event: &EventRow) -> Result<(), Error> {
+        let path = self.folder.database();
+        let run = run_key(&self.connection, run_id, &path)?;
+        self.synced(|connection| runs::insert_event(connection, run, event))
+    }
+
+    /// Stores a batch in one transaction: the reports that are new, and the read positions.
+    ///
+    /// When it fails nothing of it is stored; the caller keeps the batch and calls again.
+    pub fn ingest(&mut self, batch: &Batch) -> Result<Ingested, Error> {
+        let path = self.folder.database();
+        let failed = |source| Error::of(&path, source);
+        let run = run_key(&self.connection, &batch.run_id, &path)?;
+        schema::set_durability(&self.connection, schema::Durability::Ordered).map_err(failed)?;
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let (ingested, rows) = ingest::write(&transaction, run, batch).map_err(failed)?;
+        transaction.commit().map_err(failed)?;
+        self.rows_since_checkpoint += rows;
+        if self.rows_since_checkpoint >= ROWS_PER_CHECKPOINT {
+            // The batch is in, whatever becomes of the checkpoint: without one, opening the run reads more rows.
+            if let Err(error) = self.checkpoint(&batch.run_id) {
+                tracing::warn!(run_id = batch.run_id, %error, "totals not checkpointed");
+            }
+        }
+        Ok(ingested)
+    }
+
+    /// Stores the merged totals of the run as far as it is in, so that [`Reader::load`] begins from there.
+    pub fn checkpoint(&mut self, run_id: &str) -> Result<(), Error> {
+        let path = self.folder.database();
+        let failed = |source| Error::of(&path, source);
+        let run = run_key(&self.connection, run_id, &path)?;
+        schema::set_durability(&self.connection, schema::Durability::Ordered).map_err(failed)?;
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        ingest::checkpoint(&transaction, run, &path)?;
+        transaction.commit().map_err(failed)?;
+        self.rows_since_checkpoint = 0;
+        Ok(())
+    }
+
+    fn synced<T>(&mut self, write: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
+        schema::set_durability(&self.connection, schema::Durability::Synced)
+            .and_then(|()| write(&self.connection))
+            .map_err(|source| Error::of(&self.folder.database(), source))
+    }
+}
+
+/// Refuses a database that is not ours or not of this version or before.
+pub(crate) fn check_version(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let failed = |source| Error::of(path, source);
+    if !schema::is_ours(connection).map_err(failed)? {
+        return Err(Error::Corrupt {
+            path: path.to_owned(),
+            detail: "it belongs to another program".to_owned(),
+        });
+    }
+    let found = schema::version(connection).map_err(failed)?;
+    if found > schema::VERSION {
+        return Err(Error::Newer { path: path.to_owned(), found, known: schema::VERSION });
+    }
+    Ok(())
+}
+
+fn store_id(connection: &mut Connection) -> rusqlite::Result<String> {
+    let transaction = connection.transaction()?;
+    let store_id = schema::meta(&transaction, "store_id", &Uuid::now_v7().to_string())?;
+    transaction.commit()?;
+    Ok(store_id)
+}
+
+pub(crate) fn run_key(connection: &Connection, run_id: &str, path: &Path) -> Result<i64, Error> {
+    runs::key(connection, run_id)
+        .map_err(|source| Error::of(path, source))?
+        .ok_or_else(|| Error::UnknownRun { run_id: run_id.to_owned(), path: path.to_owned() })
+}
+
+fn is_unique_violation(error: &rusqlite::Error) -> bool {
+    error.sqlite_extended_error_code() == Some(rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE)
+}
