@@ -34,8 +34,9 @@ impl LostDriver {
 
     /// Requests it sent, and those of them of which nobody knows what became.
     fn sent_and_unknown(&self, totals: Option<&DriverTotals>) -> (u64, u64) {
-        let (sent, known) =
-            totals.map_or((0, 0), |t| (t.requests_sent, t.succeeded + t.failed + t.cancelled));
+        let (sent, known) = totals.map_or((0, 0), |t| {
+            (t.requests_sent, t.succeeded.saturating_add(t.failed).saturating_add(t.cancelled))
+        });
         let sent = sent.max(self.requests_sent);
         (sent, sent.saturating_sub(known))
     }
@@ -124,6 +125,11 @@ impl fmt::Display for Accounting {
     }
 }
 
+/// A sum that stays at the greatest number, since some of its terms come from other processes.
+pub(crate) fn sum(terms: impl Iterator<Item = u64>) -> u64 {
+    terms.fold(0, u64::saturating_add)
+}
+
 fn find<'a>(merged: &'a Merged, lost: &LostDriver) -> Option<&'a DriverTotals> {
     merged.drivers.get(&lost.node_id)
 }
@@ -131,7 +137,7 @@ fn find<'a>(merged: &'a Merged, lost: &LostDriver) -> Option<&'a DriverTotals> {
 /// What became of the due iterations.
 pub(crate) fn iterations(merged: &Merged, lost: &[LostDriver], overlap: u64) -> Iterations {
     let totals = merged.totals();
-    let unreported = lost.iter().fold(0u64, |sum, driver| sum.saturating_add(driver.due_unreported));
+    let unreported = sum(lost.iter().map(|driver| driver.due_unreported));
     let lost = lost
         .iter()
         .fold(0u64, |sum, driver| sum.saturating_add(driver.lost_iterations(find(merged, driver))));

@@ -4,8 +4,7 @@
 //! order, each as the distance to the one before and its count, in one varint where the count is 1. What is decoded has
 //! been checked: ascending rows, bins that exist, sums that a timing can have.
 //!
-//! Invariant: any bytes decode to a value or an error, without a panic, and memory stays within
-//! [`MEMORY_PER_BYTE`] times the input. Deliberately absent: compression, text forms and division into parts, which
+//! Invariant: any bytes decode to a value or an error, without a panic, and within [`memory_bytes_max`]. Deliberately absent: compression, text forms and division into parts, which
 //! belong to `transport`.
 
 use crate::{DriverTotals, DriverWindow, Merged, StageWindow, StepWindow, Timing, Totals};
@@ -30,8 +29,11 @@ const MAX_DRIVERS: usize = 1 << 16;
 /// Bytes of a node id.
 const MAX_NAME_BYTES: usize = 1024;
 
-/// An upper bound for the bytes of memory that a byte of input can cause to be taken.
-pub const MEMORY_PER_BYTE: usize = 64;
+/// The most memory that decoding takes: bins need 16 bytes for one of the input, empty rows 48 for each of the 11 that
+/// they have at least, and rows of a run are held twice for a moment.
+pub const fn memory_bytes_max(input_bytes: usize) -> usize {
+    input_bytes.saturating_mul(128).saturating_add(16 << 10)
+}
 
 /// Why bytes were refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

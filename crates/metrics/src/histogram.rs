@@ -37,8 +37,9 @@ pub const fn bin_of(ns: u64) -> u32 {
     (octave << OCTAVE_BITS) + (ns >> octave) as u32
 }
 
-/// The durations in ns that fall into `bin`.
+/// The durations in ns that fall into `bin`; the last bin's for any above it.
 pub const fn bin_bounds(bin: u32) -> Range<u64> {
+    let bin = if bin < BINS { bin } else { BINS - 1 };
     let octave = (bin >> OCTAVE_BITS).saturating_sub(1);
     let step = (bin - (octave << OCTAVE_BITS)) as u64;
     (step << octave)..((step + 1) << octave)
@@ -376,5 +377,163 @@ fn merged_lists(a: &[(u32, u64)], b: &[(u32, u64)]) -> Vec<(u32, u64)> {
         a.next_if(|x| x.0 == next.0);
         b.next_if(|y| y.0 == next.0);
         out.push(next);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use fastrand::Rng;
+
+    use super::*;
+
+    fn sample(rng: &mut Rng) -> u64 {
+        rng.u64(..) >> rng.u32(18..64)
+    }
+
+    fn recorded(samples: &[u64]) -> Histogram {
+        let mut histogram = Histogram::new();
+        samples.iter().for_each(|&ns| histogram.record(ns));
+        histogram
+    }
+
+    fn listed(histogram: &Histogram) -> Histogram {
+        Histogram::from_bins(histogram.bins().collect(), histogram.clamped()).expect("its own bins")
+    }
+
+    #[test]
+    fn bins_where_octaves_begin_and_end() {
+        let durations =
+            [0, 1, 1023, 1024, 2047, 2048, 2049, 2050, 1_000_000, LONGEST_NS - 1, LONGEST_NS, u64::MAX];
+        let rows =
+            durations.map(|ns| format!("{ns} ns: bin {} of {:?}\n", bin_of(ns), bin_bounds(bin_of(ns))));
+        expect![[r#"
+            0 ns: bin 0 of 0..1
+            1 ns: bin 1 of 1..2
+            1023 ns: bin 1023 of 1023..1024
+            1024 ns: bin 1024 of 1024..1025
+            2047 ns: bin 2047 of 2047..2048
+            2048 ns: bin 2048 of 2048..2050
+            2049 ns: bin 2048 of 2048..2050
+            2050 ns: bin 2049 of 2050..2052
+            1000000 ns: bin 11169 of 999936..1000448
+            3599999999999 ns: bin 33420 of 3599182594048..3601330077696
+            3600000000000 ns: bin 33420 of 3599182594048..3601330077696
+            18446744073709551615 ns: bin 33420 of 3599182594048..3601330077696
+        "#]]
+        .assert_eq(&rows.concat());
+    }
+
+    #[test]
+    fn bins_follow_each_other_and_are_a_thousandth_wide() {
+        for bin in 0..BINS {
+            let bounds = bin_bounds(bin);
+            assert_eq!((bin_of(bounds.start), bin_of((bounds.end - 1).min(LONGEST_NS))), (bin, bin));
+            assert!(bin == 0 || bin_bounds(bin - 1).end == bounds.start, "no gap before bin {bin}");
+            assert!(bounds.end - bounds.start <= 1.max(bounds.start / 1024), "bin {bin} is {bounds:?}");
+        }
+    }
+
+    #[test]
+    fn quantiles_are_those_of_the_samples_within_their_bin() {
+        let seed = 0x6d65_7472;
+        let mut rng = Rng::with_seed(seed);
+        for _ in 0..200 {
+            let mut samples: Vec<u64> = (0..rng.usize(1..300)).map(|_| sample(&mut rng)).collect();
+            let histogram = recorded(&samples);
+            samples.sort_unstable();
+            let mut at = 0;
+            for per_mille in [1, 250, 500, 900, 990, 999, 1000] {
+                at = (samples.len() * per_mille).div_ceil(1000).max(at);
+                let found = histogram.quantile(per_mille as f64 / 1000.0).map(bin_of);
+                assert_eq!(found, Some(bin_of(samples[at - 1])), "seed {seed}, {per_mille} ‰ of {samples:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_rank_is_not_pushed_over_by_rounding() {
+        for count in 1..2000 {
+            for percent in 1..=100 {
+                assert_eq!(
+                    rank(percent as f64 / 100.0, count),
+                    (count * percent).div_ceil(100),
+                    "{percent} of {count}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_above_the_last_bin_is_counted_there() {
+        let histogram = recorded(&[LONGEST_NS, LONGEST_NS + 1, u64::MAX]);
+        assert_eq!((histogram.count(), histogram.clamped()), (3, 2));
+        assert_eq!(histogram.bins().collect::<Vec<_>>(), [(BINS - 1, 3)]);
+    }
+
+    #[test]
+    fn merging_does_not_depend_on_form_or_order() {
+        let seed = 0x6d65_7267;
+        let mut rng = Rng::with_seed(seed);
+        for _ in 0..300 {
+            let length = *rng.choice(&[0, 1, 20, 150, 900]).unwrap();
+            let (a, b): (Vec<u64>, Vec<u64>) = (
+                (0..length).map(|_| sample(&mut rng)).collect(),
+                (0..100).map(|_| sample(&mut rng)).collect(),
+            );
+            let whole = recorded(&[a.clone(), b.clone()].concat());
+            let (a, b) = (recorded(&a), recorded(&b));
+            for (mut mine, theirs) in [
+                (a.clone(), b.clone()),
+                (b.clone(), a.clone()),
+                (listed(&a), b.clone()),
+                (a.clone(), listed(&b)),
+                (listed(&a), listed(&b)),
+            ] {
+                mine.merge(&theirs);
+                assert_eq!(mine, whole, "seed {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_taken_is_whole_and_its_memory_comes_back_empty() {
+        let mut pool = Pool::default();
+        let mut histogram = Histogram::new();
+        for round in 0..3 {
+            for ns in [5, 900, 1_000_000, 1_000_001 + round] {
+                histogram.record_from(ns, 1, &mut pool);
+            }
+            let taken = histogram.take(&mut pool);
+            assert_eq!(taken, recorded(&[5, 900, 1_000_000, 1_000_001 + round]));
+            assert!(histogram.is_empty());
+        }
+        assert_eq!(pool.spare(), (1, 3));
+    }
+
+    #[test]
+    fn impossible_bins_are_refused() {
+        for bins in [
+            vec![(2, 1), (1, 1)],
+            vec![(1, 1), (1, 1)],
+            vec![(BINS, 1)],
+            vec![(1, 0)],
+            vec![(0, u64::MAX), (1, 1)],
+        ] {
+            assert_eq!(Histogram::from_bins(bins.clone(), 0), None, "{bins:?}");
+        }
+        assert_eq!(Histogram::from_bins(vec![(1, 1)], 1), None, "bin 1 clamps nothing");
+    }
+
+    #[test]
+    fn memory_follows_what_is_touched() {
+        let mut histogram = Histogram::new();
+        assert_eq!(histogram.memory_bytes(), 0);
+        histogram.record(1_000_000);
+        let narrow = histogram.memory_bytes();
+        (0..1000).for_each(|n| histogram.record(1_000_000 + n));
+        assert_eq!(histogram.memory_bytes(), narrow);
+        histogram.clear();
+        assert_eq!((histogram.memory_bytes(), histogram.bins().count()), (narrow, 0));
     }
 }

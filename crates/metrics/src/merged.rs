@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use plan::{StageId, StepId};
 
+use crate::accounting::sum;
 use crate::verdict::{Cause, Causes, bad_causes};
 use crate::{DriverWindow, Missed, Outcome, StageWindow, StepWindow, Timing, Totals};
 
@@ -51,18 +52,18 @@ pub struct DriverTotals {
 impl DriverTotals {
     /// Adds one window, or one part of it.
     pub fn add(&mut self, window: &DriverWindow) {
-        let sum = |a: &mut u64, b: u64| *a = a.saturating_add(b);
+        let add = |a: &mut u64, b: u64| *a = a.saturating_add(b);
         for step in &window.steps {
-            sum(&mut self.requests_sent, step.sent);
-            sum(&mut self.succeeded, step.succeeded());
-            sum(&mut self.failed, step.failures());
-            sum(&mut self.cancelled, step.cancelled);
-            sum(&mut self.bytes_in, step.bytes_in);
-            sum(&mut self.bytes_out, step.bytes_out);
+            add(&mut self.requests_sent, step.sent);
+            add(&mut self.succeeded, step.succeeded());
+            add(&mut self.failed, step.failures());
+            add(&mut self.cancelled, step.cancelled);
+            add(&mut self.bytes_in, step.bytes_in);
+            add(&mut self.bytes_out, step.bytes_out);
         }
         for stage in &window.stages {
-            sum(&mut self.due, stage.due);
-            sum(&mut self.started, stage.started);
+            add(&mut self.due, stage.due);
+            add(&mut self.started, stage.started);
             self.missed.merge(&stage.missed);
             self.send_lag.merge(&stage.send_lag);
         }
@@ -71,35 +72,35 @@ impl DriverTotals {
         let causes = window.gauges.causes.or_else(|| (!window.stages.is_empty()).then(|| bad_causes(window)));
         if let Some(causes) = causes {
             let seconds = u64::from(window.seconds());
-            sum(&mut self.windows, 1);
-            sum(&mut self.seconds, seconds);
-            sum(&mut self.cpu_permille_sum, u64::from(window.gauges.cpu_permille).saturating_mul(seconds));
+            add(&mut self.windows, 1);
+            add(&mut self.seconds, seconds);
+            add(&mut self.cpu_permille_sum, u64::from(window.gauges.cpu_permille).saturating_mul(seconds));
             if !causes.is_empty() {
-                sum(self.bad.entry(causes).or_default(), seconds);
+                add(self.bad.entry(causes).or_default(), seconds);
             }
         }
     }
 
     /// Adds all that `other` did.
     pub fn merge(&mut self, other: &Self) {
-        let sum = |a: &mut u64, b: u64| *a = a.saturating_add(b);
-        sum(&mut self.requests_sent, other.requests_sent);
-        sum(&mut self.succeeded, other.succeeded);
-        sum(&mut self.failed, other.failed);
-        sum(&mut self.cancelled, other.cancelled);
-        sum(&mut self.started, other.started);
-        sum(&mut self.due, other.due);
+        let add = |a: &mut u64, b: u64| *a = a.saturating_add(b);
+        add(&mut self.requests_sent, other.requests_sent);
+        add(&mut self.succeeded, other.succeeded);
+        add(&mut self.failed, other.failed);
+        add(&mut self.cancelled, other.cancelled);
+        add(&mut self.started, other.started);
+        add(&mut self.due, other.due);
         self.missed.merge(&other.missed);
-        sum(&mut self.bytes_in, other.bytes_in);
-        sum(&mut self.bytes_out, other.bytes_out);
+        add(&mut self.bytes_in, other.bytes_in);
+        add(&mut self.bytes_out, other.bytes_out);
         self.send_lag.merge(&other.send_lag);
-        sum(&mut self.seconds, other.seconds);
+        add(&mut self.seconds, other.seconds);
         for (&causes, &seconds) in &other.bad {
-            sum(self.bad.entry(causes).or_default(), seconds);
+            add(self.bad.entry(causes).or_default(), seconds);
         }
-        sum(&mut self.cpu_permille_sum, other.cpu_permille_sum);
+        add(&mut self.cpu_permille_sum, other.cpu_permille_sum);
         self.last_second = self.last_second.max(other.last_second);
-        sum(&mut self.windows, other.windows);
+        add(&mut self.windows, other.windows);
         if let Some(totals) = &other.final_totals {
             self.finish(totals);
         }
@@ -112,7 +113,7 @@ impl DriverTotals {
 
     /// Seconds with this cause, whatever others they had.
     pub fn bad_by(&self, cause: Cause) -> u64 {
-        self.bad.iter().filter(|(causes, _)| causes.contains(cause)).map(|(_, seconds)| seconds).sum()
+        sum(self.bad.iter().filter(|(causes, _)| causes.contains(cause)).map(|(_, &seconds)| seconds))
     }
 
     /// The sums of the windows in the form in which the driver says its own.
@@ -234,7 +235,8 @@ impl Merged {
         let mut total = BTreeMap::new();
         for window in self.steps.values().filter(|window| measured(window.stage)) {
             for &(outcome, count) in &window.outcomes {
-                *total.entry(outcome).or_default() += count;
+                let held: &mut u64 = total.entry(outcome).or_default();
+                *held = held.saturating_add(count);
             }
         }
         total

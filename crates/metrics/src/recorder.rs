@@ -4,6 +4,11 @@
 //! thread turns them into a [`DriverWindow`] ([`Pages::drain`]), clears and tops them up, and gives them back. When no
 //! spare ones are there the cut is left out and the window spans more seconds.
 //!
+//! ```text
+//! engine threads   Recorder ── cut ──► Pages         ◄── cleared ──┐
+//! helper thread                          └─ drain ──► DriverWindow ┘  merge threads, set gauges, judge, hand over
+//! ```
+//!
 //! Two sets of pages per thread are enough; each remembers how much memory its busiest window took, so what grows does
 //! so on the other thread. Only rows that were touched are visited, however many the plan has.
 //!
@@ -15,16 +20,18 @@ use plan::{StageId, StepId};
 use crate::histogram::Pool;
 use crate::{DriverWindow, ErrorKind, Gauges, Outcome, StageWindow, StepWindow, Times, Totals, Unstarted};
 
-/// Rows per stage for which memory is there from the start, and stages open at once: the current one and the one before.
+/// Stages open at once, for whose rows memory is kept: a second in which one ends and the next begins touches both.
 const STAGES_AT_ONCE: usize = 2;
 
-/// Spare pages beyond those of the busiest window so far; also what a fresh set holds beside its share per step.
-const RESERVE_PAGES: usize = 64;
+/// Spare pages beside those that were used, and beside the share per step of a fresh set: half a MiB, for outliers and
+/// for the timings of stages, which spread over many octaves.
+const RESERVE_PAGES: usize = 512;
 
-/// Pages per step that a fresh set holds: an octave in response and service time each.
-const PAGES_PER_STEP: usize = 16;
+/// Pages per step that a fresh set holds. With many steps the first seconds still allocate, since nobody knows how
+/// widely their times spread.
+const PAGES_PER_STEP: usize = 4;
 
-/// Steps for which a fresh set holds pages; with more, the first seconds allocate.
+/// Steps for which a fresh set holds memory.
 const STEPS_RESERVED: usize = 512;
 
 /// Different outcomes of a step and second for which memory is there from the start.
@@ -66,8 +73,12 @@ impl Pages {
             pool: Pool::default(),
             outcome_lists: Vec::new(),
         };
-        // Response and service time of successes, and as much again for failures or a second stage; three per stage.
-        pages.top_up(reserved * 4 + STAGES_AT_ONCE * 3, reserved * PAGES_PER_STEP + RESERVE_PAGES, reserved);
+        // Response and service time of successes in two stages, and the three timings of each stage.
+        pages.top_up(
+            (reserved * 2 + 3) * STAGES_AT_ONCE,
+            reserved * PAGES_PER_STEP + RESERVE_PAGES,
+            reserved * STAGES_AT_ONCE,
+        );
         Box::new(pages)
     }
 
@@ -145,9 +156,11 @@ impl Pages {
         stages.sort_unstable_by_key(|stage| stage.stage);
 
         let (tables, pages) = self.pool.spare();
-        let used = (tables - tables_before, pages - pages_before, self.outcome_lists.len() - lists_before);
-        self.top_up(used.0 + used.0 / 4, used.1 + used.1 / 4 + RESERVE_PAGES, used.2 + used.2 / 4);
-        self.steps.reserve(steps.len() + steps.len() / 4);
+        let [tables, pages, lists] =
+            [tables - tables_before, pages - pages_before, self.outcome_lists.len() - lists_before]
+                .map(|used| used * STAGES_AT_ONCE);
+        self.top_up(tables, pages + RESERVE_PAGES, lists);
+        self.steps.reserve(steps.len() * STAGES_AT_ONCE);
         DriverWindow { from_s: self.from_s, to_s: self.to_s, steps, stages, gauges: self.gauges }
     }
 
@@ -282,6 +295,7 @@ impl Recorder {
     ///
     /// A window has at least one second: the last of a run is closed after the second that it ends in.
     pub fn cut(&mut self, to_s: u32, gauges: Gauges, spare: Box<Pages>) -> Box<Pages> {
+        debug_assert!(spare.steps.is_empty() && spare.stages.is_empty(), "spare pages have been drained");
         let mut closed = std::mem::replace(&mut self.pages, spare);
         closed.to_s = to_s.max(closed.from_s.saturating_add(1));
         closed.gauges = gauges;

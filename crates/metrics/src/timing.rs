@@ -227,3 +227,116 @@ pub struct Stats {
     pub p99_9: f64,
     pub p99_99: f64,
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    fn timing(samples_ns: impl IntoIterator<Item = u64>) -> Timing {
+        let mut timing = Timing::new();
+        samples_ns.into_iter().for_each(|ns| timing.record(ns));
+        timing
+    }
+
+    #[test]
+    fn the_figures_of_one_to_a_thousand_ms() {
+        let stats = timing((1..=1000).map(|ms| ms * 1_000_000)).stats();
+        expect![[r#"
+            Some(
+                Stats {
+                    count: 1000,
+                    mean: 500.5,
+                    median: 500.039679,
+                    min: 1.0,
+                    max: 1000.0,
+                    stddev: 288.67499025720946,
+                    p50: 500.039679,
+                    p75: 749.993983,
+                    p90: 899.940351,
+                    p95: 949.747711,
+                    p99: 990.117887,
+                    p99_9: 999.030783,
+                    p99_99: 1000.0,
+                },
+            )
+        "#]]
+        .assert_debug_eq(&stats);
+    }
+
+    #[test]
+    fn a_single_sample_is_every_figure() {
+        let stats = timing([1_234_567]).stats().unwrap();
+        assert_eq!(
+            (stats.min, stats.p50, stats.p99_99, stats.max, stats.stddev),
+            (1.234567, 1.234567, 1.234567, 1.234567, 0.0)
+        );
+    }
+
+    #[test]
+    fn nothing_measured_has_no_figures() {
+        assert_eq!(Timing::new().stats(), None);
+        assert_eq!((Timing::new().min_ns(), Timing::new().quantile(0.5)), (None, None));
+    }
+
+    #[test]
+    fn a_small_spread_far_from_zero_is_not_cancelled_out() {
+        let hour = crate::LONGEST_NS;
+        let timing = timing((0..1000).map(|n| hour - n % 2));
+        assert_eq!(timing.stddev_ns(), Some(0.5));
+    }
+
+    #[test]
+    fn parts_that_cannot_be_are_refused() {
+        let held = timing([10, 20, 60]);
+        let from = |sum, sum_sq, min, max| Timing::from_parts(held.histogram.clone(), sum, sum_sq, min, max);
+        assert_eq!(from(90, 4100, 10, 60), Some(held.clone()));
+        for (sum, sum_sq, min, max) in [
+            (29, 4100, 10, 60),
+            (181, 4100, 10, 60),
+            (90, 899, 10, 60),
+            (90, 5401, 10, 60),
+            (90, 4100, 11, 60),
+            (90, 4100, 10, 61),
+            (90, 4100, 60, 10),
+        ] {
+            assert_eq!(from(sum, sum_sq, min, max), None, "{sum} {sum_sq} {min} {max}");
+        }
+    }
+
+    #[test]
+    fn percentiles_that_are_lower_bounds() {
+        let first = |measured, absent| lower_bound_from(measured, absent).map_or("-", |p| p.name);
+        let rows = [
+            (0, 0),
+            (1000, 0),
+            (9_999, 1),
+            (9_998, 2),
+            (99, 1),
+            (98, 2),
+            (9, 1),
+            (8, 2),
+            (1, 1),
+            (49, 51),
+            (0, 5),
+        ]
+        .map(|(measured, absent)| {
+            format!("{measured} measured, {absent} not: {}\n", first(measured, absent))
+        });
+        expect![[r#"
+            0 measured, 0 not: -
+            1000 measured, 0 not: -
+            9999 measured, 1 not: -
+            9998 measured, 2 not: p99_99
+            99 measured, 1 not: p99_9
+            98 measured, 2 not: p99
+            9 measured, 1 not: p95
+            8 measured, 2 not: p90
+            1 measured, 1 not: p75
+            49 measured, 51 not: p50
+            0 measured, 5 not: p50
+        "#]]
+        .assert_eq(&rows.concat());
+    }
+}

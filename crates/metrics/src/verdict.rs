@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use crate::accounting::{self, LostDriver};
+use crate::accounting::{self, LostDriver, sum};
 use crate::{DriverTotals, DriverWindow, ErrorKind, Histogram, Merged, Outcome, Timing};
 
 /// Send lag p99 that is never bad, in ns.
@@ -263,7 +263,7 @@ pub fn judge(merged: &Merged, context: &Context) -> Verdict {
     }
     if context.ended {
         for (node_id, difference) in accounting::differences(merged, &context.lost) {
-            verdict.add(Value::Suspect, "incomplete", Some(&node_id), 0, difference);
+            verdict.add(Value::Suspect, "incomplete", Some(&node_id), 0, format!("{difference}."));
         }
     }
     verdict
@@ -275,7 +275,7 @@ fn counted(causes: Causes, saturated: bool) -> Causes {
 }
 
 fn judge_seconds(verdict: &mut Verdict, merged: &Merged, context: &Context) {
-    let seconds: u64 = merged.drivers.values().map(|driver| driver.seconds).sum();
+    let seconds = sum(merged.drivers.values().map(|driver| driver.seconds));
     if seconds == 0 {
         if context.ended {
             let text = "No second of any driver was measured.".to_owned();
@@ -285,7 +285,7 @@ fn judge_seconds(verdict: &mut Verdict, merged: &Merged, context: &Context) {
     }
     let is_bad = |causes: Causes| !counted(causes, context.saturated).is_empty();
     let all_bad = merged.drivers.values().flat_map(|driver| &driver.bad);
-    let bad: u64 = all_bad.filter(|(causes, _)| is_bad(**causes)).map(|(_, seconds)| seconds).sum();
+    let bad = sum(all_bad.filter(|(causes, _)| is_bad(**causes)).map(|(_, &seconds)| seconds));
     let value = if exceeds(bad, SUSPECT_BAD_PERCENT, seconds) {
         Value::Invalid
     } else if exceeds(bad, VALID_BAD_PERCENT, seconds) {
@@ -329,13 +329,9 @@ fn sentence(cause: Cause, node_id: &str, seconds: u64, driver: &DriverTotals) ->
 
 fn judge_unstarted(verdict: &mut Verdict, merged: &Merged, context: &Context) {
     let iterations = accounting::iterations(merged, &context.lost, context.overlap);
-    let lost: u64 = context
-        .lost
-        .iter()
-        .filter(|driver| !driver.replaced)
-        .map(|driver| driver.lost_iterations(merged.drivers.get(&driver.node_id)))
-        .sum();
-    let ours: u64 = merged.drivers.values().map(|driver| driver.missed.ours).sum();
+    let unreplaced = context.lost.iter().filter(|driver| !driver.replaced);
+    let lost = sum(unreplaced.map(|driver| driver.lost_iterations(merged.drivers.get(&driver.node_id))));
+    let ours = sum(merged.drivers.values().map(|driver| driver.missed.ours));
     let unstarted = ours.saturating_add(lost);
     if exceeds(unstarted, SUSPECT_UNSTARTED_PERCENT, iterations.due) {
         let text = format!(

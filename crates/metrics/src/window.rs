@@ -338,16 +338,16 @@ pub struct Totals {
 impl Totals {
     /// Adds another thread's, or another incarnation's, totals.
     pub fn merge(&mut self, other: &Self) {
-        let sum = |a: &mut u64, b: u64| *a = a.saturating_add(b);
-        sum(&mut self.due, other.due);
-        sum(&mut self.started, other.started);
+        let add = |a: &mut u64, b: u64| *a = a.saturating_add(b);
+        add(&mut self.due, other.due);
+        add(&mut self.started, other.started);
         self.missed.merge(&other.missed);
-        sum(&mut self.requests_sent, other.requests_sent);
-        sum(&mut self.succeeded, other.succeeded);
-        sum(&mut self.failed, other.failed);
-        sum(&mut self.cancelled, other.cancelled);
-        sum(&mut self.bytes_in, other.bytes_in);
-        sum(&mut self.bytes_out, other.bytes_out);
-        sum(&mut self.windows, other.windows);
+        add(&mut self.requests_sent, other.requests_sent);
+        add(&mut self.succeeded, other.succeeded);
+        add(&mut self.failed, other.failed);
+        add(&mut self.cancelled, other.cancelled);
+        add(&mut self.bytes_in, other.bytes_in);
+        add(&mut self.bytes_out, other.bytes_out);
+        add(&mut self.windows, other.windows);
     }
 }

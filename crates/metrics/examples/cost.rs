@@ -1,0 +1,105 @@
+//! What measuring costs: `cargo run --release -p metrics --example cost`.
+//!
+//! Prints ns per event of the recorder, and the time in which one core decodes and merges a second of a big fleet.
+
+#![expect(clippy::print_stdout, reason = "an example that prints figures")]
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use std::hint::black_box;
+
+use fastrand::Rng;
+use metrics::codec::{decode_window, encode_window};
+use metrics::{Gauges, Histogram, Merged, Outcome, Pages, Recorder, Times, Timing};
+use plan::{StageId, StepId};
+
+/// The least of seven goes, in ns: what the code takes when the machine leaves it alone.
+fn least_ns(mut work: impl FnMut()) -> f64 {
+    let goes = (0..7).map(|_| {
+        let start = clock::now();
+        work();
+        clock::now().since(start).as_nanos() as f64
+    });
+    goes.fold(f64::INFINITY, f64::min)
+}
+
+fn main() {
+    recording();
+    for requests in [10, 100] {
+        fleet(requests);
+    }
+}
+
+fn recording() {
+    const EVENTS: usize = 1 << 20;
+    let mut rng = Rng::with_seed(1);
+    let durations: Vec<u64> = (0..EVENTS).map(|_| common::latency_ns(&mut rng, 800_000)).collect();
+
+    let mut histogram = Histogram::new();
+    let ns = least_ns(|| durations.iter().for_each(|&ns| histogram.record(ns)));
+    println!("histogram, per value                {:6.1} ns", ns / EVENTS as f64);
+    black_box(&histogram);
+
+    let mut timing = Timing::new();
+    let ns = least_ns(|| durations.iter().for_each(|&ns| timing.record(ns)));
+    println!("timing, per value                   {:6.1} ns", ns / EVENTS as f64);
+    black_box(&timing);
+
+    for steps in [1u16, 500] {
+        let mut recorder = Recorder::new(usize::from(steps), 1, 0);
+        let mut step = 0;
+        let ns = least_ns(|| {
+            let mut at = 0;
+            for &duration in &durations {
+                step = if step + 1 == steps { 0 } else { step + 1 };
+                let (row, stage) = (StepId(step), StageId(0));
+                at += 1_000;
+                let times =
+                    Times { intended: at, usable: at, sent: at + duration % 9_000, done: at + duration };
+                recorder.due(stage);
+                recorder.started(stage);
+                recorder.sent(row, stage, &times);
+                recorder.done(row, stage, &times, Outcome::Success(200), 250, 60);
+                recorder.completed(stage, times.intended, times.done);
+            }
+        });
+        println!("recorder, {steps:3} steps, per request      {:6.1} ns (5 durations)", ns / EVENTS as f64);
+        let spare = Pages::new(usize::from(steps), 1);
+        let mut closed = recorder.cut(1, Gauges::default(), spare);
+        let mut window = None;
+        let start = clock::now();
+        window.replace(closed.drain());
+        let drained = clock::now().since(start).as_secs_f64();
+        let encoded = encode_window(&window.expect("drained above"));
+        println!("  drain {:.2} ms, encoded {} kB", drained * 1e3, encoded.len() / 1000);
+    }
+}
+
+fn fleet(requests: usize) {
+    const DRIVERS: u64 = 100;
+    let windows: Vec<Vec<u8>> = (0..DRIVERS)
+        .map(|driver| encode_window(&common::busy_window(&mut Rng::with_seed(driver), 500, requests)))
+        .collect();
+    let bytes: usize = windows.iter().map(Vec::len).sum();
+    println!("{DRIVERS} drivers × 500 steps × {requests} requests: {} kB each", bytes / windows.len() / 1000);
+
+    let decode = least_ns(|| windows.iter().for_each(|bytes| drop(black_box(decode_window(bytes)))));
+    println!("  decode                            {:6.0} ms", decode / 1e6);
+    let mut merged = Merged::new();
+    let both = |merged: &mut Merged| {
+        for (driver, bytes) in windows.iter().enumerate() {
+            let window = decode_window(bytes).expect("was encoded above");
+            merged.add(&format!("d{driver}"), &window);
+        }
+    };
+    let fresh = least_ns(|| both(&mut Merged::new()));
+    println!("  decode and merge, into nothing    {:6.0} ms", fresh / 1e6);
+    let ns = least_ns(|| both(&mut merged));
+    println!("  decode and merge, into a run      {:6.0} ms", ns / 1e6);
+    let window = decode_window(&windows[0]).expect("was encoded above");
+    let ns = least_ns(|| drop(black_box(encode_window(&window))));
+    println!("  encode one                        {:6.1} ms", ns / 1e6);
+    let ns = least_ns(|| black_box(window.clone()).judge());
+    println!("  judge one                         {:6.1} ms", ns / 1e6);
+}

@@ -1,0 +1,196 @@
+//! Every event is in the window of its second, once, whatever way the seconds are cut.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+use metrics::{DriverWindow, ErrorKind, Gauges, Merged, Outcome, Pages, Recorder, Times, Totals, Unstarted};
+use plan::{StageId, StepId};
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// What a thread does, at one time.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Due(StageId),
+    Started(StageId),
+    Missed(StageId),
+    Sent(StepId, StageId, Times),
+    Done(StepId, StageId, Times, Outcome),
+    Completed(StageId, Times),
+}
+
+/// Requests of a few seconds, as events in the order of their times.
+fn events(rng: &mut Rng, seconds: u64) -> Vec<(u64, Event)> {
+    let mut events = Vec::new();
+    for _ in 0..rng.usize(..300) {
+        let intended = rng.u64(..seconds * SECOND_NS);
+        let (step, stage) = (StepId(rng.u16(..5)), StageId(rng.u16(..2)));
+        events.push((intended, Event::Due(stage)));
+        if rng.u8(..10) == 0 {
+            events.push((intended, Event::Missed(stage)));
+            continue;
+        }
+        let usable = intended + rng.u64(..SECOND_NS / 4);
+        let sent = usable + rng.u64(..SECOND_NS / 8);
+        let times = Times { intended, usable, sent, done: sent + rng.u64(..2 * SECOND_NS) };
+        let outcome = common::pick(
+            rng,
+            &[
+                Outcome::Success(200),
+                Outcome::Success(201),
+                Outcome::Failed(ErrorKind::ReadReset, 0),
+                Outcome::Failed(ErrorKind::Cancelled, 0),
+            ],
+        );
+        events.push((sent, Event::Started(stage)));
+        events.push((sent, Event::Sent(step, stage, times)));
+        events.push((times.done, Event::Done(step, stage, times, outcome)));
+        events.push((times.done, Event::Completed(stage, times)));
+    }
+    events.sort_by_key(|(at, _)| *at);
+    events
+}
+
+fn record(recorder: &mut Recorder, event: Event) {
+    match event {
+        Event::Due(stage) => recorder.due(stage),
+        Event::Started(stage) => recorder.started(stage),
+        Event::Missed(stage) => recorder.missed(stage, Unstarted::Ours),
+        Event::Sent(step, stage, times) => recorder.sent(step, stage, &times),
+        Event::Done(step, stage, times, outcome) => recorder.done(step, stage, &times, outcome, 100, 10),
+        Event::Completed(stage, times) => recorder.completed(stage, times.intended, times.done),
+    }
+}
+
+/// Records the events and cuts at each boundary at which `spare_at` says that spare pages are there.
+fn cut_by_seconds(events: &[(u64, Event)], spare_at: impl Fn(u32) -> bool) -> (Vec<DriverWindow>, Totals) {
+    let mut recorder = Recorder::new(5, 2, 0);
+    let mut spare = Some(Pages::new(5, 2));
+    let mut windows = Vec::new();
+    let mut cut = |recorder: &mut Recorder, to_s| {
+        let mut closed = recorder.cut(to_s, Gauges::default(), spare.take().expect("given back below"));
+        windows.push(closed.drain());
+        spare = Some(closed);
+    };
+    let mut second = 0;
+    for &(at, event) in events {
+        while at >= u64::from(second + 1) * SECOND_NS {
+            second += 1;
+            if spare_at(second) {
+                cut(&mut recorder, second);
+            }
+        }
+        record(&mut recorder, event);
+    }
+    cut(&mut recorder, second + 1);
+    (windows, *recorder.totals())
+}
+
+#[test]
+fn latencies_are_in_the_second_of_done_and_sends_in_that_of_sent() {
+    for seed in 0..200 {
+        let events = events(&mut Rng::with_seed(seed), 4);
+        let (windows, _) = cut_by_seconds(&events, |_| true);
+        let mut expected: BTreeMap<u32, [u64; 5]> = BTreeMap::new();
+        for &(at, event) in &events {
+            let counts = expected.entry(u32::try_from(at / SECOND_NS).unwrap()).or_default();
+            match event {
+                Event::Due(_) => counts[0] += 1,
+                Event::Started(_) => counts[1] += 1,
+                Event::Missed(_) => counts[2] += 1,
+                Event::Sent(..) => counts[3] += 1,
+                Event::Done(.., Outcome::Failed(ErrorKind::Cancelled, _)) | Event::Completed(..) => {}
+                Event::Done(..) => counts[4] += 1,
+            }
+        }
+        for window in &windows {
+            assert_eq!(window.seconds(), 1, "seed {seed}");
+            let mut merged = Merged::new();
+            merged.add_rows(window);
+            let (steps, stages) = (merged.all_steps(|_| true), merged.all_stages(|_| true));
+            assert_eq!(stages.send_lag.count(), steps.sent);
+            let done = steps.succeeded() + steps.failures();
+            let found = [stages.due, stages.started, stages.missed.ours, steps.sent, done];
+            assert_eq!(found, expected.remove(&window.from_s).unwrap_or_default(), "seed {seed}");
+        }
+        assert!(expected.is_empty(), "seed {seed}: {expected:?}");
+    }
+}
+
+#[test]
+fn a_late_cut_loses_nothing_and_says_what_it_spans() {
+    for seed in 0..200 {
+        let events = events(&mut Rng::with_seed(seed), 6);
+        let (punctual, totals) = cut_by_seconds(&events, |_| true);
+        let (late, late_totals) = cut_by_seconds(&events, |second| second % 3 == 0);
+        assert_eq!(late_totals, totals, "seed {seed}");
+        let spans: Vec<_> = late.iter().map(|window| (window.from_s, window.to_s)).collect();
+        assert!(spans.iter().zip(spans.iter().skip(1)).all(|(a, b)| a.1 == b.0), "seed {seed}: {spans:?}");
+        let add_all = |windows: &[DriverWindow]| {
+            let mut merged = Merged::new();
+            windows.iter().for_each(|window| merged.add_rows(window));
+            merged
+        };
+        assert_eq!(add_all(&late), add_all(&punctual), "seed {seed}");
+    }
+}
+
+#[test]
+fn windows_add_up_to_the_totals_of_the_thread() {
+    for seed in 0..200 {
+        let (windows, totals) = cut_by_seconds(&events(&mut Rng::with_seed(seed), 3), |_| true);
+        let mut merged = Merged::new();
+        windows.iter().for_each(|window| merged.add("d1", window));
+        let measured = Totals { windows: 0, ..merged.totals() };
+        assert_eq!(measured, totals, "seed {seed}");
+        assert_eq!(totals.requests_sent, totals.succeeded + totals.failed + totals.cancelled, "seed {seed}");
+        assert_eq!(totals.due, totals.started + totals.missed.total(), "seed {seed}");
+    }
+}
+
+#[test]
+fn the_differences_of_the_times_go_where_they_belong() {
+    let (step, stage) = (StepId(0), StageId(0));
+    let mut recorder = Recorder::new(1, 1, 4);
+    let times = Times { intended: 1_000, usable: 1_400, sent: 1_410, done: 3_000 };
+    recorder.sent(step, stage, &times);
+    recorder.done(step, stage, &times, Outcome::Success(204), 1, 2);
+    recorder.completed(stage, times.intended, times.done);
+    let early = Times { intended: 1_000, usable: 0, sent: 1_007, done: 1_008 };
+    recorder.sent(step, stage, &early);
+    recorder.done(step, stage, &early, Outcome::Failed(ErrorKind::Status, 503), 1, 2);
+    recorder.failed_unsent(step, stage, &Times { done: 1_500, ..times }, ErrorKind::ConnectRefused);
+    let window = recorder.cut(5, Gauges::default(), Pages::new(1, 1)).drain();
+
+    let (row, stage) = (&window.steps[0], &window.stages[0]);
+    let sums = |timing: &metrics::Timing| (timing.count(), timing.sum_ns());
+    assert_eq!(sums(&row.ok.response), (1, 2_000));
+    assert_eq!(sums(&row.ok.service), (1, 1_590));
+    assert_eq!(sums(&row.failed.response), (2, 8 + 500));
+    assert_eq!(sums(&row.failed.service), (1, 1));
+    assert_eq!(sums(&stage.send_lag), (2, 10 + 7));
+    assert_eq!(sums(&stage.connection_wait), (2, 400));
+    assert_eq!(sums(&stage.iteration_time), (1, 2_000));
+    assert_eq!((row.sent, row.bytes_in, row.bytes_out), (3, 2, 4));
+    assert_eq!(
+        row.outcomes,
+        [
+            (Outcome::Success(204), 1),
+            (Outcome::Failed(ErrorKind::ConnectRefused, 0), 1),
+            (Outcome::Failed(ErrorKind::Status, 503), 1),
+        ]
+    );
+}
+
+#[test]
+fn only_rows_that_were_touched_are_in_a_window() {
+    let mut recorder = Recorder::new(500, 20, 0);
+    recorder.sent(StepId(499), StageId(19), &Times::default());
+    recorder.sent(StepId(7), StageId(3), &Times::default());
+    let mut pages = recorder.cut(1, Gauges::default(), Pages::new(500, 20));
+    let rows: Vec<_> = pages.drain().steps.iter().map(|row| (row.stage.0, row.step.0)).collect();
+    assert_eq!(rows, [(3, 7), (19, 499)]);
+    assert!(pages.drain().is_empty());
+}
