@@ -1,0 +1,85 @@
+//! What this machine does to the process: CPU it used, and CPU it was refused.
+
+use std::fs;
+use std::path::PathBuf;
+
+use clock::Instant;
+
+/// Reads the process's CPU time and its cgroup's throttling, once a second.
+#[derive(Debug)]
+pub(crate) struct Host {
+    at: Instant,
+    cpu_ns: u64,
+    throttled_us: u64,
+    /// The `cpu.stat` of the process's cgroup; `None` where there is none.
+    cpu_stat: Option<PathBuf>,
+}
+
+impl Host {
+    pub(crate) fn new() -> Self {
+        let mut host =
+            Self { at: clock::now(), cpu_ns: cpu_ns(), throttled_us: 0, cpu_stat: find_cpu_stat() };
+        host.throttled_us = host.read_throttled_us();
+        host
+    }
+
+    /// Since the last call: CPU in thousandths of a core, and how long the cgroup held the process back, in µs.
+    pub(crate) fn sample(&mut self) -> (u32, u64) {
+        let (at, cpu_ns, throttled_us) = (clock::now(), cpu_ns(), self.read_throttled_us());
+        let span_ns = clock::nanos(at.since(self.at)).max(1);
+        let permille = cpu_ns.saturating_sub(self.cpu_ns).saturating_mul(1000) / span_ns;
+        let throttled = throttled_us.saturating_sub(self.throttled_us);
+        (self.at, self.cpu_ns, self.throttled_us) = (at, cpu_ns, throttled_us);
+        (u32::try_from(permille).unwrap_or(u32::MAX), throttled)
+    }
+
+    fn read_throttled_us(&self) -> u64 {
+        let Some(path) = &self.cpu_stat else { return 0 };
+        fs::read_to_string(path).map_or(0, |text| throttled_us(&text))
+    }
+}
+
+fn cpu_ns() -> u64 {
+    clock::nanos(clock::process_cpu())
+}
+
+/// In version 2 there is one hierarchy, in version 1 one for `cpu`; inside a container its own group is the root.
+fn find_cpu_stat() -> Option<PathBuf> {
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let candidates = groups.lines().filter_map(|line| {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(':')?;
+        let root = match controllers {
+            "" => "/sys/fs/cgroup",
+            _ if controllers.split(',').any(|controller| controller == "cpu") => "/sys/fs/cgroup/cpu",
+            _ => return None,
+        };
+        Some(PathBuf::from(format!("{root}{}/cpu.stat", path.trim_end_matches('/'))))
+    });
+    let roots = ["/sys/fs/cgroup/cpu.stat", "/sys/fs/cgroup/cpu/cpu.stat"].map(PathBuf::from);
+    candidates.chain(roots).find(|path| path.is_file())
+}
+
+/// `throttled_usec` of version 2, `throttled_time` (in ns) of version 1.
+fn throttled_us(cpu_stat: &str) -> u64 {
+    cpu_stat
+        .lines()
+        .find_map(|line| match line.split_once(' ')? {
+            ("throttled_usec", us) => us.trim().parse().ok(),
+            ("throttled_time", ns) => ns.trim().parse::<u64>().ok().map(|ns| ns / 1000),
+            _ => None,
+        })
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_versions_of_cgroups_are_read() {
+        assert_eq!(throttled_us("usage_usec 5\nnr_throttled 2\nthrottled_usec 1234\n"), 1234);
+        assert_eq!(throttled_us("nr_periods 1\nnr_throttled 2\nthrottled_time 1234567\n"), 1234);
+        assert_eq!(throttled_us(""), 0);
+    }
+}

@@ -1,0 +1,67 @@
+//! What the engine is asked to do, and why it may refuse.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::{Allow, Refused};
+
+/// One driver's part of a run.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// What to send and when.
+    pub plan: Arc<plan::Plan>,
+    /// The run, for the log.
+    pub run_id: String,
+    /// Engine threads, at least 1; fewer are used where there are fewer connections than threads.
+    pub threads: usize,
+    /// The lanes to send. Models that are per driver ignore it.
+    pub share: plan::LaneSet,
+    /// The targets that may be loaded.
+    pub allow: Allow,
+    /// The `User-Agent` of requests that set none themselves.
+    pub user_agent: String,
+}
+
+/// Why a job cannot be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The target's name has no address.
+    #[error("cannot resolve {host}")]
+    Dns {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        #[source]
+        source: io::Error,
+    },
+    /// The target may not be loaded.
+    #[error("target refused")]
+    Refused(#[from] Refused),
+    /// No address of the target accepts a connection.
+    #[error("cannot connect to {target}")]
+    Unreachable {
+        /// The target's URL.
+        target: String,
+        /// What became of the last attempt.
+        #[source]
+        source: io::Error,
+    },
+    /// A step is no valid request.
+    #[error("step {step:?} cannot be sent")]
+    Request {
+        /// The step's name.
+        step: String,
+        /// What is wrong with it.
+        #[source]
+        source: protocol::http1::RequestError,
+    },
+    /// This machine refuses something the engine needs before it can start.
+    #[error("cannot {what}")]
+    Local {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}

@@ -1,0 +1,36 @@
+//! The data plane: paces one share of a load over its own loops, sends it, and yields what happened, second by second.
+//!
+//! ```text
+//! Job ─► prepare ─► Prepared ─► start ─► engine-0 … engine-n ─► engine-merge ─► Event
+//!        names, rules,          threads  own connections,       one window of
+//!        requests, connections           recorder, arrivals     all threads
+//! ```
+//!
+//! A thread per core, each with its own loop ([`worker`]), and nothing shared between them while requests flow: what a
+//! thread must know of its owner it finds in its [`mailbox`], what the owner must know comes through [`merge`].
+//!
+//! Invariant: between start and end a worker waits for nobody but the clock and the target. Deliberately absent: Kafka,
+//! files, async, and any knowledge of other drivers.
+
+mod allow;
+mod job;
+mod target;
+mod program;
+mod flight;
+mod source;
+mod wheel;
+mod pauses;
+mod poller;
+mod connection;
+mod pool;
+mod mailbox;
+mod worker;
+mod merge;
+mod host;
+mod prepare;
+mod running;
+
+pub use allow::{Allow, InvalidRule, Refused};
+pub use job::{Job, PrepareError};
+pub use prepare::{Prepared, prepare};
+pub use running::{Event, Running};

@@ -1,0 +1,226 @@
+//! The thread `engine-merge`: workers' windows become one window of the driver per second.
+//!
+//! Invariant: nothing that was measured is lost on the way, and nobody who measures waits. When the consumer of events
+//! does not read, windows are merged into one that spans more seconds, in memory that does not grow with their number.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+use metrics::{DriverWindow, Pages, Totals};
+
+use crate::host::Host;
+use crate::mailbox::{Command, Mailbox};
+use crate::running::Event;
+
+/// What a worker tells.
+#[derive(Debug)]
+pub(crate) enum Report {
+    Window {
+        thread: usize,
+        pages: Box<Pages>,
+    },
+    Paused {
+        for_ms: u64,
+    },
+    LeaseEnded,
+    /// The worker's last word.
+    Done {
+        thread: usize,
+        pages: Box<Pages>,
+        totals: Totals,
+    },
+    /// Its last word when it could not go on.
+    Died {
+        thread: usize,
+        what: String,
+    },
+}
+
+/// One worker as seen from here.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) mailbox: Arc<Mailbox>,
+    /// Takes drained pages back to it.
+    pub(crate) spare: Sender<Box<Pages>>,
+}
+
+struct Thread {
+    lane: Lane,
+    /// What it handed over and was not merged yet.
+    windows: VecDeque<DriverWindow>,
+    /// The first run second it may still hand over.
+    passed_s: u32,
+    is_over: bool,
+}
+
+/// Merges what the workers report until the last of them is done.
+pub(crate) struct Merger {
+    threads: Vec<Thread>,
+    reports: Receiver<Report>,
+    events: Sender<Event>,
+    host: Host,
+    /// The first second that was not merged yet.
+    merged_s: u32,
+    /// The window that the consumer has not taken.
+    kept: Option<DriverWindow>,
+    /// Other events that it has not taken: each at most once.
+    notices: VecDeque<Event>,
+    counted: Totals,
+    reported: Totals,
+    is_complete: bool,
+}
+
+impl Merger {
+    pub(crate) fn new(lanes: Vec<Lane>, reports: Receiver<Report>, events: Sender<Event>) -> Self {
+        let thread = |lane| Thread { lane, windows: VecDeque::new(), passed_s: 0, is_over: false };
+        Self {
+            threads: lanes.into_iter().map(thread).collect(),
+            reports,
+            events,
+            host: Host::new(),
+            merged_s: 0,
+            kept: None,
+            notices: VecDeque::new(),
+            counted: Totals::default(),
+            reported: Totals::default(),
+            is_complete: true,
+        }
+    }
+
+    pub(crate) fn run(mut self) {
+        while self.threads.iter().any(|thread| !thread.is_over) {
+            let Ok(report) = self.reports.recv() else { break };
+            self.take(report);
+            self.merge();
+            self.offer();
+        }
+        self.finish();
+    }
+
+    fn take(&mut self, report: Report) {
+        match report {
+            Report::Window { thread, mut pages } => {
+                let window = pages.drain();
+                let thread = &mut self.threads[thread];
+                thread.passed_s = window.to_s;
+                thread.windows.push_back(window);
+                // Its worker is gone, or has all its pages: then these are not needed.
+                let _: Result<_, _> = thread.lane.spare.try_send(pages);
+            }
+            Report::Done { thread, mut pages, totals } => {
+                self.threads[thread].windows.push_back(pages.drain());
+                self.threads[thread].is_over = true;
+                self.reported.merge(&totals);
+            }
+            Report::Died { thread, what } => {
+                tracing::error!(thread, what, "engine thread died, run ends");
+                self.threads[thread].is_over = true;
+                self.is_complete = false;
+                self.threads.iter().for_each(|thread| thread.lane.mailbox.send(Command::Abort));
+                self.notice(Event::Died(what));
+            }
+            Report::Paused { for_ms } => self.notice(Event::Paused { for_ms }),
+            Report::LeaseEnded => self.notice(Event::LeaseEnded),
+        }
+    }
+
+    /// Keeps an event to be handed over; one of its kind is enough.
+    fn notice(&mut self, event: Event) {
+        let kind = std::mem::discriminant(&event);
+        self.notices.retain(|held| std::mem::discriminant(held) != kind);
+        self.notices.push_back(event);
+    }
+
+    /// Merges the seconds that all threads have passed.
+    fn merge(&mut self) {
+        let running = self.threads.iter().filter(|thread| !thread.is_over);
+        let last = |thread: &Thread| thread.windows.back().map_or(0, |window| window.to_s);
+        let passed_s = running.map(|thread| thread.passed_s).min();
+        let passed_s = passed_s.unwrap_or_else(|| self.threads.iter().map(last).max().unwrap_or(0));
+        while let Some(to_s) = self.next_end(passed_s) {
+            let mut merged = DriverWindow { from_s: self.merged_s, to_s, ..DriverWindow::default() };
+            for thread in &mut self.threads {
+                while let Some(window) = thread.windows.pop_front_if(|window| window.to_s <= to_s) {
+                    merged.merge(window);
+                }
+            }
+            self.merged_s = to_s;
+            self.complete(merged);
+        }
+    }
+
+    /// The next second, up to `passed_s`, in which no thread's window is open: usually the one after the last.
+    fn next_end(&self, passed_s: u32) -> Option<u32> {
+        let mut end_s = self.merged_s + 1;
+        let windows = || self.threads.iter().flat_map(|thread| &thread.windows);
+        while let Some(across) = windows().find(|window| window.from_s < end_s && window.to_s > end_s) {
+            end_s = across.to_s;
+        }
+        (end_s <= passed_s).then_some(end_s)
+    }
+
+    fn complete(&mut self, mut window: DriverWindow) {
+        (window.gauges.cpu_permille, window.gauges.throttled_us) = self.host.sample();
+        window.judge();
+        tracing::debug!(second = window.from_s, gauges = ?window.gauges, "window");
+        count(&mut self.counted, &window);
+        match &mut self.kept {
+            Some(kept) => kept.merge(window),
+            None => self.kept = Some(window),
+        }
+    }
+
+    /// Hands over what is there, as far as the consumer takes it.
+    fn offer(&mut self) {
+        while let Some(event) = self.notices.pop_front() {
+            if let Err(TrySendError::Full(event)) = self.events.try_send(event) {
+                self.notices.push_front(event);
+                return;
+            }
+        }
+        let Some(window) = self.kept.take() else { return };
+        match self.events.try_send(Event::Window(Box::new(window))) {
+            Ok(()) => self.counted.windows += 1,
+            Err(TrySendError::Full(Event::Window(window))) => self.kept = Some(*window),
+            Err(_) => {}
+        }
+    }
+
+    /// Hands over the rest. The workers are done: now the consumer may be waited for.
+    fn finish(mut self) {
+        self.merge();
+        let mut last: Vec<Event> = self.notices.drain(..).collect();
+        if let Some(window) = self.kept.take() {
+            self.counted.windows += 1;
+            last.push(Event::Window(Box::new(window)));
+        }
+        self.reported.windows = self.counted.windows;
+        if self.is_complete && self.reported != self.counted {
+            tracing::error!(reported = ?self.reported, counted = ?self.counted, "windows and totals differ");
+        }
+        let totals = if self.is_complete { self.reported } else { self.counted };
+        last.push(Event::Finished(Box::new(totals)));
+        for event in last {
+            if self.events.send(event).is_err() {
+                tracing::debug!("nobody takes the last events");
+            }
+        }
+    }
+}
+
+fn count(totals: &mut Totals, window: &DriverWindow) {
+    for stage in &window.stages {
+        totals.due += stage.due;
+        totals.started += stage.started;
+        totals.missed.merge(&stage.missed);
+    }
+    for step in &window.steps {
+        totals.requests_sent += step.sent;
+        totals.succeeded += step.succeeded();
+        totals.failed += step.failures();
+        totals.cancelled += step.cancelled;
+        totals.bytes_in += step.bytes_in;
+        totals.bytes_out += step.bytes_out;
+    }
+}

@@ -1,0 +1,90 @@
+//! Iterations between two steps.
+//!
+//! Pauses are fixed, so those of one length end in the order in which they began: a queue per length instead of a heap.
+
+use std::collections::VecDeque;
+
+use crate::flight::Flight;
+
+/// Iterations that wait for their next step's intended time.
+#[derive(Debug, Default)]
+pub(crate) struct Pauses {
+    /// By length of the pause; as many as the plan has different ones.
+    queues: Vec<(u64, VecDeque<Flight>)>,
+    /// When the first of all is due.
+    next_at: Option<u64>,
+}
+
+impl Pauses {
+    /// When the next iteration goes on; `u64::MAX` when none is waiting.
+    #[inline]
+    pub(crate) fn next_at(&self) -> u64 {
+        self.next_at.unwrap_or(u64::MAX)
+    }
+
+    /// Holds `flight`, whose pause has that length, until its intended time.
+    pub(crate) fn push(&mut self, pause_ns: u64, flight: Flight) {
+        let number = self.queues.iter().position(|(length, _)| *length == pause_ns).unwrap_or_else(|| {
+            self.queues.push((pause_ns, VecDeque::new()));
+            self.queues.len() - 1
+        });
+        self.queues[number].1.push_back(flight);
+        self.next_at = Some(self.next_at().min(flight.intended_ns));
+    }
+
+    /// An iteration whose pause is over.
+    pub(crate) fn pop(&mut self, now_ns: u64) -> Option<Flight> {
+        if self.next_at() > now_ns {
+            return None;
+        }
+        let first = |(_, queue): &(u64, VecDeque<Flight>)| {
+            queue.front().map_or(u64::MAX, |flight| flight.intended_ns)
+        };
+        let queue = self.queues.iter_mut().min_by_key(|queue| first(queue))?;
+        let flight = queue.1.pop_front();
+        self.next_at = self.queues.iter().map(first).min().filter(|at| *at != u64::MAX);
+        flight
+    }
+
+    /// Forgets all, and says how many they were.
+    pub(crate) fn clear(&mut self) -> usize {
+        let count = self.queues.iter().map(|(_, queue)| queue.len()).sum();
+        *self = Self::default();
+        count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flight(intended_ns: u64) -> Flight {
+        Flight {
+            arrival_ns: 0,
+            intended_ns,
+            usable_ns: 0,
+            sent_ns: 0,
+            step: 0,
+            target: 0,
+            stage: plan::StageId(0),
+            is_fresh: false,
+        }
+    }
+
+    #[test]
+    fn pauses_of_different_lengths_end_in_order() {
+        let mut pauses = Pauses::default();
+        for start in 0..4 {
+            pauses.push(100, flight(start * 10 + 100));
+            pauses.push(15, flight(start * 10 + 15));
+        }
+        let mut ends = Vec::new();
+        while let Some(flight) = pauses.pop(120) {
+            ends.push(flight.intended_ns);
+        }
+        assert_eq!(ends, [15, 25, 35, 45, 100, 110, 120]);
+        assert_eq!(pauses.next_at(), 130);
+        assert_eq!(pauses.clear(), 1);
+        assert_eq!(pauses.next_at(), u64::MAX);
+    }
+}

@@ -1,0 +1,47 @@
+//! The connections to one target, and the iterations that wait for one of them.
+//!
+//! A queue and connections are not tied to each other: whichever connection is free first takes whoever waits longest.
+//! So a connection that fails fails whoever waits longest, and one that is opened may be needed by nobody any more.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use crate::flight::Flight;
+
+/// Connections of one thread to one target, by their numbers among the thread's.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) addresses: Vec<Address>,
+    /// The one tried next, so that they are used in turn.
+    turn: usize,
+    /// The last one freed is used first, so that what is not needed grows old and is closed by the target.
+    pub(crate) idle: Vec<u32>,
+    pub(crate) queue: VecDeque<Flight>,
+    /// Connecting, idle or busy.
+    pub(crate) open: u32,
+    /// At most.
+    pub(crate) max: u32,
+    pub(crate) connecting: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Address {
+    pub(crate) socket: SocketAddr,
+    pub(crate) connecting: u32,
+}
+
+impl Pool {
+    pub(crate) fn new(addresses: &[SocketAddr], max: u32) -> Self {
+        let addresses = addresses.iter().map(|socket| Address { socket: *socket, connecting: 0 }).collect();
+        Self { addresses, turn: 0, idle: Vec::new(), queue: VecDeque::new(), open: 0, max, connecting: 0 }
+    }
+
+    /// The address to open a connection to; `None` while as many as may be are connecting to each.
+    pub(crate) fn next_address(&mut self, connecting_max: u32) -> Option<usize> {
+        let count = self.addresses.len();
+        let free = |turn: &usize| self.addresses[*turn].connecting < connecting_max;
+        let chosen = (self.turn..self.turn + count).map(|turn| turn % count).find(free)?;
+        self.turn = (chosen + 1) % count;
+        Some(chosen)
+    }
+}

@@ -1,0 +1,75 @@
+//! The plan, compiled for the loops: steps in one row, requests rendered, times in nanoseconds.
+
+use protocol::http1::Request;
+
+use crate::PrepareError;
+
+/// All steps of all scenarios, one scenario after the other.
+#[derive(Debug)]
+pub(crate) struct Program {
+    steps: Vec<Step>,
+    /// The first step of each scenario.
+    first: Vec<u32>,
+}
+
+/// One request of a scenario.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) id: plan::StepId,
+    /// One per target.
+    pub(crate) requests: Vec<Request>,
+    pub(crate) timeout_ns: u64,
+    /// How long it may wait for a connection.
+    pub(crate) max_wait_ns: u64,
+    /// After the step before.
+    pub(crate) pause_ns: u64,
+    pub(crate) is_last: bool,
+    pub(crate) expect: plan::Expect,
+}
+
+impl Program {
+    pub(crate) fn compile(plan: &plan::Plan, user_agent: &str) -> Result<Self, PrepareError> {
+        let max_wait = match plan.load {
+            plan::Load::Avalanche { .. } => None,
+            plan::Load::Tsunami { max_wait, .. } | plan::Load::Open { max_wait, .. } => max_wait,
+        };
+        let mut program = Self { steps: Vec::new(), first: Vec::new() };
+        for scenario in &plan.scenarios {
+            program.first.push(u32::try_from(program.steps.len()).unwrap_or(u32::MAX));
+            for (position, step) in scenario.steps.iter().enumerate() {
+                let requests = plan
+                    .targets
+                    .iter()
+                    .map(|target| render(step, target, user_agent))
+                    .collect::<Result<_, _>>()?;
+                program.steps.push(Step {
+                    id: step.id,
+                    requests,
+                    timeout_ns: clock::nanos(step.timeout),
+                    max_wait_ns: clock::nanos(max_wait.unwrap_or(step.timeout)),
+                    pause_ns: clock::nanos(step.pause.unwrap_or_default()),
+                    is_last: position + 1 == scenario.steps.len(),
+                    expect: step.expect.clone(),
+                });
+            }
+        }
+        Ok(program)
+    }
+
+    #[inline]
+    pub(crate) fn step(&self, number: u32) -> &Step {
+        &self.steps[number as usize]
+    }
+
+    /// The number of a scenario's first step.
+    #[inline]
+    pub(crate) fn first_of(&self, scenario: usize) -> u32 {
+        self.first[scenario]
+    }
+}
+
+fn render(step: &plan::Step, target: &plan::Target, user_agent: &str) -> Result<Request, PrepareError> {
+    let path = format!("{}{}", target.base_path, step.path);
+    Request::new(&step.method, &target.authority(), &path, &step.headers, &step.body, user_agent)
+        .map_err(|source| PrepareError::Request { step: step.name.clone(), source })
+}

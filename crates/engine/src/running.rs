@@ -1,0 +1,133 @@
+//! A run under way: what it tells, and what it can be told.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use clock::Instant;
+use crossbeam_channel::Receiver;
+use metrics::{DriverWindow, Totals};
+use plan::{LaneSet, Rate, Schedule};
+
+use crate::mailbox::{Command, Mailbox};
+use crate::worker;
+
+/// What a run tells. Windows come once per second and in order.
+#[derive(Debug)]
+pub enum Event {
+    /// All threads' measurements of a second; of several when they were not read in time.
+    Window(Box<DriverWindow>),
+    /// The pacer did not run for so long. It sends nothing until [`Running::release`], or for a second.
+    Paused {
+        /// Milliseconds.
+        for_ms: u64,
+    },
+    /// The lease ended, and with it the run.
+    LeaseEnded,
+    /// The last event: the totals of all windows.
+    Finished(Box<Totals>),
+    /// A thread ended that should not have; the others are aborted, and [`Event::Finished`] follows.
+    Died(String),
+}
+
+/// A run under way. Dropping it aborts the run.
+#[derive(Debug)]
+pub struct Running {
+    pub(crate) mailboxes: Vec<Arc<Mailbox>>,
+    pub(crate) events: Receiver<Event>,
+    pub(crate) threads: Vec<JoinHandle<()>>,
+    pub(crate) is_open: bool,
+    pub(crate) limit: Option<Rate>,
+    /// The latest schedule, changes that are not in force yet included.
+    pub(crate) schedule: Mutex<Option<Arc<Schedule>>>,
+    /// Of the shares.
+    pub(crate) version: AtomicU32,
+}
+
+impl Running {
+    /// Where events come. The channel is bounded, and the engine does not wait for whoever reads it.
+    pub fn events(&self) -> &Receiver<Event> {
+        &self.events
+    }
+
+    /// Sending is allowed until then, and no longer.
+    pub fn set_lease(&self, until: Instant) {
+        let until_boot_ns = worker::boot_ns(until);
+        self.mailboxes.iter().for_each(|mailbox| mailbox.set_lease(until_boot_ns));
+    }
+
+    /// Sends `lanes` from the run time `from_ns` on. A version that is not newer than the last one is ignored, as is any
+    /// for models that are per driver.
+    pub fn change_lanes(&self, version: u32, from_ns: u64, lanes: LaneSet) {
+        if !self.is_open || self.version.fetch_max(version, Ordering::Relaxed) >= version {
+            return;
+        }
+        let threads = self.mailboxes.len();
+        for (thread, mailbox) in self.mailboxes.iter().enumerate() {
+            mailbox.send(Command::Lanes { from_ns, lanes: lanes.of_thread(thread, threads) });
+        }
+    }
+
+    /// Puts `factor` on the plan's rate, or on the limit of a model that is per driver, from the run time `from_ns` on.
+    /// Changes nothing in a model that has neither.
+    pub fn change_rate(&self, from_ns: u64, factor: f64) {
+        let mut schedule = self.schedule.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(schedule) = &mut *schedule
+            && (self.is_open || self.limit.is_some())
+        {
+            *schedule = Arc::new(schedule.scaled_from(from_ns, factor));
+            self.tell(&Command::Schedule { from_ns, schedule: Arc::clone(schedule) });
+        }
+        if let Some(rate) = self.limit.and_then(|limit| Rate::new(limit.per_second() * factor)) {
+            self.tell(&Command::Limit { from_ns, rate });
+        }
+    }
+
+    /// Starts no further iterations; those under way may finish within the plan's drain.
+    pub fn stop(&self) {
+        self.tell(&Command::Stop);
+    }
+
+    /// Closes all connections now; what is in flight counts as cancelled.
+    pub fn abort(&self) {
+        self.tell(&Command::Abort);
+    }
+
+    /// Sends again after [`Event::Paused`]: the owner has read all that it was to be told meanwhile.
+    pub fn release(&self) {
+        self.tell(&Command::Release);
+    }
+
+    /// Requests sent so far, as of the threads' last turns.
+    pub fn requests_sent(&self) -> u64 {
+        self.mailboxes.iter().map(|mailbox| mailbox.sent()).sum()
+    }
+
+    /// Waits for the threads' end. Events that were not read are lost; read until [`Event::Finished`] first.
+    pub fn join(mut self) {
+        self.end();
+    }
+
+    fn tell(&self, command: &Command) {
+        self.mailboxes.iter().for_each(|mailbox| mailbox.send(command.clone()));
+    }
+
+    fn end(&mut self) {
+        // Whoever waits for a reader learns that there is none.
+        self.events = crossbeam_channel::never();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("engine thread panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.threads.is_empty() {
+            self.abort();
+            self.end();
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Word from outside, and how a worker comes to its end.
+//!
+//! Invariant: after the lease has ended, or an abort was read, nothing is sent and every socket is closed.
+
+use metrics::{ErrorKind, Outcome, Unstarted};
+
+use super::Worker;
+use crate::connection::State;
+use crate::mailbox::Command;
+use crate::merge::Report;
+use crate::source::Source;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Running,
+    /// No further iteration; those under way may take until then.
+    Draining {
+        until_ns: u64,
+    },
+    Over,
+}
+
+impl Phase {
+    pub(super) fn until_ns(self) -> u64 {
+        match self {
+            Phase::Draining { until_ns } => until_ns,
+            Phase::Running | Phase::Over => u64::MAX,
+        }
+    }
+}
+
+impl<S: Source> Worker<S> {
+    /// Reads the lease, and what is in the mailbox.
+    #[inline]
+    pub(super) fn listen(&mut self) {
+        if self.mailbox.version() != self.version {
+            self.obey();
+        }
+        let lease_ns = self.clock.run_time(self.mailbox.lease_boot_ns());
+        if self.now_ns >= lease_ns && self.clock.until_start() == 0 && self.phase != Phase::Over {
+            tracing::warn!(thread = self.thread, "lease ended, stopping");
+            // Told once by whichever thread gets through; that the run ended is told in any case.
+            let _: Result<_, _> = self.reports.try_send(Report::LeaseEnded);
+            self.abort();
+        }
+    }
+
+    #[cold]
+    fn obey(&mut self) {
+        self.version = self.mailbox.version();
+        for command in self.mailbox.take() {
+            match command {
+                Command::Lanes { from_ns, lanes } => {
+                    let late = self.source.change_lanes(from_ns, self.now_ns, lanes);
+                    self.count_late(late);
+                }
+                Command::Schedule { from_ns, schedule } => {
+                    let late = self.source.change_schedule(from_ns, self.now_ns, schedule);
+                    self.count_late(late);
+                }
+                Command::Limit { from_ns, rate } => {
+                    if let Some(limiter) = &mut self.limiter {
+                        limiter.change_rate(from_ns, rate);
+                    }
+                }
+                Command::Stop => self.stop(),
+                Command::Abort => self.abort(),
+                Command::Release => self.release(),
+            }
+        }
+    }
+
+    /// Of a change that was learned of too late: what had become ours was due, and is missed.
+    fn count_late(&mut self, late: plan::Late) {
+        if late.missed > 0 {
+            let stage =
+                self.plan.schedule().map_or(plan::StageId(0), |schedule| schedule.stage_at(self.now_ns));
+            self.recorder.due_and_missed(stage, Unstarted::Ours, late.missed);
+        }
+        if late != plan::Late::default() {
+            tracing::warn!(thread = self.thread, ?late, "change of share or rate came too late");
+        }
+    }
+
+    /// No new iterations. Those under way go on to their end.
+    fn stop(&mut self) {
+        if self.phase == Phase::Running {
+            self.source.stop();
+            self.drop_fresh_waiting();
+            self.look_for_the_end();
+        }
+    }
+
+    /// Ends at once: requests that are out are cancelled, those that wait are missed.
+    fn abort(&mut self) {
+        self.source.stop();
+        self.give_up_waiting(None);
+        for id in (0u32..).take(self.connections.len()) {
+            if self.connections[id as usize].state == State::Busy {
+                self.record(id, Outcome::Failed(ErrorKind::Cancelled, 0));
+                self.active -= 1;
+            }
+            self.close(id);
+        }
+        self.active -= self.pauses.clear() as u64;
+        self.phase = Phase::Over;
+    }
+
+    /// Whether nothing is left to do, or no time to do it.
+    #[inline]
+    pub(super) fn look_for_the_end(&mut self) {
+        if self.phase == Phase::Running && self.source.is_exhausted(self.now_ns) {
+            self.phase = Phase::Draining { until_ns: self.now_ns.saturating_add(self.limits.drain_ns) };
+        }
+        if let Phase::Draining { until_ns } = self.phase {
+            if self.now_ns >= until_ns {
+                self.abort();
+            } else if self.active == 0 {
+                self.phase = Phase::Over;
+            }
+        }
+    }
+}

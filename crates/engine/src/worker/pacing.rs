@@ -1,0 +1,342 @@
+//! What is due: it gets a connection at once, waits for one, or is missed.
+//!
+//! Invariant: an iteration that is due is counted once as due and once as started or missed, and keeps its intended time
+//! for as long as it waits.
+
+use metrics::{ErrorKind, Unstarted};
+use plan::{Arrival, StageId};
+
+use super::Worker;
+use crate::flight::Flight;
+use crate::merge::Report;
+use crate::source::Source;
+
+/// A pacer that did not run for longer than this sends nothing of what was due meanwhile.
+const PAUSE_NS: u64 = 1_000_000_000;
+
+/// How long nothing is sent after a pause, unless the owner has read its commands before and says so.
+const HOLD_NS: u64 = 1_000_000_000;
+
+/// Iterations made due in one go, so that answers do not wait for a great many of them.
+const PACED_AT_ONCE: usize = 64;
+
+/// Iterations of one thread that are due and not over. A bound on memory (a hundred bytes each), far beyond what a
+/// thread can have under way.
+const ACTIVE_MAX: u64 = 1 << 20;
+
+/// How long a user rests that found no connection. Without it a target that refuses would use up an avalanche in
+/// fractions of a second, and be hammered.
+const REST_NS: u64 = 10_000_000;
+
+impl<S: Source> Worker<S> {
+    /// Starts what is due by now.
+    pub(super) fn pace(&mut self) {
+        while let Some(flight) = self.pauses.pop(self.now_ns) {
+            self.go_on(flight);
+        }
+        for _ in 0..PACED_AT_ONCE {
+            let Some(arrival) = self.source.pull(self.now_ns) else { return };
+            if let Some(flight) = self.admit(arrival) {
+                self.submit(flight);
+            }
+        }
+        self.is_unfinished = true;
+    }
+
+    /// Makes due what is due before `until_ns`, without sending it: the second in which it is sent has not begun.
+    pub(super) fn make_due(&mut self, until_ns: u64) {
+        if S::CLOSED {
+            return;
+        }
+        while let Some(arrival) = self.source.pull(until_ns - 1) {
+            if let Some(flight) = self.admit(arrival) {
+                self.pools[usize::from(flight.target)].queue.push_back(flight);
+            }
+        }
+    }
+
+    /// Counts an iteration that is due; `None` when it is missed there and then.
+    #[inline]
+    fn admit(&mut self, arrival: Arrival) -> Option<Flight> {
+        if !S::CLOSED {
+            if let Some(who) = self.missed_at_once(arrival.at_ns) {
+                self.recorder.due_and_missed(arrival.stage, who, 1);
+                return None;
+            }
+            self.recorder.due(arrival.stage);
+        }
+        self.active += 1;
+        let scenario = self.plan.scenario_of(arrival.index);
+        Some(Flight {
+            arrival_ns: arrival.at_ns,
+            intended_ns: arrival.at_ns,
+            usable_ns: arrival.at_ns,
+            sent_ns: 0,
+            step: self.program.first_of(scenario),
+            target: self.target_of(arrival.index),
+            stage: arrival.stage,
+            is_fresh: true,
+        })
+    }
+
+    #[inline]
+    fn target_of(&self, index: u64) -> u16 {
+        if self.pools.len() == 1 {
+            return 0;
+        }
+        u16::try_from(index % self.pools.len() as u64).unwrap_or(0)
+    }
+
+    #[inline]
+    fn missed_at_once(&self, at_ns: u64) -> Option<Unstarted> {
+        if self.hold_until_ns.is_some() || self.now_ns > at_ns.saturating_add(PAUSE_NS) {
+            return Some(Unstarted::Ours);
+        }
+        if self.limits.in_flight.is_some_and(|most| self.active >= most) {
+            return Some(Unstarted::Limit);
+        }
+        if self.active >= ACTIVE_MAX {
+            let is_waiting = self.pools.iter().any(|pool| !pool.queue.is_empty());
+            return Some(if is_waiting { Unstarted::Target } else { Unstarted::Ours });
+        }
+        None
+    }
+
+    /// Sends `flight`'s present request now, or has it wait for its turn.
+    #[inline]
+    fn submit(&mut self, flight: Flight) {
+        let pool = usize::from(flight.target);
+        let flight = if self.pools[pool].queue.is_empty() {
+            match self.try_launch(flight) {
+                Ok(()) => return,
+                Err(flight) => flight,
+            }
+        } else {
+            flight
+        };
+        self.pools[pool].queue.push_back(flight);
+    }
+
+    /// Sends those that wait for `pool`'s connections, as far as there are any.
+    pub(super) fn dispatch(&mut self, pool: usize) {
+        while let Some(flight) = self.pools[pool].queue.front() {
+            if self.try_launch(*flight).is_err() {
+                return;
+            }
+            self.pools[pool].queue.pop_front();
+        }
+    }
+
+    /// Sends on an idle connection, if there is one and the limit allows it; else gives `flight` back.
+    #[inline]
+    fn try_launch(&mut self, flight: Flight) -> Result<(), Flight> {
+        let Some(allowed_ns) = self.allowed_since() else { return Err(flight) };
+        while let Some(id) = self.pop_idle(usize::from(flight.target)) {
+            if self.launch(id, flight, allowed_ns) {
+                if let Some(limiter) = &mut self.limiter {
+                    limiter.take(self.now_ns);
+                }
+                return Ok(());
+            }
+            // The target had closed it, and nothing was sent: as if it had never been there.
+            self.close(id);
+        }
+        Err(flight)
+    }
+
+    /// Since when a request may leave; `None` when none may yet.
+    #[inline]
+    fn allowed_since(&mut self) -> Option<u64> {
+        if self.hold_until_ns.is_some() {
+            return None;
+        }
+        match &mut self.limiter {
+            None => Some(0),
+            Some(limiter) => Some(limiter.next_allowed(self.now_ns)).filter(|at_ns| *at_ns <= self.now_ns),
+        }
+    }
+
+    /// When the limit lets the next of those leave that have a connection and wait only for it.
+    pub(super) fn next_allowed_at(&mut self) -> u64 {
+        let Some(limiter) = &mut self.limiter else { return u64::MAX };
+        let waits = |pool: &crate::pool::Pool| !pool.queue.is_empty() && !pool.idle.is_empty();
+        if self.pools.iter().any(waits) { limiter.next_allowed(self.now_ns) } else { u64::MAX }
+    }
+
+    /// The present request of `flight` is over; `connected` says whether it had a connection.
+    #[inline]
+    pub(super) fn advance(&mut self, mut flight: Flight, done_ns: u64, connected: bool) {
+        if !self.program.step(flight.step).is_last {
+            flight.step += 1;
+            flight.is_fresh = false;
+            let pause_ns = self.program.step(flight.step).pause_ns;
+            flight.intended_ns = done_ns.saturating_add(pause_ns);
+            if pause_ns > 0 {
+                self.pauses.push(pause_ns, flight)
+            } else {
+                self.go_on(flight)
+            }
+            return;
+        }
+        self.recorder.completed(flight.stage, flight.arrival_ns, done_ns);
+        self.active -= 1;
+        if S::CLOSED {
+            if connected {
+                self.source.again(done_ns);
+            } else {
+                self.source.rest(self.now_ns + REST_NS);
+            }
+            if let Some(arrival) = self.source.pull(self.now_ns)
+                && let Some(flight) = self.admit(arrival)
+            {
+                self.submit(flight);
+            }
+        }
+    }
+
+    /// Sends the next request of an iteration that is under way. One that became due while nothing may be sent is given
+    /// up: many of them would make a burst afterwards.
+    fn go_on(&mut self, flight: Flight) {
+        if self.hold_until_ns.is_some() && !S::CLOSED {
+            self.active -= 1;
+        } else {
+            self.submit(flight);
+        }
+    }
+
+    /// Fails whoever waits longest for `pool`: the connection that was to be opened for it is not there.
+    pub(super) fn fail_waiting(&mut self, pool: usize, kind: ErrorKind) {
+        let Some(mut flight) = self.pools[pool].queue.pop_front() else { return };
+        flight.usable_ns = self.now_ns;
+        flight.sent_ns = self.now_ns;
+        self.count_start(&flight);
+        let id = self.program.step(flight.step).id;
+        self.recorder.failed_unsent(id, flight.stage, &flight.times(self.now_ns), kind);
+        self.advance(flight, self.now_ns, false);
+    }
+
+    #[inline]
+    pub(super) fn count_start(&mut self, flight: &Flight) {
+        if flight.is_fresh {
+            if S::CLOSED {
+                self.recorder.due(flight.stage);
+            }
+            self.recorder.started(flight.stage);
+        }
+    }
+
+    /// When the first of those that wait must be looked at, because it has waited too long.
+    pub(super) fn next_expiry_at(&self) -> u64 {
+        if S::CLOSED {
+            return u64::MAX;
+        }
+        self.pools
+            .iter()
+            .filter_map(|pool| pool.queue.front())
+            .map(|flight| self.expires_at(flight))
+            .min()
+            .unwrap_or(u64::MAX)
+    }
+
+    fn expires_at(&self, flight: &Flight) -> u64 {
+        flight.intended_ns.saturating_add(self.program.step(flight.step).max_wait_ns)
+    }
+
+    /// Gives up those that have waited too long for a connection. Users of a closed loop wait on: each has its own.
+    pub(super) fn expire_waiting(&mut self) {
+        if S::CLOSED {
+            return;
+        }
+        for pool in 0..self.pools.len() {
+            while let Some(flight) = self.pools[pool].queue.front()
+                && self.expires_at(flight) <= self.now_ns
+            {
+                if flight.is_fresh {
+                    let who = self.who_keeps_waiting(pool);
+                    let stage = flight.stage;
+                    self.pools[pool].queue.pop_front();
+                    self.miss(stage, who);
+                } else {
+                    self.fail_waiting(pool, ErrorKind::ConnectTimeout);
+                }
+            }
+        }
+    }
+
+    fn who_keeps_waiting(&self, pool: usize) -> Unstarted {
+        // With an idle connection there, only the limit is left to wait for.
+        if self.pools[pool].idle.is_empty() { Unstarted::Target } else { Unstarted::Limit }
+    }
+
+    fn miss(&mut self, stage: StageId, who: Unstarted) {
+        self.recorder.missed(stage, who);
+        self.active -= 1;
+    }
+
+    /// Empties the queues; of those that were not started, `who` is to blame, or whatever they waited for.
+    pub(super) fn give_up_waiting(&mut self, who: Option<Unstarted>) {
+        for pool in 0..self.pools.len() {
+            let who = who.unwrap_or_else(|| self.who_keeps_waiting(pool));
+            while let Some(flight) = self.pools[pool].queue.pop_front() {
+                if flight.is_fresh && !S::CLOSED {
+                    self.miss(flight.stage, who);
+                } else {
+                    self.active -= 1;
+                }
+            }
+        }
+    }
+
+    /// Gives up those that wait and were not started; iterations under way wait on.
+    pub(super) fn drop_fresh_waiting(&mut self) {
+        for pool in 0..self.pools.len() {
+            let who = self.who_keeps_waiting(pool);
+            for _ in 0..self.pools[pool].queue.len() {
+                let Some(flight) = self.pools[pool].queue.pop_front() else { break };
+                if !flight.is_fresh {
+                    self.pools[pool].queue.push_back(flight);
+                } else if S::CLOSED {
+                    self.active -= 1;
+                } else {
+                    self.miss(flight.stage, who);
+                }
+            }
+        }
+    }
+
+    /// Looks whether this thread did not run for so long after `expected_ns` that it must not catch up.
+    #[inline]
+    pub(super) fn notice_pause(&mut self, expected_ns: u64) {
+        if self.now_ns > expected_ns.saturating_add(PAUSE_NS) {
+            self.hold(self.now_ns - expected_ns);
+        }
+    }
+
+    #[cold]
+    fn hold(&mut self, paused_ns: u64) {
+        self.hold_until_ns = Some(self.now_ns + HOLD_NS);
+        let for_ms = paused_ns / 1_000_000;
+        tracing::warn!(thread = self.thread, for_ms, "pacer did not run, what was due is missed");
+        // Full or gone: then nobody is there to release this thread, and it goes on by itself.
+        let _: Result<_, _> = self.reports.try_send(Report::Paused { for_ms });
+        if !S::CLOSED {
+            self.give_up_waiting(Some(Unstarted::Ours));
+        }
+    }
+
+    /// Sends again.
+    pub(super) fn release(&mut self) {
+        if self.hold_until_ns.take().is_none() {
+            return;
+        }
+        if S::CLOSED {
+            for flight in self.pools.iter_mut().flat_map(|pool| pool.queue.iter_mut()) {
+                flight.intended_ns = self.now_ns;
+                if flight.is_fresh {
+                    flight.arrival_ns = self.now_ns;
+                }
+            }
+        }
+        self.is_unfinished = true;
+    }
+}
