@@ -1,0 +1,5 @@
+//! Measurements. Machines are shared and noisy, so each figure is a ratio between two programs that took turns in one
+//! run, and the middle one of several.
+
+pub mod target;
+pub mod transport;
