@@ -193,7 +193,7 @@ impl Connection {
                 core.recorder.came(length);
                 // A short read means that the socket is empty, and the next bytes bring a new event.
                 self.readable = length == buffer.len() || self.hung_up;
-                self.accept(core, &buffer[..length]);
+                self.take(core, &buffer[..length]);
                 true
             }
             Err(Errno::AGAIN) => {
@@ -208,7 +208,7 @@ impl Connection {
     }
 
     #[inline]
-    fn accept(&mut self, core: &mut Core, bytes: &[u8]) {
+    fn take(&mut self, core: &mut Core, bytes: &[u8]) {
         if let Phase::Lingering { .. } = self.phase {
             return;
         }

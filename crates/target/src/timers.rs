@@ -17,7 +17,7 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
-    /// Adds a timer. When many have gone stale, those for which `is_live` is false are removed first.
+    /// Adds a timer.
     pub(crate) fn add(&mut self, at_ns: u64, token: u64) {
         self.heap.push(Reverse((at_ns, token)));
     }

