@@ -1,0 +1,187 @@
+//! A fault in a plan or a form, said so that it can be found and mended.
+//!
+//! Invariant: a `code` never changes its meaning once released. Deliberately absent: severities. A finding either stops
+//! the plan or is none.
+
+use std::fmt;
+
+use crate::limits;
+
+/// One fault, with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Stable name of the kind of fault, such as `unknown_key`.
+    pub code: &'static str,
+    /// The file as it was named, or the form.
+    pub file: String,
+    /// Line from 1; 0 for a field of a form, which has no text.
+    pub line: usize,
+    /// Column from 1, in characters; 0 for a field of a form.
+    pub column: usize,
+    /// The form's field or the command's option; `None` in a file.
+    pub field: Option<String>,
+    /// The offending text, shortened to one line.
+    pub text: String,
+    /// What is wrong, in one sentence without a full stop.
+    pub message: String,
+    /// How to mend it, where that is known.
+    pub help: Option<String>,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.field {
+            Some(field) => write!(f, "{}: {field}: {} [{}]", self.file, self.message, self.code)?,
+            None => {
+                write!(f, "{}:{}:{}: {} [{}]", self.file, self.line, self.column, self.message, self.code)?
+            }
+        }
+        self.help.iter().try_for_each(|help| write!(f, "\n  {help}"))
+    }
+}
+
+/// What is wrong with a value, wherever it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    pub code: &'static str,
+    pub message: String,
+    pub help: Option<String>,
+}
+
+impl Wrong {
+    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), help: None }
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds "did you mean" where one of `close` resembles `word`, else the list of what is known.
+    pub(crate) fn suggest(self, word: &str, known: &[&str], close: &[&str]) -> Self {
+        let help = match closest(word, known.iter().chain(close).copied()) {
+            Some(meant) => format!("did you mean \"{meant}\"?"),
+            None => format!("known here: {}", known.join(", ")),
+        };
+        self.help(help)
+    }
+
+    /// Something that plans have, but not yet here.
+    pub(crate) fn unsupported(code: &'static str, what: &str) -> Self {
+        Self::new(code, format!("{what} is not supported in this version"))
+    }
+
+    /// The fault of a form's field.
+    pub(crate) fn in_field(self, form: &str, field: &str, text: &str) -> Diagnostic {
+        Diagnostic {
+            code: self.code,
+            file: form.to_owned(),
+            line: 0,
+            column: 0,
+            field: Some(field.to_owned()),
+            text: one_line(text),
+            message: self.message,
+            help: self.help,
+        }
+    }
+}
+
+/// A place in a file, both from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub line: usize,
+    pub column: usize,
+}
+
+/// The faults of a file as they are found.
+#[derive(Debug)]
+pub(crate) struct Faults<'a> {
+    file: &'a str,
+    source: &'a str,
+    found: Vec<Diagnostic>,
+}
+
+impl<'a> Faults<'a> {
+    pub(crate) fn new(file: &'a str, source: &'a str) -> Self {
+        Self { file, source, found: Vec::new() }
+    }
+
+    /// Adds a fault whose text is the rest of its line.
+    pub(crate) fn add_here(&mut self, place: Place, wrong: Wrong) {
+        // Looking for the line takes time, which a hostile file would have us spend on each of its faults.
+        if self.found.len() < limits::DIAGNOSTICS {
+            let line = self.source.lines().nth(place.line.saturating_sub(1)).unwrap_or("");
+            let text: String = line.chars().skip(place.column.saturating_sub(1)).collect();
+            self.add(place, text.trim_end(), wrong);
+        }
+    }
+
+    pub(crate) fn add(&mut self, place: Place, text: &str, wrong: Wrong) {
+        if self.found.len() < limits::DIAGNOSTICS {
+            self.found.push(Diagnostic {
+                code: wrong.code,
+                file: self.file.to_owned(),
+                line: place.line,
+                column: place.column,
+                field: None,
+                text: one_line(text),
+                message: wrong.message,
+                help: wrong.help,
+            });
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// All of them, in the order of the file.
+    pub(crate) fn into_diagnostics(mut self) -> Vec<Diagnostic> {
+        self.found.sort_by_key(|fault| (fault.line, fault.column));
+        self.found
+    }
+}
+
+/// Characters of offending text that are shown.
+const SHOWN_CHARS: usize = 80;
+
+fn one_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or("");
+    match line.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
+}
+
+/// The one of `known` that `word` was probably meant to be: at most a third of its letters, and at least one, may
+/// differ.
+fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let allowed = (word.chars().count() / 3).max(1);
+    known
+        .into_iter()
+        .map(|candidate| (distance(&word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Letters to insert, remove, replace or swap with their neighbour (optimal string alignment).
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before = vec![0; b.len() + 1];
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i; b.len() + 1];
+        for j in 1..=b.len() {
+            let same = usize::from(a[i - 1] != b[j - 1]);
+            row[j] = (last[j] + 1).min(row[j - 1] + 1).min(last[j - 1] + same);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                row[j] = row[j].min(before[j - 2] + 1);
+            }
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}

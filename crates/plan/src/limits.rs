@@ -1,0 +1,44 @@
+//! What a plan may ask for at most, each with its reason.
+//!
+//! A value beyond these is far more often a slip (a unit, a zero too many) than a wish.
+
+use std::time::Duration;
+
+/// Bytes of a plan's text: larger ones would not fit beside the shares into one Kafka message (1 MB by default).
+pub const PLAN_BYTES: usize = 256 * 1024;
+/// Levels of nesting: a plan needs seven, a JSON body a few more.
+pub const DEPTH: usize = 32;
+/// Diagnostics that are reported of one file; a reader does not get beyond these, and a hostile file gets no more.
+pub const DIAGNOSTICS: usize = 200;
+/// Step names in one run: each is a row in every table, and two histograms per driver and second.
+pub const STEP_NAMES: usize = 1_000;
+/// Scenarios; beyond the step names there is nothing to tell them apart.
+pub const SCENARIOS: usize = STEP_NAMES;
+/// Steps in all scenarios together: names may repeat, so rows do not bound them.
+pub const STEPS: usize = 10_000;
+/// Stages: `StageId` is a column of every window.
+pub const STAGES: usize = 1_000;
+/// Targets that are used in turn.
+pub const TARGETS: usize = 100;
+/// Characters of a name: it is a column heading.
+pub const NAME_CHARS: usize = 200;
+/// Headers of a request: the limit that common servers have.
+pub const HEADERS: usize = 100;
+/// Bytes of a request's path and query: common servers refuse longer lines.
+pub const PATH_BYTES: usize = 8 * 1024;
+/// Arrivals per second of the whole fleet: a hundred drivers at the most that one machine's loopback takes.
+pub const RATE_PER_S: f64 = 10_000_000.0;
+/// Arrivals per second at least: one per hour. Slower is a timer, not a load.
+pub const RATE_PER_S_MIN: f64 = 1.0 / 3600.0;
+/// Length of a run, and of each stage: thirty days, longer than any soak test.
+pub const RUN: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Timeouts, pauses, `max_wait` and `drain`: an hour is where the histograms end.
+pub const WAIT: Duration = Duration::from_secs(3600);
+/// Requests per driver: a day at ten million a second.
+pub const REQUESTS_PER_DRIVER: u64 = 1_000_000_000_000;
+/// Connections per driver: one address pair has about 64,000 ports, and few targets have more than one address.
+pub const CONNECTIONS: u32 = 65_000;
+/// Iterations in flight per driver, queue included: some kilobytes each.
+pub const IN_FLIGHT: u32 = 1_000_000;
+/// Weight of a scenario: enough for parts per million.
+pub const WEIGHT: u32 = 1_000_000;

@@ -1,0 +1,153 @@
+//! The one door: text becomes a plan here and nowhere else.
+//!
+//! All faults of a text are found in one go: a part that cannot be read keeps no other from being checked.
+
+use std::time::Duration;
+
+use crate::diagnostic::{Diagnostic, Faults, Wrong};
+use crate::limits;
+use crate::load;
+use crate::plan::{OnDriverLoss, OnUnreadyDriver, Plan};
+use crate::quantity;
+use crate::read::{self, Fields, Unsupported};
+use crate::scenario;
+use crate::target::Target;
+use crate::tree::{Kind, Node, tree};
+
+const KEYS: [&str; 9] = [
+    "version",
+    "name",
+    "target",
+    "seed",
+    "load",
+    "scenarios",
+    "on_driver_loss",
+    "on_unready_driver",
+    "drain",
+];
+
+const NOT_YET: [Unsupported; 2] =
+    [("data", "unsupported_data", "data"), ("thresholds", "unsupported_thresholds", "a threshold")];
+
+/// Seed of a plan that names none.
+const SEED: u64 = 1;
+
+/// Time for the requests in flight at the end when the plan does not say.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// The plan in `text`, which is YAML 1.2 or JSON. `file` only names it in diagnostics.
+///
+/// # Errors
+/// All faults, in the order of the text.
+pub fn parse(file: &str, text: &str) -> Result<Plan, Vec<Diagnostic>> {
+    let mut faults = Faults::new(file, text);
+    let plan = tree(text, &mut faults).and_then(|root| plan(&mut faults, &root, text));
+    match plan {
+        Some(plan) if faults.is_empty() => Ok(plan),
+        _ => Err(faults.into_diagnostics()),
+    }
+}
+
+fn plan(faults: &mut Faults<'_>, root: &Node, source: &str) -> Option<Plan> {
+    let fields = Fields::of(faults, root, "a plan", &KEYS, &NOT_YET)?;
+    version(faults, &fields);
+    let name = fields.required(faults, "name").and_then(|node| read::name(faults, node, "the plan's name"));
+    let targets = fields.required(faults, "target").and_then(|node| targets(faults, node));
+    let seed = match fields.get(faults, "seed") {
+        Some(node) => seed(faults, node),
+        None => Some(SEED),
+    };
+    let load = fields.required(faults, "load").and_then(|node| load::load(faults, node));
+    let scenarios = fields.required(faults, "scenarios").and_then(|node| scenario::scenarios(faults, node));
+    let on_driver_loss = on_driver_loss(faults, &fields);
+    let on_unready_driver = match fields.get(faults, "on_unready_driver") {
+        Some(node) => {
+            let known = [("fail", OnUnreadyDriver::Fail), ("start_without", OnUnreadyDriver::StartWithout)];
+            read::choice(faults, node, "on_unready_driver", &known)
+        }
+        None => Some(OnUnreadyDriver::Fail),
+    };
+    let drain = match fields.get(faults, "drain") {
+        Some(node) => read::span(faults, node, "the drain", limits::WAIT),
+        None => Some(DRAIN),
+    };
+    let (scenarios, rows) = scenarios?;
+    let weights = scenarios
+        .iter()
+        .scan(0, |sum, scenario| {
+            *sum += u64::from(scenario.weight);
+            Some(*sum)
+        })
+        .collect();
+    Some(Plan {
+        source: source.to_owned(),
+        name: name?,
+        targets: targets?,
+        seed: seed?,
+        load: load?,
+        scenarios,
+        on_driver_loss: on_driver_loss?,
+        on_unready_driver: on_unready_driver?,
+        drain: drain?,
+        rows,
+        weights,
+    })
+}
+
+fn version(faults: &mut Faults<'_>, fields: &Fields<'_>) {
+    if let Some(node) = fields.required(faults, "version")
+        && let Some(text) = read::text(faults, node, "the version")
+        && text != "1"
+    {
+        let wrong =
+            Wrong::new("unsupported_version", format!("version {text} of the plan format is not known"));
+        faults.add(node.place, text, wrong.help("write `version: 1`"));
+    }
+}
+
+fn seed(faults: &mut Faults<'_>, node: &Node) -> Option<u64> {
+    let text = read::text(faults, node, "the seed")?;
+    read::checked(faults, node, quantity::parse_count(text, "the seed", 0, u64::MAX))
+}
+
+fn targets(faults: &mut Faults<'_>, node: &Node) -> Option<Vec<Target>> {
+    let nodes = match &node.kind {
+        Kind::List(nodes) => nodes.as_slice(),
+        _ => std::slice::from_ref(node),
+    };
+    if nodes.is_empty() {
+        return read::fault(faults, node, Wrong::new("missing", "a plan has at least one target"));
+    }
+    if nodes.len() > limits::TARGETS {
+        let message = format!("a plan has at most {} targets", limits::TARGETS);
+        return read::fault(faults, node, Wrong::new("absurd", message));
+    }
+    let targets: Vec<Option<Target>> = nodes
+        .iter()
+        .map(|node| {
+            let text = read::text(faults, node, "a target")?;
+            read::checked(faults, node, Target::parse(text))
+        })
+        .collect();
+    targets.into_iter().collect()
+}
+
+/// A driver's own load cannot move to another; only lanes can.
+fn on_driver_loss(faults: &mut Faults<'_>, fields: &Fields<'_>) -> Option<OnDriverLoss> {
+    const KNOWN: [(&str, OnDriverLoss); 3] = [
+        ("redistribute", OnDriverLoss::Redistribute),
+        ("continue", OnDriverLoss::Continue),
+        ("abort", OnDriverLoss::Abort),
+    ];
+    let per_driver = fields.entry("load").is_some_and(|entry| load::is_per_driver(&entry.value));
+    let Some(node) = fields.get(faults, "on_driver_loss") else {
+        return Some(if per_driver { OnDriverLoss::Continue } else { OnDriverLoss::Redistribute });
+    };
+    let chosen = read::choice(faults, node, "on_driver_loss", &KNOWN)?;
+    if per_driver && chosen == OnDriverLoss::Redistribute {
+        let wrong =
+            Wrong::new("not_for_this_model", "the load of a lost driver cannot be redistributed here");
+        return read::fault(faults, node, wrong.help("avalanche and tsunami know continue and abort"));
+    }
+    Some(chosen)
+}
