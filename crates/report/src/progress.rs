@@ -80,7 +80,7 @@ impl StageProgress {
 /// Columns of labels in the block.
 const LABEL: usize = 11;
 
-/// One line for a log or a pipe, without colour; at most 120 columns.
+/// One line for a log or a pipe, without colour; at most 160 columns.
 pub fn progress_line(progress: &Progress) -> String {
     let Progress { sent, failed, in_flight, .. } = progress;
     let of = progress.planned_s.map_or(String::new(), |planned| format!("/{}", clock(planned)));
@@ -100,7 +100,7 @@ pub fn progress_line(progress: &Progress) -> String {
     if let Some(verdict) = progress.verdict.as_ref().filter(|verdict| *verdict != "valid") {
         line = line.text(format!("  {verdict}"));
     }
-    line.print(120, false)
+    line.print(160, false)
 }
 
 /// Nine lines of at most `width` columns, with ANSI colours if asked.

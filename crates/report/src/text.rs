@@ -12,6 +12,9 @@ use crate::table::{Align, Cell, Table, cell};
 /// Rows of a table; a terminal shows no more, and the JSON has all.
 const MAX_ROWS: usize = 40;
 
+/// Columns of the name of a section that is one line.
+const LABEL: usize = 10;
+
 /// Columns of the left half of the page, where two short tables stand beside each other.
 const HALF: usize = 41;
 
@@ -19,6 +22,7 @@ const HALF: usize = 41;
 pub fn text(summary: &Summary, color: bool, width: usize) -> String {
     let mut lines = title(summary, width);
     let sections = [
+        rate(summary),
         counts(summary),
         latency(summary, width),
         steps(summary, width),
@@ -70,14 +74,16 @@ pub(crate) fn verdict_tone(value: &str) -> Tone {
 }
 
 fn title(summary: &Summary, width: usize) -> Vec<Line> {
-    let rest = format!("   run {}   {}   ", short_id(&summary.run_id), summary.state);
-    let verdict = format!("verdict {}", summary.verdict.value);
-    let room = width.saturating_sub(columns(&rest) + columns(&verdict));
+    let run = format!("   run {}   ", short_id(&summary.run_id));
+    let verdict = match is_measured(summary) {
+        true => format!("   verdict {}", summary.verdict.value),
+        false => String::new(),
+    };
+    let room = width.saturating_sub(columns(&run) + columns(&summary.state) + columns(&verdict));
     let first = Line::new()
         .toned(Tone::Strong, shortened(&summary.plan, room))
-        .text(format!("   run {}   ", short_id(&summary.run_id)))
+        .text(run)
         .toned(state_tone(&summary.state), &summary.state)
-        .text("   ")
         .toned(verdict_tone(&summary.verdict.value), verdict);
     let mut second = Line::new();
     if let Some(started) = &summary.started_at {
@@ -98,8 +104,12 @@ fn title(summary: &Summary, width: usize) -> Vec<Line> {
     vec![first, second]
 }
 
+fn is_measured(summary: &Summary) -> bool {
+    summary.requests.sent.is_some() || summary.iterations.due.is_some()
+}
+
 fn counts(summary: &Summary) -> Vec<Line> {
-    let (iterations, requests, rate) = (&summary.iterations, &summary.requests, &summary.rate);
+    let (iterations, requests) = (&summary.iterations, &summary.requests);
     let left = [
         ("due", iterations.due, None),
         ("started", iterations.started, iterations.due),
@@ -119,29 +129,29 @@ fn counts(summary: &Summary) -> Vec<Line> {
     for (left, right) in left.into_iter().zip(right) {
         lines.push(count_row(count_row(Line::new(), 0, left).to(HALF), HALF, right));
     }
-    let per_second =
-        |value: Option<f64>| value.map_or(NOTHING.to_owned(), |value| format!("{}/s", three_digits(value)));
-    let mut line = Line::new().text(format!("  rate       {}", per_second(rate.achieved_per_s)));
-    match (rate.planned_per_s, rate.achieved_per_s) {
-        (Some(planned), Some(achieved)) if planned > 0.0 => {
-            line = line.text(format!(
-                " of {} planned, {}",
-                per_second(Some(planned)),
-                percent(achieved / planned)
-            ));
-        }
-        (Some(planned), None) => line = line.text(format!(" of {} planned", per_second(Some(planned)))),
-        _ => {}
-    }
-    lines.push(line.to(HALF).text(format!("  rate       {}", per_second(rate.requests_per_s))));
-    let bytes = |bytes: Option<u64>| bytes.map_or(NOTHING.to_owned(), number::bytes);
-    let line = Line::new().to(HALF);
-    lines.push(line.text(format!(
-        "  bytes      {} in, {} out",
-        bytes(summary.bytes.received),
-        bytes(summary.bytes.sent)
-    )));
     lines
+}
+
+fn rate(summary: &Summary) -> Vec<Line> {
+    let per_second = |value: Option<f64>| value.map_or(NOTHING.to_owned(), three_digits);
+    let (rate, bytes) = (&summary.rate, &summary.bytes);
+    let mut line = label("Rate").text(format!("{} iterations/s", per_second(rate.achieved_per_s)));
+    if let Some(planned) = rate.planned_per_s {
+        line = line.text(format!(" of {} planned", per_second(Some(planned))));
+        if let Some(achieved) = rate.achieved_per_s.filter(|_| planned > 0.0) {
+            line = line.text(format!(", {}", percent(achieved / planned)));
+        }
+    }
+    let size = |bytes: Option<u64>| bytes.map_or(NOTHING.to_owned(), number::bytes);
+    vec![
+        line.text(format!("; {} requests/s", per_second(rate.requests_per_s))),
+        label("Bytes").text(format!("{} in, {} out", size(bytes.received), size(bytes.sent))),
+    ]
+}
+
+/// The beginning of a line that is a section of its own.
+fn label(name: &str) -> Line {
+    Line::new().toned(Tone::Strong, name).to(LABEL)
 }
 
 /// `  failed                10   0.00556 %`, in [`HALF`] columns from `start`.
@@ -419,30 +429,30 @@ fn accounting(summary: &Summary) -> Vec<Line> {
 }
 
 fn verdict(summary: &Summary, width: usize) -> Vec<Line> {
-    const INDENT: usize = 10;
     let verdict = &summary.verdict;
+    if !is_measured(summary) && verdict.reasons.is_empty() {
+        return vec![label("Verdict").text("nothing was measured")];
+    }
     let meaning = match verdict.value.as_str() {
         "valid" => "the drivers did what the plan asked",
         "suspect" => "read the numbers with care",
         "invalid" => "the numbers say more about the drivers than about the target",
         _ => "",
     };
-    let mut lines = vec![
-        Line::new()
-            .toned(Tone::Strong, "Verdict")
-            .to(INDENT)
-            .toned(verdict_tone(&verdict.value), &verdict.value)
-            .text(if meaning.is_empty() { String::new() } else { format!(": {meaning}") }),
-    ];
+    let mut lines =
+        vec![
+            label("Verdict")
+                .toned(verdict_tone(&verdict.value), &verdict.value)
+                .text(if meaning.is_empty() { String::new() } else { format!(": {meaning}") }),
+        ];
     for reason in verdict.reasons.iter().take(MAX_ROWS) {
-        for (index, part) in wrapped(&reason.text, width.saturating_sub(INDENT + 2)).iter().enumerate() {
-            lines.push(Line::new().to(INDENT).text(if index == 0 { "- " } else { "  " }).text(part));
+        for (index, part) in wrapped(&reason.text, width.saturating_sub(LABEL + 2)).iter().enumerate() {
+            lines.push(Line::new().to(LABEL).text(if index == 0 { "- " } else { "  " }).text(part));
         }
     }
     lines.extend(more(verdict.reasons.len(), "reasons"));
     if verdict.target_saturated {
-        lines
-            .push(Line::new().to(INDENT).toned(Tone::Warning, "The target could not keep up with the load."));
+        lines.push(Line::new().to(LABEL).toned(Tone::Warning, "The target could not keep up with the load."));
     }
     lines
 }
