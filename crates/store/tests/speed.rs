@@ -1,0 +1,83 @@
+//! How long a large fleet's second takes: `cargo test --release -p store --test speed -- --ignored --nocapture`.
+
+mod fixture;
+
+use fixture::{RUN, batch, delivery, run, store, window};
+use store::{Delivery, Resolution};
+
+const DRIVERS: u32 = 64;
+const STEPS: u16 = 500;
+
+fn second_of_a_fleet(random: &mut fastrand::Rng, second: u32) -> Vec<Delivery> {
+    (0..DRIVERS)
+        .map(|driver| {
+            delivery(&format!("d{driver}"), u64::from(second), 0, window(random, second, STEPS, 20))
+        })
+        .collect()
+}
+
+/// Milliseconds of CPU and waiting that `what` takes.
+fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let start = clock::now();
+    let result = work();
+    println!("{what}: {:.1} ms", clock::now().since(start).as_secs_f64() * 1e3);
+    result
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn a_second_of_64_drivers_and_500_steps() {
+    let (dir, mut store) = store();
+    let mut random = fastrand::Rng::with_seed(1);
+    for second in 0..5 {
+        let deliveries = second_of_a_fleet(&mut random, second);
+        let again = deliveries.clone();
+        timed("ingest of one second, 64 drivers × 500 steps × 20 requests", || {
+            store.ingest(&batch(deliveries)).unwrap()
+        });
+        timed("the same again, all of it known", || store.ingest(&batch(again)).unwrap());
+    }
+    timed("load of 5 s without a checkpoint", || store.reader().unwrap().load(RUN).unwrap());
+    timed("checkpoint", || store.checkpoint(RUN).unwrap());
+    timed("load with it", || store.reader().unwrap().load(RUN).unwrap());
+    println!("database and log: {} bytes", size(dir.path()));
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn an_hour_of_3_drivers_and_10_steps() {
+    let (dir, mut store) = store();
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut slowest = std::time::Duration::ZERO;
+    let mut all = std::time::Duration::ZERO;
+    for second in 0..3600 {
+        let deliveries: Vec<_> = (0..3)
+            .map(|driver| {
+                delivery(&format!("d{driver}"), u64::from(second), 0, window(&mut random, second, 10, 100))
+            })
+            .collect();
+        let start = clock::now();
+        store.ingest(&batch(deliveries)).unwrap();
+        let took = clock::now().since(start);
+        slowest = slowest.max(took);
+        all += took;
+    }
+    println!("ingest per second: mean {:?}, slowest {slowest:?}", all / 3600);
+    timed("load in the middle of the run", || store.reader().unwrap().load(RUN).unwrap());
+    let mut ended = run(RUN, 1);
+    ended.ended_ms = Some(2);
+    timed("end of the run", || store.update_run(&ended).unwrap());
+    let reader = store.reader().unwrap();
+    timed("load of the ended run", || reader.load(RUN).unwrap());
+    for resolution in [Resolution::Second, Resolution::TenSeconds, Resolution::Minute] {
+        let points = timed(&format!("series of the hour at {} s", resolution.seconds()), || {
+            reader.series(RUN, None, (0, 3600), resolution).unwrap()
+        });
+        println!("  {} points", points.len());
+    }
+    println!("database and log: {} bytes", size(dir.path()));
+}
+
+fn size(dir: &std::path::Path) -> u64 {
+    std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+}
