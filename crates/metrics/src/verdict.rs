@@ -269,9 +269,10 @@ pub fn judge(merged: &Merged, context: &Context) -> Verdict {
     verdict
 }
 
-/// The causes that are held against a run of this kind.
+/// The causes that make a second of a run of this kind bad.
 fn counted(causes: Causes, saturated: bool) -> Causes {
-    causes.without(if saturated { Cause::EngineBusy } else { Cause::GeneratorBound })
+    let causes = causes.without(Cause::GeneratorBound);
+    if saturated { causes.without(Cause::EngineBusy) } else { causes }
 }
 
 fn judge_seconds(verdict: &mut Verdict, merged: &Merged, context: &Context) {
@@ -293,17 +294,21 @@ fn judge_seconds(verdict: &mut Verdict, merged: &Merged, context: &Context) {
     } else {
         Value::Valid
     };
+    // The times of a saturated loop stay true when the rate is the generator's own, so that alone is no more than suspect.
+    let bound = sum(merged.drivers.values().map(|driver| driver.bad_by(Cause::GeneratorBound)));
+    let value_of_bound =
+        if exceeds(bound, VALID_BAD_PERCENT, seconds) { Value::Suspect } else { Value::Valid };
     for (node_id, driver) in &merged.drivers {
         for cause in Cause::ALL {
             let seconds = driver.bad_by(cause);
-            if seconds > 0 && !counted(Causes::of(&[cause]), context.saturated).is_empty() {
-                verdict.add(
-                    value,
-                    cause.as_str(),
-                    Some(node_id),
-                    seconds,
-                    sentence(cause, node_id, seconds, driver),
-                );
+            let value = match cause {
+                Cause::GeneratorBound if context.saturated => value_of_bound,
+                _ if is_bad(Causes::of(&[cause])) => value,
+                _ => continue,
+            };
+            if seconds > 0 {
+                let text = sentence(cause, node_id, seconds, driver);
+                verdict.add(value, cause.as_str(), Some(node_id), seconds, text);
             }
         }
     }

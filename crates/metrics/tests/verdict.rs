@@ -212,7 +212,7 @@ fn a_saturated_loop_may_be_busy_but_not_the_bound() {
         &run(10, 9, bound),
         &saturated,
         expect![[r#"
-        invalid, target saturated: false
+        suspect, target saturated: false
         generator_bound d1 9 s: An engine thread of d1 never waited in 9 of 10 s: the target had room, so the rate is the generator's.
     "#]],
     );
