@@ -22,6 +22,9 @@ const REFUSED_ATTEMPTS: u32 = 2;
 /// How long a TCP connection may take.
 const TCP_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The letters `HTTP`, read as the length of an answer.
+const HTTP_AS_LENGTH: &str = "1213486160";
+
 /// What was found.
 pub struct Found {
     pub cluster_id: String,
@@ -38,8 +41,13 @@ impl Complaint {
     }
 
     fn last(&self) -> String {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        kept.unwrap_or_else(|| "no answer".to_owned())
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default();
+        if kept.contains(HTTP_AS_LENGTH) {
+            return "it answers as a web server does".to_owned();
+        }
+        // What stands before names threads of the client.
+        let said = kept.rsplit_once("]: ").map_or(kept.as_str(), |(_, said)| said);
+        if said.is_empty() { "it says nothing".to_owned() } else { said.to_owned() }
     }
 }
 

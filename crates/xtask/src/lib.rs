@@ -1,0 +1,4 @@
+//! The parts of the project's own tasks that tests of other crates use.
+
+pub mod python;
+pub mod services;
