@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::limiter::Limiter;
 use crate::load::Load;
 use crate::quantity::Rate;
 use crate::scenario::Scenario;
@@ -145,6 +146,11 @@ impl Plan {
             Load::Avalanche { limit, .. } | Load::Tsunami { limit, .. } => limit,
             Load::Open { .. } => None,
         }
+    }
+
+    /// How many of `threads` threads of a driver have work to divide: fewer under a low limit, see [`Limiter::threads`].
+    pub fn useful_threads(&self, threads: usize) -> usize {
+        self.limit().map_or(threads, |limit| Limiter::threads(limit, threads))
     }
 
     /// The intended times: of the fleet (open) or of one driver (tsunami); `None` for avalanche, which has none.

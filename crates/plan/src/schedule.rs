@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use crate::arrivals::Arrivals;
+use crate::limiter::kept_rate;
 use crate::load::Stage;
 use crate::quantity::Rate;
 use crate::share::LaneSet;
@@ -41,10 +42,10 @@ impl Pace {
         Self { numerator, denominator }
     }
 
-    /// The slower of a delay and a limit.
+    /// The slower of a delay and a limit, as far as the limit can be kept.
     fn slower(delay: Duration, limit: Option<Rate>) -> Self {
         let delay = Self { numerator: nanos(delay).max(1), denominator: 1 };
-        match limit.map(Self::of) {
+        match limit.map(kept_rate).map(Self::of) {
             Some(limit) if limit.interval_ns() > delay.interval_ns() => limit,
             _ => delay,
         }

@@ -1,5 +1,7 @@
 //! The limit on throughput, against random limits, threads and schedulers.
 
+use std::time::Duration;
+
 use plan::{Limiter, Rate};
 
 const S: u64 = 1_000_000_000;
@@ -50,7 +52,7 @@ fn no_window_of_ten_seconds_holds_more_than_the_limit() {
     for seed in 0..60 {
         let mut rng = fastrand::Rng::with_seed(seed);
         let rate = random_rate(&mut rng);
-        let threads = rng.usize(1..6);
+        let threads = Limiter::threads(rate, rng.usize(1..6));
         // From punctual to stalls of two seconds.
         let stall = 10u64.pow(rng.u32(0..6)) * 20_000;
         let chance = rng.f64() * 0.1;
@@ -67,11 +69,36 @@ fn no_window_of_ten_seconds_holds_more_than_the_limit() {
 }
 
 #[test]
+fn nor_after_all_threads_paused_at_once() {
+    for seed in 0..60 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let rate = random_rate(&mut rng);
+        let threads = Limiter::threads(rate, rng.usize(1..6));
+        let (from, to) = (rng.u64(0..10 * S), rng.u64(10 * S..20 * S));
+        let mut sent = Vec::new();
+        for thread in 0..threads {
+            let mut limiter = Limiter::new(rate, thread, threads);
+            let mut now = 0;
+            while now < 40 * S {
+                now = if (from..to).contains(&now) { to } else { now };
+                while limiter.take(now) {
+                    sent.push(now);
+                }
+                now = limiter.next_allowed(now);
+            }
+        }
+        sent.sort_unstable();
+        let most = most_in_a_window(&sent);
+        assert!(most as f64 <= allowed(rate), "seed {seed}: {most} at {rate} on {threads} threads");
+    }
+}
+
+#[test]
 fn a_punctual_sender_reaches_the_limit() {
     for seed in 0..60 {
         let mut rng = fastrand::Rng::with_seed(seed);
         let rate = random_rate(&mut rng);
-        let threads = rng.usize(1..6);
+        let threads = Limiter::threads(rate, rng.usize(1..6));
         let seconds = if rate.per_second() < 10.0 { 1500 } else { 40 };
         // A millisecond is what a busy machine may well be late.
         let sent = run(rate, threads, seconds, || rng.u64(0..1_000_000)).len() as f64;
@@ -96,10 +123,31 @@ fn at_most_ten_milliseconds_are_caught_up() {
 }
 
 #[test]
-fn slots_are_spread_over_threads() {
+fn first_requests_are_spread_over_threads() {
     let rate = Rate::new(1000.0).unwrap();
     let first: Vec<u64> = (0..4).map(|thread| Limiter::new(rate, thread, 4).next_allowed(0)).collect();
     assert_eq!(first, [0, 1_000_000, 2_000_000, 3_000_000]);
+    let threads = |per_s| Limiter::threads(Rate::new(per_s).unwrap(), 3);
+    assert_eq!([threads(1.0), threads(399.0), threads(400.0), threads(1e6)], [1, 1, 2, 3]);
+}
+
+#[test]
+fn a_tsunami_under_its_own_limit_is_never_held_back() {
+    for seed in 0..60 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let rate = random_rate(&mut rng);
+        let threads = Limiter::threads(rate, rng.usize(1..6));
+        let delay = Duration::from_nanos(rng.u64(1_000..1_000_000_000));
+        for thread in 0..threads {
+            let mut limiter = Limiter::new(rate, thread, threads);
+            for arrival in plan::tsunami(20_000, delay, Some(rate), thread, threads) {
+                let now = arrival.at_ns + rng.u64(0..1_000_000);
+                let waits = limiter.next_allowed(now).saturating_sub(now);
+                assert!(waits <= 1_000, "seed {seed}: arrival {} waits {waits} ns at {rate}", arrival.index);
+                assert!(limiter.take(now + waits));
+            }
+        }
+    }
 }
 
 #[test]
