@@ -1,0 +1,30 @@
+//! From the result of a run to its summary: the one place where the two meet, so that page, API, terminal and files say
+//! the same.
+
+use cluster::RunResult;
+use report::{DriverFacts, RunFacts, Summary, Unmeasured};
+
+/// The summary of a run as its result stands; `duration_s` of a run under way counts to now.
+pub fn summary(result: &RunResult) -> Summary {
+    let RunResult { view, merged, accounting, verdict, .. } = result;
+    let until = view.ended_ms.unwrap_or_else(clock::unix_ms);
+    let duration_s = view.started_ms.map(|from| (until - from).max(0) as f64 / 1000.0);
+    let drivers = view.drivers.iter().map(|driver| DriverFacts {
+        node_id: driver.node_id.clone(),
+        state: driver.state.to_owned(),
+        requests_sent: Some(driver.requests_sent),
+    });
+    // A driver that reports no windows is not in the achieved rate, so its share is not in the planned one either.
+    let measured = view.drivers.iter().filter(|driver| driver.summary_only.is_none()).count();
+    let facts = RunFacts {
+        run_id: view.run_id.clone(),
+        state: view.state.as_str().to_owned(),
+        started_ms: view.started_ms,
+        duration_s,
+        measured_s: None,
+        planned_per_s: view.plan.planned_per_s(measured),
+        drivers: drivers.collect(),
+        unmeasured: Unmeasured::default(),
+    };
+    Summary::build(&facts, &view.plan, merged, verdict, accounting)
+}

@@ -1,0 +1,2 @@
+// Style sheets are bundled by esbuild; the compiler only has to know that they may be imported.
+declare module "*.css";
