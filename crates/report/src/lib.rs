@@ -24,3 +24,4 @@ pub use summary::{
     RequestCounts, SCHEMA, StepSummary, Summary, ThresholdSummary, Times, VerdictSummary,
 };
 pub use text::text;
+pub use time::rfc3339;

@@ -3,7 +3,7 @@
 const MS_PER_DAY: i64 = 86_400_000;
 
 /// RFC 3339 with milliseconds: `2026-03-01T12:10:22.000Z`.
-pub(crate) fn rfc3339(unix_ms: i64) -> String {
+pub fn rfc3339(unix_ms: i64) -> String {
     let (year, month, day) = civil(unix_ms.div_euclid(MS_PER_DAY));
     let ms = unix_ms.rem_euclid(MS_PER_DAY);
     let (hour, minute, second, ms) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000);

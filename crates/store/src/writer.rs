@@ -94,7 +94,7 @@ impl Store {
             return Err(Error::UnknownRun { run_id: run.run_id.clone(), path: self.folder.database() });
         }
         if run.ended_ms.is_some() {
-            self.checkpoint(&run.run_id)?;
+            self.try_checkpoint(&run.run_id);
         }
         Ok(())
     }
@@ -120,10 +120,7 @@ impl Store {
         transaction.commit().map_err(failed)?;
         self.rows_since_checkpoint += rows;
         if self.rows_since_checkpoint >= ROWS_PER_CHECKPOINT {
-            // The batch is in, whatever becomes of the checkpoint: without one, opening the run reads more rows.
-            if let Err(error) = self.checkpoint(&batch.run_id) {
-                tracing::warn!(run_id = batch.run_id, %error, "totals not checkpointed");
-            }
+            self.try_checkpoint(&batch.run_id);
         }
         Ok(ingested)
     }
@@ -140,6 +137,13 @@ impl Store {
         transaction.commit().map_err(failed)?;
         self.rows_since_checkpoint = 0;
         Ok(())
+    }
+
+    /// What was written before is in, whatever becomes of the checkpoint: without one, opening the run reads more rows.
+    fn try_checkpoint(&mut self, run_id: &str) {
+        if let Err(error) = self.checkpoint(run_id) {
+            tracing::warn!(run_id, %error, "totals not checkpointed");
+        }
     }
 
     fn synced<T>(&mut self, write: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {

@@ -2,6 +2,12 @@
 //!
 //! Tests that need to mount a file system say so and pass where they may not.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "says what was not tested, and fails where it fails"
+)]
+
 mod fixture;
 
 use std::path::Path;
