@@ -37,7 +37,7 @@ pub use basic::basic;
 pub use diagnostic::Diagnostic;
 pub use limiter::Limiter;
 pub use load::{Connections, Load, Stage};
-pub use parse::parse;
+pub use parse::{parse, parse_with_target};
 pub use plan::{BasicFields, BasicType, LoopKind, OnDriverLoss, OnUnreadyDriver, Plan, StageInfo};
 pub use quantity::Rate;
 pub use quick::{Quick, quick};

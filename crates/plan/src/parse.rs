@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Faults, Wrong};
+use crate::json;
 use crate::limits;
 use crate::load;
 use crate::plan::{OnDriverLoss, OnUnreadyDriver, Plan};
@@ -45,6 +46,27 @@ pub fn parse(file: &str, text: &str) -> Result<Plan, Vec<Diagnostic>> {
     match plan {
         Some(plan) if faults.is_empty() => Ok(plan),
         _ => Err(faults.into_diagnostics()),
+    }
+}
+
+/// Parses a text and puts the load on `target` instead of the plan's own; the source of the result says so, as JSON.
+///
+/// # Errors
+/// All faults of the text, or what is wrong with `target`.
+pub fn parse_with_target(file: &str, text: &str, target: &str) -> Result<Plan, Vec<Diagnostic>> {
+    parse(file, text)?;
+    let mut faults = Faults::new(file, text);
+    let json = tree(text, &mut faults).and_then(|mut root| {
+        if let Kind::Map(entries) = &mut root.kind
+            && let Some(entry) = entries.iter_mut().find(|entry| entry.key == "target")
+        {
+            entry.value.kind = Kind::Scalar { text: target.to_owned(), plain: false };
+        }
+        json::render(&mut faults, &root)
+    });
+    match json {
+        Some(json) => parse("the plan with --target", &json),
+        None => Err(faults.into_diagnostics()),
     }
 }
 

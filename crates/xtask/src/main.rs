@@ -2,8 +2,9 @@
 //!
 //! Deliberately absent: anything the program itself needs at run time.
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
+mod bench;
 mod demo;
 mod packages;
 mod run;
@@ -26,6 +27,11 @@ enum Task {
         #[arg(value_enum)]
         parts: Vec<test::Part>,
     },
+    /// Measure against a peer, in one run, and print the ratios
+    Bench {
+        #[arg(value_enum)]
+        what: Bench,
+    },
     /// Build the page of `ui/` into the files that the binary embeds
     Ui {
         /// Fail when the committed files differ from what the sources give
@@ -34,10 +40,20 @@ enum Task {
     },
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum Bench {
+    /// An answer of the sample target, against nginx
+    Target,
+    /// What a distributed run costs beside the load itself
+    Transport,
+}
+
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Demo => demo::run_demo(),
         Task::Test { parts } => test::run_parts(&parts),
+        Task::Bench { what: Bench::Target } => bench::target::run(),
+        Task::Bench { what: Bench::Transport } => bench::transport::run(),
         Task::Ui { check } => test::ui(check),
     }
 }

@@ -32,7 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Builds the program, measures, and prints the figures.
 pub fn run() -> Result<()> {
     run_loudly(&mut command("cargo build --release --locked --package swell"))?;
-    run_loudly(&mut command("cargo run --release --locked --quiet --package transport --example decode_and_merge"))?;
+    run_loudly(&mut command(
+        "cargo run --release --locked --quiet --package transport --example decode_and_merge",
+    ))?;
     let folder = std::env::temp_dir().join(format!("groundswell-bench-transport-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
     let measured = measure(&folder);
@@ -48,7 +50,8 @@ fn measure(folder: &Path) -> Result<()> {
     sleep(Duration::from_secs(5));
     println!("idle driver: {:.1} MiB resident", resident_mib(driver.id())?);
 
-    let load = json!({"model": "open", "stages": [{"name": "hold", "at": format!("{RATE}/s"), "for": "30s"}]});
+    let load =
+        json!({"model": "open", "stages": [{"name": "hold", "at": format!("{RATE}/s"), "for": "30s"}]});
     let run_id = system.start_run(&system.plan(&load, 1))?;
     system.wait_sent(&run_id, u64::from(RATE) * 5)?;
     let before = threads(driver.id())?;
@@ -103,7 +106,8 @@ fn threads(pid: u32) -> Result<BTreeMap<String, f64>> {
         let text = fs::read_to_string(entry?.path().join("stat"))?;
         let (name, fields) = text.rsplit_once(") ").context("a stat file has a name in parentheses")?;
         let name = name.split_once('(').map_or("", |(_, name)| name).to_owned();
-        let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>).sum::<Result<f64, _>>()?;
+        let ticks =
+            fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>).sum::<Result<f64, _>>()?;
         *threads.entry(name).or_insert(0.0) += ticks;
     }
     Ok(threads)
@@ -206,7 +210,8 @@ impl System {
 
     fn wait_over(&self, run_id: &str) -> Result<()> {
         wait("the end of the run", || {
-            let state = self.get(&format!("/runs/{run_id}"))?["state"].as_str().unwrap_or_default().to_owned();
+            let state =
+                self.get(&format!("/runs/{run_id}"))?["state"].as_str().unwrap_or_default().to_owned();
             match state.as_str() {
                 "failed" | "aborted" => bail!("the run {state}"),
                 state => Ok(state == "finished"),

@@ -1,0 +1,326 @@
+//! Merging: reports of drivers become the totals of a run and one tick per second.
+//!
+//! Invariant: a report counts once, whatever is delivered twice, late or out of order. Seconds are shown when every
+//! driver has told them, or when one is three seconds ahead; what comes later is in the totals all the same.
+//! Deliberately absent: the store and the log. The runtime hands over what is taken here, and reads again from the log
+//! what a restart forgot.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use metrics::{DriverTotals, DriverWindow, ErrorKind, Merged, Outcome, Pair, Stats, Timing, Totals};
+use plan::{Plan, Schedule, StageId};
+use transport::{Metrics, MetricsOurs, Uuid};
+
+use crate::orchestrator::Collected;
+use crate::view::{ErrorCount, Tick};
+
+/// A second is shown without the drivers that have not told it once another is this far ahead.
+const PATIENCE_S: u32 = 3;
+/// Seconds that may be open at once; a report further ahead belongs to no honest driver.
+const MAX_OPEN_SECONDS: u32 = 600;
+/// Ticks kept for viewers that come late: an hour. Older seconds are in the store.
+pub const MAX_TICKS: usize = 3_600;
+
+/// What became of a report.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Taken {
+    /// It counts, and is to be stored.
+    New,
+    /// It was taken before.
+    Duplicate,
+    /// It is about another run.
+    OtherRun,
+    /// A driver that knows only the basic messages sent it; there is nothing to merge.
+    SummaryOnly,
+}
+
+/// Everything gathered of one run.
+#[derive(Debug)]
+pub struct Gathering {
+    run_id: String,
+    plan: Arc<Plan>,
+    schedule: Option<Schedule>,
+    merged: Merged,
+    sources: BTreeMap<(String, Uuid), Source>,
+    open: BTreeMap<u32, Second>,
+    next_second: u32,
+    ticks: VecDeque<Arc<Tick>>,
+    measured: Pair,
+}
+
+/// One incarnation of a driver.
+#[derive(Debug, Default)]
+struct Source {
+    totals: DriverTotals,
+    fin: Option<Totals>,
+    /// Reports taken, by number; those below `next_seq` are forgotten, they are all there.
+    seen: BTreeMap<u64, Report>,
+    next_seq: u64,
+    reported_s: u32,
+    changed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Report {
+    parts_seen: BTreeSet<u32>,
+    parts: u32,
+    to_s: u32,
+}
+
+/// One second that is not shown yet.
+#[derive(Debug, Default)]
+struct Second {
+    window: DriverWindow,
+    drivers: BTreeSet<String>,
+}
+
+impl Gathering {
+    /// Nothing gathered of a run yet.
+    pub fn new(run_id: String, plan: Arc<Plan>) -> Self {
+        let schedule = if plan.is_per_driver() { None } else { plan.schedule() };
+        Self {
+            run_id,
+            plan,
+            schedule,
+            merged: Merged::new(),
+            sources: BTreeMap::new(),
+            open: BTreeMap::new(),
+            next_second: 0,
+            ticks: VecDeque::new(),
+            measured: Pair::default(),
+        }
+    }
+
+    /// All that was merged.
+    pub fn merged(&self) -> &Merged {
+        &self.merged
+    }
+
+    /// The seconds shown so far, oldest first, at most [`MAX_TICKS`].
+    pub fn ticks(&self) -> &VecDeque<Arc<Tick>> {
+        &self.ticks
+    }
+
+    /// The intended times of the fleet, with all changes of rate so far.
+    pub fn set_schedule(&mut self, schedule: Schedule) {
+        if self.schedule.is_some() {
+            self.schedule = Some(schedule);
+        }
+    }
+
+    /// Takes one report.
+    pub fn take(&mut self, report: &Metrics) -> Taken {
+        if report.test_id != self.run_id {
+            return Taken::OtherRun;
+        }
+        let Some(ours) = &report.ours else {
+            return Taken::SummaryOnly;
+        };
+        let source = self.sources.entry((report.node_id.clone(), ours.incarnation)).or_default();
+        if !source.note(ours) {
+            return Taken::Duplicate;
+        }
+        if let Some(fin) = &ours.fin {
+            source.fin = Some(*fin);
+            self.merged.driver(&report.node_id).finish(fin);
+        }
+        if let Some(window) = &ours.window {
+            source.totals.add(window);
+            self.merged.add(&report.node_id, window);
+            self.measure(window);
+            self.add_to_second(&report.node_id, window);
+        }
+        Taken::New
+    }
+
+    fn measure(&mut self, window: &DriverWindow) {
+        for step in window.steps.iter().filter(|step| !self.plan.is_warmup(step.stage)) {
+            self.measured.merge(&step.ok);
+            self.measured.merge(&step.failed);
+        }
+    }
+
+    fn add_to_second(&mut self, node_id: &str, window: &DriverWindow) {
+        // A window that spans several seconds is shown in its last one.
+        let second = window.to_s.saturating_sub(1).max(window.from_s);
+        if second < self.next_second || second - self.next_second > MAX_OPEN_SECONDS {
+            return;
+        }
+        let open = self.open.entry(second).or_insert_with(|| Second {
+            window: DriverWindow { from_s: second, to_s: second + 1, ..DriverWindow::default() },
+            drivers: BTreeSet::new(),
+        });
+        open.window.merge(DriverWindow { from_s: second, to_s: second + 1, ..window.clone() });
+        open.drivers.insert(node_id.to_owned());
+    }
+
+    /// Shows the seconds that are complete, given the drivers that are expected to report.
+    pub fn close_seconds(&mut self, expected: &BTreeSet<String>) -> Vec<Arc<Tick>> {
+        let reported = |node: &String| {
+            let lives = self.sources.iter().filter(|((name, _), _)| name == node);
+            lives.map(|(_, source)| if source.fin.is_some() { u32::MAX } else { source.reported_s }).max()
+        };
+        let slowest = expected.iter().map(|node| reported(node).unwrap_or(0)).min().unwrap_or(0);
+        let newest = self.open.keys().next_back().copied().unwrap_or(0);
+        let until = slowest.max(newest.saturating_sub(PATIENCE_S)).min(newest.saturating_add(1));
+        self.close_until(until)
+    }
+
+    /// Shows everything that is left: the run is over.
+    pub fn close_all(&mut self) -> Vec<Arc<Tick>> {
+        self.close_until(self.open.keys().next_back().map_or(0, |newest| newest + 1))
+    }
+
+    fn close_until(&mut self, until: u32) -> Vec<Arc<Tick>> {
+        let mut shown = Vec::new();
+        while self.next_second < until {
+            // A second that nobody told is a gap, not a zero.
+            if let Some(second) = self.open.remove(&self.next_second) {
+                let tick = Arc::new(self.tick(self.next_second, &second));
+                if self.ticks.len() == MAX_TICKS {
+                    self.ticks.pop_front();
+                }
+                self.ticks.push_back(Arc::clone(&tick));
+                shown.push(tick);
+            }
+            self.next_second += 1;
+        }
+        shown
+    }
+
+    fn tick(&self, second: u32, open: &Second) -> Tick {
+        let (mut response, mut service) = (Timing::new(), Timing::new());
+        let (mut sent, mut completed, mut failed, mut bytes_in, mut bytes_out) = (0, 0, 0, 0, 0);
+        for step in &open.window.steps {
+            for pair in [&step.ok, &step.failed] {
+                response.merge(&pair.response);
+                service.merge(&pair.service);
+            }
+            sent += step.sent;
+            completed += step.succeeded() + step.failures();
+            failed += step.failures();
+            bytes_in += step.bytes_in;
+            bytes_out += step.bytes_out;
+        }
+        let mut send_lag = Timing::new();
+        let (mut due, mut started, mut missed) = (0, 0, 0);
+        for stage in &open.window.stages {
+            send_lag.merge(&stage.send_lag);
+            due += stage.due;
+            started += stage.started;
+            missed += stage.missed.total();
+        }
+        let totals = self.merged.totals();
+        Tick {
+            second,
+            planned: self.planned(second),
+            due,
+            started,
+            missed,
+            sent,
+            completed,
+            failed,
+            bytes_in,
+            bytes_out,
+            in_flight: u64::from(open.window.gauges.in_flight),
+            connections: u64::from(open.window.gauges.connections),
+            response: response.stats(),
+            service: service.stats(),
+            total_response: self.measured.response.stats(),
+            total_service: self.measured.service.stats(),
+            sent_total: totals.requests_sent,
+            succeeded_total: totals.succeeded,
+            failed_total: totals.failed,
+            missed_total: totals.missed.total(),
+            per_driver: self
+                .merged
+                .drivers
+                .iter()
+                .map(|(node, totals)| (node.clone(), totals.requests_sent))
+                .collect(),
+            errors: errors(&self.merged, |_| true),
+            send_lag_p99_ms: send_lag.stats().map(|stats: Stats| stats.p99),
+            drivers_reporting: u32::try_from(open.drivers.len()).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Iterations that the plan wants of all drivers in this second.
+    fn planned(&self, second: u32) -> Option<f64> {
+        let drivers = self.merged.drivers.len();
+        let middle_ns = u64::from(second) * 1_000_000_000 + 500_000_000;
+        match &self.schedule {
+            Some(schedule) => (middle_ns < schedule.end_ns()).then(|| schedule.rate_at(middle_ns)),
+            None => self.plan.planned_per_s(drivers),
+        }
+    }
+
+    /// Makes the next [`Gathering::take_changes`] tell of every driver.
+    pub fn tell_all_again(&mut self) {
+        self.sources.values_mut().for_each(|source| source.changed = true);
+    }
+
+    /// What changed of each driver since the last call, for the orchestrator's machine.
+    pub fn take_changes(&mut self) -> Vec<Collected> {
+        let run_id = &self.run_id;
+        let changed = self.sources.iter_mut().filter(|(_, source)| source.changed);
+        changed
+            .map(|((node_id, incarnation), source)| {
+                source.changed = false;
+                Collected {
+                    run_id: run_id.clone(),
+                    node_id: node_id.clone(),
+                    incarnation: *incarnation,
+                    reported_s: source.reported_s,
+                    stored: source.totals.totals(),
+                    fin: source.fin,
+                }
+            })
+            .collect()
+    }
+}
+
+impl Source {
+    /// Notes a report; false when it was noted before.
+    fn note(&mut self, ours: &MetricsOurs) -> bool {
+        if ours.seq < self.next_seq {
+            return false;
+        }
+        let report = self.seen.entry(ours.seq).or_default();
+        if !report.parts_seen.insert(ours.part) {
+            return false;
+        }
+        report.parts = ours.parts.max(1);
+        report.to_s = ours.window.as_ref().map_or(report.to_s, |window| window.to_s.max(report.to_s));
+        self.changed = true;
+        while let Some(report) = self.seen.get(&self.next_seq).filter(|report| report.is_complete()) {
+            self.reported_s = self.reported_s.max(report.to_s);
+            self.seen.remove(&self.next_seq);
+            self.next_seq += 1;
+        }
+        true
+    }
+}
+
+impl Report {
+    fn is_complete(&self) -> bool {
+        u32::try_from(self.parts_seen.len()).is_ok_and(|seen| seen >= self.parts)
+    }
+}
+
+/// Failed requests by kind and detail, most frequent first, of the stages that `measured` accepts.
+pub fn errors(merged: &Merged, measured: impl Fn(StageId) -> bool) -> Vec<ErrorCount> {
+    let outcomes = merged.outcomes(measured);
+    let mut errors: Vec<ErrorCount> = outcomes
+        .into_iter()
+        .filter_map(|(outcome, count)| match outcome {
+            Outcome::Success(_) => None,
+            Outcome::Failed(kind, status) => {
+                let detail = if kind == ErrorKind::Status { status.to_string() } else { String::new() };
+                Some(ErrorCount { kind: kind.as_str(), detail, count })
+            }
+        })
+        .collect();
+    errors.sort_by(|a, b| b.count.cmp(&a.count).then(a.kind.cmp(b.kind)).then(a.detail.cmp(&b.detail)));
+    errors
+}

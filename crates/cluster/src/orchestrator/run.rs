@@ -1,0 +1,340 @@
+//! The current run: its plan, who takes part, who owned which lane when, and how it is to end.
+//!
+//! Invariant: everything that a restarted orchestrator needs is in [`Run::record`]; the rest is learnt anew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clock::{BrokerTime, Instant};
+use plan::{LaneSet, Plan, Schedule, Shares};
+use transport::{Summary, Uuid};
+
+use super::claim::Claim;
+use super::event::Collected;
+use crate::run::{Bug, Bugs, MemberRecord, RunRecord, SharesRecord};
+use crate::view::RunState;
+
+/// Where a driver stands in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It was told the plan.
+    Arming,
+    /// It has a part in the load.
+    Active,
+    /// Its totals are in, and equal what was stored.
+    Finished,
+    /// It fell silent and nobody took its part.
+    Lost,
+    /// It fell silent, others have its lanes, and it was told to stop.
+    Fenced,
+    /// It said goodbye.
+    Left,
+    /// It could not go on, or could not arm.
+    Failed,
+}
+
+impl Standing {
+    const ALL: [Self; 7] =
+        [Self::Arming, Self::Active, Self::Finished, Self::Lost, Self::Fenced, Self::Left, Self::Failed];
+
+    /// The name used in records and results.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Arming => "arming",
+            Self::Active => "active",
+            Self::Finished => "finished",
+            Self::Lost => "lost",
+            Self::Fenced => "fenced",
+            Self::Left => "left",
+            Self::Failed => "failed",
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|standing| standing.as_str() == name)
+    }
+
+    /// Whether nothing more is expected of it but a report.
+    pub const fn is_gone(self) -> bool {
+        matches!(self, Self::Lost | Self::Fenced | Self::Left | Self::Failed)
+    }
+}
+
+/// One life of a driver in a run.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// The driver.
+    pub node_id: String,
+    /// Which life of it; `None` for one that knows only the basic messages.
+    pub incarnation: Option<Uuid>,
+    /// Where it stands.
+    pub standing: Standing,
+    /// Version of the first table in which its lanes are its own; `None` while it arms in a run that is on.
+    pub first_version: Option<u32>,
+    /// Version of the first table that takes them away.
+    pub end_version: Option<u32>,
+    /// What is merged and stored of it.
+    pub collected: Option<Box<Collected>>,
+    /// What a driver that knows only the basic messages said last.
+    pub summary: Option<Summary>,
+    /// When it was taken for gone.
+    pub(super) gone_at: Option<Instant>,
+    /// A foreign driver: the log has its plan.
+    pub(super) configured: bool,
+    /// A foreign driver: when it last reported.
+    pub(super) reported_at: Option<Instant>,
+}
+
+impl Member {
+    pub(super) fn new(node_id: String, incarnation: Option<Uuid>, first_version: Option<u32>) -> Self {
+        Self {
+            node_id,
+            incarnation,
+            standing: Standing::Arming,
+            first_version,
+            end_version: None,
+            collected: None,
+            summary: None,
+            gone_at: None,
+            configured: false,
+            reported_at: None,
+        }
+    }
+
+    /// Whether it knows only the basic messages.
+    pub fn is_foreign(&self) -> bool {
+        self.incarnation.is_none()
+    }
+
+    /// Whether it said its totals.
+    pub(super) fn has_said_totals(&self) -> bool {
+        self.collected.as_ref().is_some_and(|collected| collected.fin.is_some())
+    }
+
+    /// Whether all that it counted is stored.
+    pub(super) fn is_complete(&self) -> bool {
+        self.collected.as_ref().is_some_and(|collected| collected.fin == Some(collected.stored))
+    }
+
+    pub(super) fn is_life(&self, node_id: &str, incarnation: Option<Uuid>) -> bool {
+        self.node_id == node_id && self.incarnation == incarnation
+    }
+}
+
+/// A table of lanes, and the run time from which it holds.
+#[derive(Debug, Clone)]
+pub(super) struct Table {
+    pub from_ns: u64,
+    pub shares: Shares,
+}
+
+/// The run that is under way.
+#[derive(Debug)]
+pub struct Run {
+    /// Its identity.
+    pub run_id: String,
+    /// What is run.
+    pub plan: Arc<Plan>,
+    /// Where it stands.
+    pub state: RunState,
+    /// Why, when that needs saying.
+    pub reason: Option<String>,
+    /// The state it is to end in, once that is decided.
+    pub ending: Option<RunState>,
+    /// The common start instant, once it was triggered.
+    pub start_at: Option<BrokerTime>,
+    /// Who takes or took part, in the order in which they came.
+    pub members: Vec<Member>,
+    pub(super) claim: Claim,
+    pub(super) min_drivers: usize,
+    pub(super) max_drivers: usize,
+    /// Run time at which the end was ordered.
+    pub(super) stopped_ns: Option<u64>,
+    /// All tables, by version; none before the drivers are chosen.
+    pub(super) tables: Vec<Table>,
+    pub(super) rates: Vec<(u64, f64)>,
+    /// The intended times with all changes of rate; `None` where the target sets the pace.
+    pub(super) schedule: Option<Schedule>,
+    /// The moment by which everybody must be there or be armed.
+    pub(super) arm_by: Option<Instant>,
+    pub(super) ending_since: Option<Instant>,
+    /// Since when only stored totals are missing.
+    pub(super) closing_since: Option<Instant>,
+    /// Drivers that flapped too often and were told of in the timeline.
+    pub(super) set_aside: Vec<String>,
+}
+
+impl Run {
+    pub(super) fn new(run_id: String, plan: Arc<Plan>, claim: Claim, drivers: (usize, usize)) -> Self {
+        Self {
+            run_id,
+            schedule: plan.schedule(),
+            plan,
+            state: RunState::Created,
+            reason: None,
+            ending: None,
+            start_at: None,
+            members: Vec::new(),
+            claim,
+            min_drivers: drivers.0,
+            max_drivers: drivers.1,
+            stopped_ns: None,
+            tables: Vec::new(),
+            rates: Vec::new(),
+            arm_by: None,
+            ending_since: None,
+            closing_since: None,
+            set_aside: Vec::new(),
+        }
+    }
+
+    /// The run that a former life of the orchestrator left behind, to be claimed again.
+    pub(super) fn resume(record: &RunRecord, claim: Claim, bugs: Bugs) -> Result<Self, String> {
+        let plan =
+            plan::parse("plan", &record.plan_source).map_err(|_| "its plan cannot be read".to_owned())?;
+        let drivers = (record.min_drivers, record.max_drivers);
+        let mut run = Self::new(record.run_id.clone(), Arc::new(plan), claim, drivers);
+        run.state = record.state;
+        run.reason.clone_from(&record.reason);
+        run.ending = record.ending;
+        run.start_at = record.start_at_ms.map(BrokerTime::from_unix_ms);
+        run.stopped_ns = record.stopped_ns;
+        run.members = record.members.iter().map(member).collect::<Result<_, _>>()?;
+        run.tables = record.tables.iter().map(table).collect::<Result<_, _>>()?;
+        if bugs.has(Bug::ForgetShares) {
+            run.tables.truncate(1);
+        }
+        record.rates.iter().for_each(|(from_ns, factor)| run.add_rate(*from_ns, *factor));
+        Ok(run)
+    }
+
+    /// What a restart needs to know.
+    pub(super) fn record(&self) -> RunRecord {
+        let mut record =
+            RunRecord::new(self.run_id.clone(), self.plan.source.clone(), self.min_drivers, self.max_drivers);
+        record.state = self.state;
+        record.reason.clone_from(&self.reason);
+        record.ending = self.ending;
+        record.epoch = self.epoch();
+        record.start_at_ms = self.start_at.map(BrokerTime::unix_ms);
+        record.stopped_ns = self.stopped_ns;
+        record.rates.clone_from(&self.rates);
+        record.tables = self.tables.iter().map(table_record).collect();
+        record.members = self.members.iter().map(member_record).collect();
+        record
+    }
+
+    /// The epoch it is commanded under.
+    pub fn epoch(&self) -> Option<i64> {
+        match self.claim {
+            Claim::Held { epoch } => Some(epoch),
+            Claim::Waiting { .. } | Claim::Superseded => None,
+        }
+    }
+
+    /// Whether the load is the fleet's, so that one driver can take over from another.
+    pub fn is_shared(&self) -> bool {
+        !self.plan.is_per_driver()
+    }
+
+    /// The intended times with all changes of rate; `None` where the target sets the pace.
+    pub fn schedule(&self) -> Option<&Schedule> {
+        self.schedule.as_ref()
+    }
+
+    /// Run time now: negative before the start.
+    pub fn elapsed_ms(&self, now: BrokerTime) -> Option<i64> {
+        self.start_at.map(|start_at| now.unix_ms().saturating_sub(start_at.unix_ms()))
+    }
+
+    /// The run time at which the schedule ends; `None` where the target sets the pace.
+    pub(super) fn end_ns(&self) -> Option<u64> {
+        self.schedule.as_ref().map(Schedule::end_ns)
+    }
+
+    pub(super) fn version(&self) -> u32 {
+        self.tables.last().map_or(0, |table| table.shares.version)
+    }
+
+    pub(super) fn add_rate(&mut self, from_ns: u64, factor: f64) {
+        self.rates.push((from_ns, factor));
+        self.schedule = self.schedule.as_ref().map(|schedule| schedule.scaled_from(from_ns, factor));
+    }
+
+    /// The member that this driver is now, if it is one.
+    pub(super) fn member_mut(&mut self, node_id: &str, incarnation: Option<Uuid>) -> Option<&mut Member> {
+        self.members.iter_mut().find(|member| member.is_life(node_id, incarnation))
+    }
+
+    /// Members that have, or are about to have, a part in the load.
+    pub(super) fn present(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|member| matches!(member.standing, Standing::Arming | Standing::Active))
+    }
+
+    /// The spans of run time in which a member owned lanes, up to `until_ns`.
+    pub(super) fn spans(&self, member: &Member, until_ns: u64) -> Vec<(LaneSet, u64, u64)> {
+        let Some(first) = member.first_version else { return Vec::new() };
+        let ends = self.tables.iter().skip(1).map(|table| table.from_ns).chain([u64::MAX]);
+        self.tables
+            .iter()
+            .zip(ends)
+            .filter(|(table, _)| {
+                let version = table.shares.version;
+                version >= first && member.end_version.is_none_or(|end| version < end)
+            })
+            .map(|(table, end_ns)| {
+                (table.shares.lanes_of(&member.node_id), table.from_ns, end_ns.min(until_ns))
+            })
+            .filter(|(_, from_ns, to_ns)| from_ns < to_ns)
+            .collect()
+    }
+
+    /// The run time from which the table holds that took a member's lanes away.
+    pub(super) fn taken_away_ns(&self, member: &Member) -> Option<u64> {
+        let end = member.end_version?;
+        self.tables.iter().find(|table| table.shares.version == end).map(|table| table.from_ns)
+    }
+
+    /// When drivers that follow the plan have finished what was in flight.
+    pub(super) fn drained_by(&self) -> Option<BrokerTime> {
+        let (start_at, end_ns) = (self.start_at?, self.end_ns()?);
+        Some(start_at.after(Duration::from_nanos(end_ns)).after(self.plan.drain))
+    }
+}
+
+fn member(record: &MemberRecord) -> Result<Member, String> {
+    let incarnation = record.incarnation.as_deref().map(Uuid::parse_str).transpose();
+    let incarnation = incarnation.map_err(|error| format!("driver {}: {error}", record.node_id))?;
+    let mut member = Member::new(record.node_id.clone(), incarnation, record.first_version);
+    member.standing = Standing::parse(&record.standing)
+        .ok_or_else(|| format!("driver {}: standing {:?}", record.node_id, record.standing))?;
+    member.end_version = record.end_version;
+    member.configured = true;
+    Ok(member)
+}
+
+fn member_record(member: &Member) -> MemberRecord {
+    MemberRecord {
+        node_id: member.node_id.clone(),
+        incarnation: member.incarnation.map(|incarnation| incarnation.to_string()),
+        standing: member.standing.as_str().to_owned(),
+        first_version: member.first_version,
+        end_version: member.end_version,
+    }
+}
+
+fn table(record: &SharesRecord) -> Result<Table, String> {
+    let shares =
+        Shares { version: record.version, drivers: record.drivers.clone(), owners: record.owners.clone() };
+    shares.validate().map_err(|error| error.to_string())?;
+    Ok(Table { from_ns: record.from_ns, shares })
+}
+
+fn table_record(table: &Table) -> SharesRecord {
+    SharesRecord {
+        version: table.shares.version,
+        from_ns: table.from_ns,
+        drivers: table.shares.drivers.clone(),
+        owners: table.shares.owners.clone(),
+    }
+}

@@ -1,0 +1,235 @@
+//! The result of a run, under way or over: what was measured, what became of it, and whether it can be trusted.
+//!
+//! Invariant: a run just ended and the same run read from the store a year later give the same result. Deliberately
+//! absent: the form in which it is told, which is the business of `report`.
+
+use std::sync::Arc;
+
+use metrics::verdict::{self, Context, Verdict};
+use metrics::{Accounting, LostDriver, Merged};
+use plan::{Load, Plan};
+use serde::{Deserialize, Serialize};
+use store::{Reader, RunRow};
+
+use crate::handle::Failure;
+use crate::orchestrator::Outcome;
+use crate::view::{RunDriver, RunState, RunView, TimelineEvent};
+
+/// Everything there is to say of one run.
+#[derive(Debug, Clone)]
+pub struct RunResult {
+    /// State, times, drivers, timeline.
+    pub view: RunView,
+    /// What was measured, merged over all drivers.
+    pub merged: Merged,
+    /// The identities and their terms.
+    pub accounting: Accounting,
+    /// Could the generators do what the plan asked?
+    pub verdict: Verdict,
+    /// Whether the totals of every driver equal what was merged and stored; `None` until the run is over.
+    pub complete: Option<bool>,
+    /// Drivers that were lost.
+    pub lost_drivers: Vec<LostDriver>,
+}
+
+impl RunResult {
+    pub(crate) fn new(mut view: RunView, merged: Merged, ending: Option<&Ending>) -> Self {
+        let context = context(&view, ending);
+        let verdict = verdict::judge(&merged, &context);
+        view.verdict = verdict.clone();
+        let accounting = Accounting::of(&merged, &context.lost, context.overlap);
+        let complete = ending.map(|ending| ending.complete);
+        Self { view, merged, accounting, verdict, complete, lost_drivers: context.lost }
+    }
+
+    /// The result of a run that is in the store; `None` when there is no such run.
+    pub fn load(reader: &Reader, run_id: &str) -> Result<Option<Self>, Failure> {
+        let Some(row) = reader.run(run_id)? else {
+            return Ok(None);
+        };
+        let plan =
+            plan::parse("stored plan", &row.plan_source).map_err(|_| Failure::Plan(run_id.to_owned()))?;
+        let extras = row.extras.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let ending = match extras {
+            Some(Extras::Ending(ending)) => Some(ending),
+            Some(Extras::Record(_)) | None => None,
+        };
+        let merged = reader.load(run_id)?;
+        let events = reader.events(run_id)?.into_iter().map(event).collect();
+        let view = view_of(&row, Arc::new(plan), ending.as_ref(), &merged, events);
+        Ok(Some(Self::new(view, merged, ending.as_ref())))
+    }
+}
+
+/// What the verdict on a run needs to know beside its measurements.
+pub(crate) fn context(view: &RunView, ending: Option<&Ending>) -> Context {
+    let summary_only = view.drivers.iter().filter(|driver| driver.summary_only.is_some());
+    Context {
+        saturated: matches!(view.plan.load, Load::Avalanche { limit: None, .. }),
+        lost: ending.map(Ending::lost_drivers).unwrap_or_default(),
+        overlap: ending.map_or(0, |ending| ending.overlap),
+        summary_only: summary_only.map(|driver| driver.node_id.clone()).collect(),
+        ended: view.state.is_over(),
+    }
+}
+
+fn view_of(
+    row: &RunRow,
+    plan: Arc<Plan>,
+    ending: Option<&Ending>,
+    merged: &Merged,
+    events: Vec<TimelineEvent>,
+) -> RunView {
+    let drivers = match ending {
+        Some(ending) => ending.drivers(merged),
+        None => row.drivers.iter().map(|node_id| running(node_id, merged)).collect(),
+    };
+    RunView {
+        run_id: row.run_id.clone(),
+        plan,
+        state: RunState::parse(&row.state).unwrap_or(RunState::Failed),
+        state_reason: ending.and_then(|ending| ending.reason.clone()),
+        created_ms: row.created_ms,
+        started_ms: row.started_ms,
+        ended_ms: row.ended_ms,
+        drivers,
+        verdict: Verdict::default(),
+        latest: None,
+        events,
+    }
+}
+
+fn running(node_id: &str, merged: &Merged) -> RunDriver {
+    let requests_sent = merged.drivers.get(node_id).map_or(0, |totals| totals.requests_sent);
+    RunDriver { node_id: node_id.to_owned(), state: "running", requests_sent, summary_only: None }
+}
+
+fn event(row: store::EventRow) -> TimelineEvent {
+    TimelineEvent {
+        second: row.second,
+        unix_ms: row.unix_ms,
+        kind: row.kind.into(),
+        text: row.text,
+        driver: row.driver,
+    }
+}
+
+/// What the column `extras` of a stored run holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Extras {
+    /// While it is under way: what the orchestrator needs after a restart.
+    Record(String),
+    /// Once it is over.
+    Ending(Ending),
+}
+
+/// What the store keeps of a run's end, beside its windows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Ending {
+    reason: Option<String>,
+    complete: bool,
+    replaced: bool,
+    overlap: u64,
+    members: Vec<EndedMember>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct EndedMember {
+    node_id: String,
+    state: String,
+    /// Whether it died, or was cut off, before it said its totals.
+    silent: bool,
+    summary_only: Option<SummaryRecord>,
+    requests_sent: u64,
+    lost: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct SummaryRecord {
+    mean_ms: f64,
+    median_ms: f64,
+    min_ms: f64,
+    max_ms: f64,
+}
+
+impl Ending {
+    /// What to keep of an outcome; `drivers` are those of the run's view.
+    pub(crate) fn of(outcome: &Outcome, drivers: &[RunDriver]) -> Self {
+        let summary_only = |node_id: &str| {
+            let driver = drivers.iter().find(|driver| driver.node_id == node_id);
+            driver.and_then(|driver| driver.summary_only).map(SummaryRecord::from)
+        };
+        let members = outcome.members.iter().map(|member| EndedMember {
+            node_id: member.node_id.clone(),
+            state: member.state.to_owned(),
+            silent: member.incarnation.is_some() && member.fin.is_none(),
+            summary_only: summary_only(&member.node_id).filter(|_| member.incarnation.is_none()),
+            requests_sent: member.stored.requests_sent,
+            lost: member.lost,
+        });
+        Self {
+            reason: outcome.reason.clone(),
+            complete: outcome.complete,
+            replaced: outcome.replaced,
+            overlap: outcome.overlap,
+            members: members.collect(),
+        }
+    }
+
+    /// How each driver ended; of several lives of one, the last.
+    pub(crate) fn drivers(&self, merged: &Merged) -> Vec<RunDriver> {
+        let mut drivers: Vec<RunDriver> = Vec::new();
+        for member in &self.members {
+            let shown = member.view(merged);
+            match drivers.iter_mut().find(|driver| driver.node_id == shown.node_id) {
+                Some(driver) => *driver = shown,
+                None => drivers.push(shown),
+            }
+        }
+        drivers
+    }
+
+    fn lost_drivers(&self) -> Vec<LostDriver> {
+        let silent = self.members.iter().filter(|member| member.silent);
+        let lost = silent.map(|member| LostDriver {
+            node_id: member.node_id.clone(),
+            replaced: self.replaced,
+            requests_sent: member.requests_sent,
+            due_unreported: member.lost,
+        });
+        lost.collect()
+    }
+}
+
+impl EndedMember {
+    fn view(&self, merged: &Merged) -> RunDriver {
+        let requests_sent =
+            merged.drivers.get(&self.node_id).map_or(self.requests_sent, |totals| totals.requests_sent);
+        RunDriver {
+            node_id: self.node_id.clone(),
+            state: member_state(&self.state),
+            requests_sent,
+            summary_only: self.summary_only.as_ref().map(transport::Summary::from),
+        }
+    }
+}
+
+/// The word for how a driver ended, one of those that [`crate::orchestrator::MemberOutcome::state`] lists.
+fn member_state(stored: &str) -> &'static str {
+    ["finished", "lost", "fenced", "left"].into_iter().find(|state| *state == stored).unwrap_or("failed")
+}
+
+impl From<transport::Summary> for SummaryRecord {
+    fn from(summary: transport::Summary) -> Self {
+        let transport::Summary { mean_ms, median_ms, min_ms, max_ms } = summary;
+        Self { mean_ms, median_ms, min_ms, max_ms }
+    }
+}
+
+impl From<&SummaryRecord> for transport::Summary {
+    fn from(record: &SummaryRecord) -> Self {
+        let SummaryRecord { mean_ms, median_ms, min_ms, max_ms } = *record;
+        Self { mean_ms, median_ms, min_ms, max_ms }
+    }
+}

@@ -1,0 +1,209 @@
+//! The collector's thread: reads reports from the log, merges them on the board, stores them.
+//!
+//! Invariant: control is told of a report only once the store has it. When the store fails, what was taken is kept and
+//! tried again; when too much is kept, the log is not read further, so it waits there. Deliberately absent: the state
+//! of the run.
+
+use std::mem;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use clock::Instant;
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use plan::Plan;
+use store::{Batch, Delivery, Identity, Store};
+use transport::{Message, Metrics, Summary, Transport};
+
+use super::locked;
+use crate::board::Board;
+use crate::collector::{Gathering, Taken};
+use crate::orchestrator::Collected;
+
+/// How long a turn waits for a message.
+const TURN: Duration = Duration::from_millis(50);
+/// Between two transactions: a second's reports of a fleet share one.
+const FLUSH: Duration = Duration::from_millis(250);
+/// After a failed transaction.
+const RETRY: Duration = Duration::from_secs(1);
+/// Reports that may wait for the store: a minute of a fleet of 64, two parts each.
+const MAX_UNSTORED: usize = 7_680;
+
+/// What control tells the collector.
+pub(super) enum Order {
+    /// Gather a run that is on the board.
+    Begin { run_id: String, plan: Arc<Plan> },
+    /// Store what is left; the run is over. Answered when it is done, or cannot be.
+    End { done: Sender<()> },
+}
+
+/// What the collector tells control.
+pub(super) enum News {
+    Collected(Collected),
+    Summarised { node_id: String, test_id: String, summary: Summary },
+}
+
+pub(super) struct Collector {
+    pub(super) board: Arc<Board>,
+    pub(super) store: Arc<Mutex<Store>>,
+    pub(super) transport: Box<dyn Transport>,
+    pub(super) orders: Receiver<Order>,
+    pub(super) news: Sender<News>,
+    pub(super) run: Option<String>,
+    pub(super) unstored: Vec<Delivery>,
+    pub(super) flushed: Instant,
+}
+
+impl Collector {
+    /// Until control hangs up.
+    pub(super) fn run(mut self) {
+        let mut retry_at = self.flushed;
+        loop {
+            match self.orders.try_recv() {
+                Ok(order) => self.obey(order),
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => return,
+            }
+            if self.unstored.len() < MAX_UNSTORED {
+                if let Some(event) = self.transport.next(TURN) {
+                    self.received(event);
+                }
+            } else {
+                std::thread::sleep(TURN);
+            }
+            let now = clock::now();
+            if now.since(self.flushed) >= FLUSH && now >= retry_at {
+                self.flushed = now;
+                if !self.flush() {
+                    retry_at = now + RETRY;
+                }
+                self.show();
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Begin { run_id, plan } => self.begin(run_id, plan),
+            Order::End { done } => {
+                self.flush();
+                self.board.change(|content| {
+                    if let Some(current) = &mut content.current {
+                        current.view.latest =
+                            current.gathering.close_all().pop().or(current.view.latest.take());
+                    }
+                });
+                self.run = None;
+                // Control has stopped waiting when the store took too long.
+                done.send(()).ok();
+            }
+        }
+    }
+
+    fn begin(&mut self, run_id: String, plan: Arc<Plan>) {
+        let resumed = self.run.as_ref() == Some(&run_id);
+        self.board.change(|content| match content.current_of(&run_id) {
+            Some(current) if resumed => current.gathering.tell_all_again(),
+            Some(current) => current.gathering = Gathering::new(run_id.clone(), plan),
+            None => {}
+        });
+        if !resumed {
+            self.unstored.clear();
+        }
+        self.run = Some(run_id);
+    }
+
+    fn received(&mut self, event: transport::Event) {
+        match event {
+            transport::Event::Record(record) => match record.message {
+                Ok(Message::Metrics(report)) => self.take(report),
+                Ok(_) => {}
+                Err(malformed) => {
+                    tracing::warn!(offset = record.offset, %malformed, "a report was not understood")
+                }
+            },
+            transport::Event::Gap { topic, missing, .. } => {
+                tracing::error!(%topic, missing, "reports were deleted before they were read");
+            }
+            transport::Event::Unreachable { reason } => {
+                tracing::warn!(reason, "collector: no broker answers")
+            }
+            transport::Event::Reachable => tracing::info!("collector: a broker answers again"),
+            transport::Event::Acknowledged { .. } | transport::Event::Undelivered { .. } => {}
+        }
+    }
+
+    fn take(&mut self, report: Metrics) {
+        let Some(run_id) = &self.run else { return };
+        let taken = self.board.look(|content| {
+            content.current_of(run_id).map_or(Taken::OtherRun, |current| current.gathering.take(&report))
+        });
+        match (taken, report.ours) {
+            (Taken::New, Some(ours)) => self.unstored.push(Delivery {
+                node_id: report.node_id,
+                identity: Identity { incarnation: ours.incarnation, seq: ours.seq, part: ours.part },
+                window: ours.window,
+                totals: ours.fin,
+            }),
+            (Taken::SummaryOnly, _) => self.tell(News::Summarised {
+                node_id: report.node_id,
+                test_id: report.test_id,
+                summary: report.summary,
+            }),
+            _ => {}
+        }
+    }
+
+    /// Stores what was taken, then tells control of it; false when the store cannot take it now.
+    fn flush(&mut self) -> bool {
+        let Some(run_id) = self.run.clone() else { return true };
+        if !self.unstored.is_empty() {
+            let deliveries = mem::take(&mut self.unstored);
+            let mut batch = Batch { run_id: run_id.clone(), deliveries, positions: Vec::new() };
+            let stored = locked(&self.store).ingest(&batch);
+            let fault = stored.as_ref().err().map(ToString::to_string);
+            self.note_store_fault(fault);
+            if stored.is_err() {
+                self.unstored = mem::take(&mut batch.deliveries);
+                return false;
+            }
+        }
+        let changes = self.board.look(|content| {
+            content.current_of(&run_id).map_or_else(Vec::new, |current| current.gathering.take_changes())
+        });
+        changes.into_iter().for_each(|collected| self.tell(News::Collected(collected)));
+        true
+    }
+
+    fn note_store_fault(&self, fault: Option<String>) {
+        let changed = self.board.look(|content| content.store_fault != fault);
+        if changed {
+            match &fault {
+                Some(error) => {
+                    tracing::error!(error, "results cannot be stored; they are kept and tried again")
+                }
+                None => tracing::info!("results are stored again"),
+            }
+            self.board.change(|content| content.store_fault = fault);
+        }
+    }
+
+    /// Shows the seconds that are complete.
+    fn show(&self) {
+        let Some(run_id) = &self.run else { return };
+        let shown = self.board.look(|content| {
+            let current = content.current_of(run_id)?;
+            let expected = current.expected();
+            let latest = current.gathering.close_seconds(&expected).pop()?;
+            current.view.latest = Some(latest);
+            Some(())
+        });
+        if shown.is_some() {
+            self.board.change(|_| ());
+        }
+    }
+
+    fn tell(&self, news: News) {
+        // Control reads this queue each turn; when it does not any more, it is ending.
+        self.news.send(news).ok();
+    }
+}

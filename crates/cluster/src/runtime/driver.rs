@@ -1,0 +1,350 @@
+//! The driver's process: feeds the machine with messages, ticks and what the engine says, and does what it asks.
+//!
+//! Invariant: nothing here decides. What takes long (names, connecting, compiling a plan) happens on a thread of its
+//! own, so that heartbeats go on; the engine is told things and never asked to wait.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs;
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use clock::Instant;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use engine::{Allow, Job, Prepared, Running};
+use transport::{SendError, Start, Ticket, Topic, Transport};
+use uuid::Uuid;
+
+use crate::driver::{Action, Driver, Event, Exit, Preparation, Settings, Vitals};
+use crate::run::{Acknowledged, Now, Sent};
+
+/// How long a turn waits for a message: short enough for four ticks a second and for the engine's events.
+const TURN: Duration = Duration::from_millis(20);
+/// The same while no engine runs.
+const IDLE_TURN: Duration = Duration::from_millis(100);
+/// Between two ticks of the machine.
+const TICK: Duration = Duration::from_millis(200);
+/// Between two readings of the process's vital signs.
+const VITALS: Duration = Duration::from_secs(1);
+/// Reports that wait because the queue to the broker is full; at one a second this is two hours of a missing broker.
+const MAX_BACKLOG: usize = 7_200;
+
+/// What a driver needs beside its settings.
+pub struct Load {
+    /// Engine threads.
+    pub threads: usize,
+    /// What it may load.
+    pub allow: Allow,
+    /// Program and version, for the `User-Agent` of requests.
+    pub product: String,
+}
+
+/// What a driver reads, and from where: only what is said after it came.
+pub fn subscriptions() -> Vec<(Topic, Start)> {
+    [Topic::TestConfig, Topic::Trigger, Topic::Control].map(|topic| (topic, Start::End)).to_vec()
+}
+
+/// Runs a driver until it exits: asked to by `shutdown`, or on its own.
+pub fn run(settings: Settings, load: Load, transport: Box<dyn Transport>, shutdown: &AtomicBool) -> Exit {
+    Host::new(settings, load, transport).run(shutdown)
+}
+
+type PreparedOrWhy = Result<Prepared, String>;
+
+struct Host {
+    machine: Driver,
+    load: Load,
+    node_id: String,
+    transport: Box<dyn Transport>,
+    sent: HashMap<Ticket, Sent>,
+    /// Reports that did not fit the queue, oldest first.
+    backlog: VecDeque<transport::Message>,
+    /// The run that is being prepared; answers for others are let go.
+    preparing: Option<String>,
+    prepared: Option<(String, Prepared)>,
+    preparations: (Sender<(String, PreparedOrWhy)>, Receiver<(String, PreparedOrWhy)>),
+    engine: Option<Running>,
+    vitals: Vitals,
+    vitals_read: Option<(Instant, Duration)>,
+    /// The machine waits for the end of `control`.
+    catching_up: bool,
+    /// What the engine said when a thread of it died.
+    died: Option<String>,
+    shutdown_told: bool,
+    exit: Option<Exit>,
+}
+
+impl Host {
+    fn new(settings: Settings, load: Load, transport: Box<dyn Transport>) -> Self {
+        let node_id = settings.node_id.clone();
+        Self {
+            machine: Driver::new(settings, Uuid::now_v7()),
+            load,
+            node_id,
+            transport,
+            sent: HashMap::new(),
+            backlog: VecDeque::new(),
+            preparing: None,
+            prepared: None,
+            preparations: bounded(4),
+            engine: None,
+            vitals: Vitals::default(),
+            vitals_read: None,
+            catching_up: false,
+            died: None,
+            shutdown_told: false,
+            exit: None,
+        }
+    }
+
+    fn run(mut self, shutdown: &AtomicBool) -> Exit {
+        self.tell(Event::Started);
+        let mut ticked = clock::now();
+        loop {
+            let turn = if self.engine.is_some() { TURN } else { IDLE_TURN };
+            match self.transport.next(turn) {
+                Some(event) => self.received(event),
+                // A turn without a record: what was in the log has been read.
+                None if mem::take(&mut self.catching_up) => self.tell(Event::CaughtUp),
+                None => {}
+            }
+            self.take_preparations();
+            self.take_engine_events();
+            if shutdown.load(Ordering::Relaxed) && !self.shutdown_told {
+                self.shutdown_told = true;
+                self.tell(Event::Shutdown);
+            }
+            let now = clock::now();
+            if now.since(ticked) >= TICK {
+                ticked = now;
+                self.send_backlog();
+                self.read_vitals(now);
+                self.tell(Event::Tick(self.vitals));
+            }
+            if let Some(exit) = self.exit.take() {
+                return exit;
+            }
+        }
+    }
+
+    /// Lets the machine decide, and does what it says.
+    fn tell(&mut self, event: Event) {
+        let now = Now { instant: clock::now(), unix_ms: clock::unix_ms() };
+        for action in self.machine.on(event, now) {
+            self.act(action);
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Send(message) => self.send(message),
+            Action::Prepare(preparation) => self.prepare(*preparation),
+            Action::Start { at, lease_until } => self.start(at, lease_until),
+            Action::SetLease(until) => self.with_engine(|engine| engine.set_lease(until)),
+            Action::ChangeLanes { version, from_ns, lanes } => {
+                self.with_engine(|engine| engine.change_lanes(version, from_ns, lanes));
+            }
+            Action::ChangeRate { from_ns, factor } => {
+                self.with_engine(|engine| engine.change_rate(from_ns, factor))
+            }
+            Action::Stop => self.with_engine(Running::stop),
+            Action::Abort => self.with_engine(Running::abort),
+            Action::Discard => self.discard(),
+            Action::ReadControlToEnd => self.catching_up = true,
+            Action::Release => self.with_engine(Running::release),
+            Action::Notice(level, text) => super::notice(level, &self.node_id, &text),
+            Action::Exit(exit) => self.exit = Some(exit),
+        }
+    }
+
+    fn with_engine(&self, order: impl FnOnce(&Running)) {
+        if let Some(engine) = &self.engine {
+            order(engine);
+        }
+    }
+
+    fn received(&mut self, event: transport::Event) {
+        use transport::Event as Heard;
+        match event {
+            Heard::Record(record) => self.tell(Event::Record(record)),
+            Heard::Acknowledged { ticket, stamp, sent: handed_over, acknowledged, .. } => {
+                if let Some(sent) = self.sent.remove(&ticket) {
+                    self.tell(Event::Acknowledged(Acknowledged { sent, handed_over, acknowledged, stamp }));
+                }
+            }
+            Heard::Undelivered { ticket, reason } => {
+                if self.sent.remove(&ticket).is_some_and(|sent| sent != Sent::Heartbeat) {
+                    tracing::warn!(node = self.node_id, reason, "a message was not delivered");
+                }
+            }
+            Heard::Gap { topic, missing, .. } => {
+                tracing::warn!(node = self.node_id, %topic, missing, "records were deleted before they were read");
+            }
+            Heard::Unreachable { reason } => tracing::warn!(node = self.node_id, reason, "no broker answers"),
+            Heard::Reachable => tracing::info!(node = self.node_id, "a broker answers again"),
+        }
+    }
+
+    fn send(&mut self, message: transport::Message) {
+        if !self.backlog.is_empty() && Sent::of(&message) == Sent::Metrics {
+            return self.keep(message);
+        }
+        match self.transport.send(&message) {
+            Ok(ticket) => {
+                self.sent.insert(ticket, Sent::of(&message));
+            }
+            Err(SendError::Full) if Sent::of(&message) == Sent::Metrics => self.keep(message),
+            Err(error) => {
+                if Sent::of(&message) != Sent::Heartbeat {
+                    tracing::warn!(node = self.node_id, %error, "a message was not sent");
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, message: transport::Message) {
+        if self.backlog.len() >= MAX_BACKLOG {
+            tracing::error!(
+                node = self.node_id,
+                "a report is lost: {MAX_BACKLOG} wait for the broker already"
+            );
+        } else {
+            self.backlog.push_back(message);
+        }
+    }
+
+    fn send_backlog(&mut self) {
+        while let Some(message) = self.backlog.front() {
+            match self.transport.send(message) {
+                Ok(ticket) => {
+                    self.sent.insert(ticket, Sent::Metrics);
+                    self.backlog.pop_front();
+                }
+                Err(SendError::Full) => return,
+                Err(error) => {
+                    tracing::error!(node = self.node_id, %error, "a report is lost");
+                    self.backlog.pop_front();
+                }
+            }
+        }
+    }
+
+    fn prepare(&mut self, preparation: Preparation) {
+        let Preparation { test_id, plan, lanes } = preparation;
+        let job = Job {
+            plan,
+            run_id: test_id.clone(),
+            threads: self.load.threads,
+            share: lanes,
+            allow: self.load.allow.clone(),
+            user_agent: format!("{} (run {test_id}; driver {})", self.load.product, self.node_id),
+        };
+        self.preparing = Some(test_id.clone());
+        let answers = self.preparations.0.clone();
+        let spawned = thread::Builder::new().name("prepare".to_owned()).spawn({
+            let test_id = test_id.clone();
+            move || {
+                let prepared = engine::prepare(job).map_err(|error| error.to_string());
+                // Nobody waits for it any more when the driver has exited.
+                answers.send((test_id, prepared)).ok();
+            }
+        });
+        if let Err(error) = spawned {
+            self.tell(Event::PrepareFailed { test_id, reason: format!("cannot start a thread: {error}") });
+        }
+    }
+
+    fn take_preparations(&mut self) {
+        while let Ok((test_id, prepared)) = self.preparations.1.try_recv() {
+            if self.preparing.as_deref() != Some(test_id.as_str()) {
+                continue;
+            }
+            self.preparing = None;
+            match prepared {
+                Ok(prepared) => {
+                    self.prepared = Some((test_id.clone(), prepared));
+                    self.tell(Event::Prepared { test_id });
+                }
+                Err(reason) => self.tell(Event::PrepareFailed { test_id, reason }),
+            }
+        }
+    }
+
+    fn discard(&mut self) {
+        self.preparing = None;
+        self.prepared = None;
+    }
+
+    fn start(&mut self, at: Instant, lease_until: Instant) {
+        if let Some((_, prepared)) = self.prepared.take() {
+            self.vitals.requests_sent = 0;
+            self.engine = Some(prepared.start(at, lease_until));
+        }
+    }
+
+    fn take_engine_events(&mut self) {
+        while let Some(event) = self.engine.as_ref().and_then(|engine| engine.events().try_recv().ok()) {
+            self.engine_said(event);
+        }
+    }
+
+    fn engine_said(&mut self, event: engine::Event) {
+        match event {
+            engine::Event::Window(window) => {
+                self.vitals.send_lag_p99_us = send_lag_p99_us(&window);
+                self.vitals.open_sockets = window.gauges.connections;
+                self.tell(Event::Window(window));
+            }
+            engine::Event::Paused { for_ms } => self.tell(Event::EnginePaused { for_ms }),
+            engine::Event::LeaseEnded => self.tell(Event::LeaseEnded),
+            engine::Event::Finished(totals) => {
+                self.end_engine();
+                match self.died.take() {
+                    None => self.tell(Event::EngineFinished(totals)),
+                    Some(reason) => self.tell(Event::EngineDied { reason }),
+                }
+            }
+            engine::Event::Died(reason) => self.died = Some(reason),
+        }
+    }
+
+    fn end_engine(&mut self) {
+        if let Some(engine) = self.engine.take() {
+            self.vitals.requests_sent = engine.requests_sent();
+            self.vitals.open_sockets = 0;
+            engine.join();
+        }
+    }
+
+    fn read_vitals(&mut self, now: Instant) {
+        if let Some(engine) = &self.engine {
+            self.vitals.requests_sent = engine.requests_sent();
+        }
+        let cpu = clock::process_cpu();
+        match self.vitals_read {
+            Some((read, _)) if now.since(read) < VITALS => return,
+            Some((read, before)) => {
+                let share = cpu.saturating_sub(before).as_secs_f64() / now.since(read).as_secs_f64();
+                self.vitals.cpu_percent = share * 100.0;
+            }
+            None => {}
+        }
+        self.vitals_read = Some((now, cpu));
+        self.vitals.memory_bytes = resident_bytes();
+        self.vitals.wall_offset_ms = Some(clock::unix_ms() as f64 - now.as_nanos() as f64 / 1e6);
+    }
+}
+
+fn send_lag_p99_us(window: &metrics::DriverWindow) -> u64 {
+    let mut lag = metrics::Timing::new();
+    window.stages.iter().for_each(|stage| lag.merge(&stage.send_lag));
+    lag.quantile(0.99).unwrap_or(0) / 1000
+}
+
+/// Resident memory of this process; 0 where `/proc` does not tell.
+fn resident_bytes() -> u64 {
+    const PAGE: u64 = 4096;
+    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * PAGE
+}

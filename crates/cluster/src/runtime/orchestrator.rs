@@ -1,0 +1,544 @@
+//! The orchestrator's process: feeds the machine with messages, ticks, commands and what the collector stored, does what
+//! it asks, and keeps the board up to date.
+//!
+//! Invariant: nothing here decides. Deliberately absent: HTTP and text; viewers read the board through a [`Handle`].
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use clock::Instant;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use metrics::Verdict;
+use plan::Plan;
+use store::{EventRow, RunRow, Store};
+use transport::{Connect, SendError, Start, Ticket, Topic, Transport, Uuid};
+
+use super::collector::{Collector, News, Order};
+use super::{locked, shown};
+use crate::board::{Board, Current};
+use crate::collector::Gathering;
+use crate::handle::{Failure, Handle, MAX_REQUESTS, Request, Wanted};
+use crate::orchestrator::{self, Action, Command, Event, Orchestrator, Outcome, Settings};
+use crate::result::{self, Ending, Extras, RunResult};
+use crate::run::{Acknowledged, Now, RunRecord, Sent};
+use crate::view::{RunState, RunView, TimelineEvent};
+
+/// How long a turn waits for a message.
+const TURN: Duration = Duration::from_millis(20);
+/// Between two ticks of the machine.
+const TICK: Duration = Duration::from_millis(200);
+/// Between two updates of the board when nothing happens.
+const SHOW: Duration = Duration::from_secs(1);
+/// News of the collector that may wait; each is the state of one driver.
+const MAX_NEWS: usize = 1_024;
+/// How long the end of a run waits for the last transaction.
+const LAST_FLUSH: Duration = Duration::from_secs(5);
+/// Before a resumed run was created: the broker's clock may differ from ours by that much.
+const CLOCK_MARGIN: Duration = Duration::from_secs(600);
+/// How far back a claimant reads: a lease is at most 30 s long, and clocks differ.
+const CLAIMS_BACK: Duration = Duration::from_secs(120);
+
+/// Why the log cannot be connected to; only who carries its messages knows the kinds.
+pub type ConnectError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What an orchestrator stands on.
+pub struct Ground<'a> {
+    /// Name in its heartbeats.
+    pub node_id: String,
+    /// Least time between the trigger and the start of a run.
+    pub start_lead: Duration,
+    /// How long drivers may take to be there and to arm.
+    pub arm_timeout: Duration,
+    /// Where results are kept.
+    pub store: Store,
+    /// Connects to the log.
+    pub connect: &'a dyn Fn(Connect) -> Result<Box<dyn Transport>, ConnectError>,
+}
+
+/// Why an orchestrator cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The log cannot be reached or used.
+    #[error(transparent)]
+    Transport(#[from] ConnectError),
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A run is under way in the store whose state this version cannot read.
+    #[error("run {run_id} is under way in the store, but {source}")]
+    Record {
+        /// The run.
+        run_id: String,
+        /// What is wrong with it.
+        source: crate::run::RecordError,
+    },
+    /// The system has no more threads.
+    #[error("cannot start a thread")]
+    Thread(#[from] std::io::Error),
+}
+
+/// A running orchestrator. Ends when told, or when dropped.
+pub struct Running {
+    handle: Handle,
+    shutdown: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// How to reach it.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Asks it to end: the current run is stopped first.
+    pub fn shut_down(&self) {
+        self.shutdown.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has ended, as asked or by a fault.
+    pub fn has_ended(&self) -> bool {
+        self.threads.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Waits for its end; false when a thread of it panicked.
+    pub fn join(mut self) -> bool {
+        mem::take(&mut self.threads).into_iter().all(|thread| thread.join().is_ok())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
+/// Starts an orchestrator. A run that its store knows as under way is continued.
+pub fn start(ground: Ground<'_>) -> Result<Running, StartError> {
+    let resumed = resumed(&ground.store)?;
+    let reports_from = match &resumed {
+        Some((row, _)) => Start::Ago(CLOCK_MARGIN + age(row.created_ms)),
+        None => Start::End,
+    };
+    let connect = |role: &str, subscriptions| {
+        (ground.connect)(Connect { node: format!("{}-{role}", ground.node_id), subscriptions })
+    };
+    let commands = connect(
+        "control",
+        vec![
+            (Topic::Register, Start::Ago(CLAIMS_BACK)),
+            (Topic::Heartbeat, Start::End),
+            (Topic::Control, Start::Ago(CLAIMS_BACK)),
+        ],
+    )?;
+    let reports = connect("collector", vec![(Topic::Metrics, reports_from)])?;
+    let settings = Settings {
+        node_id: ground.node_id.clone(),
+        store: Uuid::parse_str(ground.store.store_id()).unwrap_or_else(|_| Uuid::now_v7()),
+        start_lead: ground.start_lead,
+        arm_timeout: ground.arm_timeout,
+    };
+
+    let board = Arc::new(Board::default());
+    let store = Arc::new(Mutex::new(ground.store));
+    let shutdown = Arc::new(AtomicBool::new(false));
+    let (requests, asked) = bounded(MAX_REQUESTS);
+    let (orders, to_collect) = bounded(4);
+    let (news, collected) = bounded(MAX_NEWS);
+    // A resumed run is gathered again from its first report on, which may come before control asks for it.
+    if let Some((row, _)) = &resumed {
+        put_on_board(&board, row);
+    }
+    let collector = Collector {
+        board: Arc::clone(&board),
+        store: Arc::clone(&store),
+        transport: reports,
+        orders: to_collect,
+        news,
+        run: resumed.as_ref().map(|(row, _)| row.run_id.clone()),
+        unstored: Vec::new(),
+        flushed: clock::now(),
+    };
+    let control = Control {
+        machine: Orchestrator::new(settings, Uuid::now_v7()),
+        node_id: ground.node_id,
+        board: Arc::clone(&board),
+        store,
+        transport: commands,
+        sent: HashMap::new(),
+        asked,
+        orders,
+        collected,
+        answers: HashMap::new(),
+        next_token: 0,
+        row: None,
+        row_unsaved: false,
+        exit: false,
+    };
+    let spawn =
+        |name: &str, run: Box<dyn FnOnce() + Send>| thread::Builder::new().name(name.to_owned()).spawn(run);
+    let told = Arc::clone(&shutdown);
+    let threads = vec![
+        spawn("collector", Box::new(move || collector.run()))?,
+        spawn("control", Box::new(move || control.run(resumed, &told)))?,
+    ];
+    Ok(Running { handle: Handle { board, requests }, shutdown, threads })
+}
+
+type Resumed = (RunRow, Box<RunRecord>);
+
+/// The run that the store knows as under way. Runs that were created and never started are not.
+fn resumed(store: &Store) -> Result<Option<Resumed>, StartError> {
+    let reader = store.reader()?;
+    for row in reader.runs(None, 50)? {
+        let over = RunState::parse(&row.state).is_none_or(RunState::is_over);
+        let extras = row.extras.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        if let (false, Some(Extras::Record(text))) = (over, extras) {
+            let record = RunRecord::from_json(&text);
+            let record =
+                record.map_err(|source| StartError::Record { run_id: row.run_id.clone(), source })?;
+            return Ok(Some((row, Box::new(record))));
+        }
+    }
+    Ok(None)
+}
+
+/// Puts a run on the board, unless it is there; its plan, or `None` when this version cannot read it.
+fn put_on_board(board: &Board, row: &RunRow) -> Option<Arc<Plan>> {
+    let plan = Arc::new(plan::parse("stored plan", &row.plan_source).ok()?);
+    let view = RunView {
+        run_id: row.run_id.clone(),
+        plan: Arc::clone(&plan),
+        state: RunState::parse(&row.state).unwrap_or(RunState::Created),
+        state_reason: None,
+        created_ms: row.created_ms,
+        started_ms: row.started_ms,
+        ended_ms: None,
+        drivers: Vec::new(),
+        verdict: Verdict::default(),
+        latest: None,
+        events: Vec::new(),
+    };
+    board.change(|content| {
+        if content.current_of(&row.run_id).is_none() {
+            let gathering = Gathering::new(row.run_id.clone(), Arc::clone(&plan));
+            content.current = Some(Current { view, gathering, ending: None });
+        }
+    });
+    Some(plan)
+}
+
+fn age(unix_ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(clock::unix_ms().saturating_sub(unix_ms)).unwrap_or(0))
+}
+
+type Answer = Sender<Result<RunState, Failure>>;
+
+struct Control {
+    machine: Orchestrator,
+    node_id: String,
+    board: Arc<Board>,
+    store: Arc<Mutex<Store>>,
+    transport: Box<dyn Transport>,
+    sent: HashMap<Ticket, Sent>,
+    asked: Receiver<Request>,
+    orders: Sender<Order>,
+    collected: Receiver<News>,
+    answers: HashMap<u64, Answer>,
+    next_token: u64,
+    /// The current run as it is, or should be, in the store.
+    row: Option<RunRow>,
+    row_unsaved: bool,
+    exit: bool,
+}
+
+impl Control {
+    fn run(mut self, resumed: Option<Resumed>, shutdown: &AtomicBool) {
+        let record = resumed.map(|(row, record)| {
+            self.row = Some(row);
+            record
+        });
+        self.tell(Event::Started(record));
+        let (mut ticked, mut shown, mut told) = (clock::now(), Instant::default(), false);
+        while !self.exit {
+            if let Some(event) = self.transport.next(TURN) {
+                self.received(event);
+            }
+            while let Ok(news) = self.collected.try_recv() {
+                self.heard(news);
+            }
+            while let Ok(request) = self.asked.try_recv() {
+                self.requested(request);
+            }
+            if shutdown.load(Ordering::Relaxed) && !told {
+                told = true;
+                self.tell(Event::Shutdown);
+            }
+            let now = clock::now();
+            if now.since(ticked) >= TICK {
+                ticked = now;
+                self.tell(Event::Tick);
+            }
+            if now.since(shown) >= SHOW {
+                shown = now;
+                self.save_row();
+                self.show();
+            }
+        }
+        self.show();
+    }
+
+    /// Lets the machine decide, and does what it says, in order.
+    fn tell(&mut self, event: Event) {
+        let actions = self.machine.on(event, now());
+        let anything = !actions.is_empty();
+        for action in actions {
+            self.act(action);
+        }
+        if anything {
+            self.show();
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Send(message) => self.send(&message),
+            Action::Persist(record) => self.persist(&record),
+            Action::Reply { token, result } => self.reply(token, result.map_err(Failure::Refused)),
+            Action::Collect { run_id } => self.collect(run_id),
+            Action::Timeline(event) => self.note(event),
+            Action::Ended(outcome) => self.ended(&outcome),
+            Action::Notice(level, text) => super::notice(level, &self.node_id, &text),
+            Action::Exit => self.exit = true,
+        }
+    }
+
+    fn send(&mut self, message: &transport::Message) {
+        match self.transport.send(message) {
+            Ok(ticket) => {
+                self.sent.insert(ticket, Sent::of(message));
+            }
+            // A stale heartbeat or lease is worse than none; the next one follows in a second.
+            Err(error @ SendError::Full) => tracing::warn!(node = self.node_id, %error),
+            Err(error) => tracing::error!(node = self.node_id, %error),
+        }
+    }
+
+    fn received(&mut self, event: transport::Event) {
+        use transport::Event as Heard;
+        match event {
+            Heard::Record(record) => self.tell(Event::Record(record)),
+            Heard::Acknowledged { ticket, stamp, sent: handed_over, acknowledged, .. } => {
+                if let Some(sent) = self.sent.remove(&ticket) {
+                    self.tell(Event::Acknowledged(Acknowledged { sent, handed_over, acknowledged, stamp }));
+                }
+            }
+            Heard::Undelivered { ticket, reason } => {
+                if self.sent.remove(&ticket).is_some_and(|sent| sent != Sent::Heartbeat) {
+                    tracing::warn!(node = self.node_id, reason, "a command was not delivered");
+                }
+            }
+            Heard::Gap { topic, missing, .. } => {
+                tracing::warn!(node = self.node_id, %topic, missing, "records were deleted before they were read");
+            }
+            Heard::Unreachable { reason } => tracing::warn!(node = self.node_id, reason, "no broker answers"),
+            Heard::Reachable => tracing::info!(node = self.node_id, "a broker answers again"),
+        }
+    }
+
+    fn heard(&mut self, news: News) {
+        match news {
+            News::Collected(collected) => self.tell(Event::Collected(Box::new(collected))),
+            News::Summarised { node_id, test_id, summary } => {
+                self.tell(Event::Summarised { node_id, test_id, summary });
+            }
+        }
+    }
+
+    fn requested(&mut self, request: Request) {
+        match request {
+            // Whoever asked has stopped waiting when an answer cannot be given.
+            Request::Create { plan, answer } => drop(answer.send(self.create(&plan))),
+            Request::Start { run_id, wanted, answer } => match self.plan_of(&run_id) {
+                Ok(plan) => {
+                    let Wanted { min_drivers, max_drivers } = wanted;
+                    let start =
+                        orchestrator::Start { run_id, plan: Arc::new(plan), min_drivers, max_drivers };
+                    self.command(Command::Start(Box::new(start)), answer);
+                }
+                Err(failure) => drop(answer.send(Err(failure))),
+            },
+            Request::Command { command, answer } => self.command(command, answer),
+        }
+    }
+
+    fn create(&self, plan: &Plan) -> Result<String, Failure> {
+        let run_id = Uuid::now_v7().to_string();
+        let row = RunRow {
+            run_id: run_id.clone(),
+            plan_name: plan.name.clone(),
+            plan_source: plan.source.clone(),
+            state: RunState::Created.as_str().to_owned(),
+            created_ms: clock::unix_ms(),
+            loop_kind: plan.loop_kind().as_str().to_owned(),
+            ..RunRow::default()
+        };
+        locked(&self.store).create_run(&row)?;
+        Ok(run_id)
+    }
+
+    /// The plan of a run that was created and not started yet.
+    fn plan_of(&self, run_id: &str) -> Result<Plan, Failure> {
+        let row = self.stored(run_id)?;
+        let state = RunState::parse(&row.state).unwrap_or(RunState::Failed);
+        if state != RunState::Created {
+            let why = "a run is started once; create another one of the same plan";
+            return Err(orchestrator::Refused::State { state, why }.into());
+        }
+        plan::parse("stored plan", &row.plan_source).map_err(|_| Failure::Plan(run_id.to_owned()))
+    }
+
+    fn stored(&self, run_id: &str) -> Result<RunRow, Failure> {
+        let reader = locked(&self.store).reader()?;
+        reader.run(run_id)?.ok_or_else(|| Failure::UnknownRun(run_id.to_owned()))
+    }
+
+    fn command(&mut self, command: Command, answer: Answer) {
+        self.next_token += 1;
+        self.answers.insert(self.next_token, answer);
+        self.tell(Event::Command { token: self.next_token, command });
+    }
+
+    fn reply(&mut self, token: u64, result: Result<RunState, Failure>) {
+        if let Some(answer) = self.answers.remove(&token) {
+            // Whoever asked may have stopped waiting.
+            answer.send(result).ok();
+        }
+    }
+
+    fn persist(&mut self, record: &RunRecord) {
+        if self.row.as_ref().is_none_or(|row| row.run_id != record.run_id) {
+            match self.stored(&record.run_id) {
+                Ok(row) => self.row = Some(row),
+                Err(failure) => {
+                    return tracing::error!(node = self.node_id, %failure, "the run cannot be stored");
+                }
+            }
+        }
+        if let Some(row) = &mut self.row {
+            row.state = record.state.as_str().to_owned();
+            row.started_ms = record.start_at_ms;
+            row.drivers = record.members.iter().map(|member| member.node_id.clone()).collect();
+            row.drivers.sort_unstable();
+            row.drivers.dedup();
+            row.extras = serde_json::to_string(&Extras::Record(record.to_json())).ok();
+        }
+        self.row_unsaved = true;
+        self.save_row();
+    }
+
+    /// Stores the current run's row when it is not stored as it is; what fails is tried again each second.
+    fn save_row(&mut self) {
+        let Some(row) = self.row.as_ref().filter(|_| self.row_unsaved) else { return };
+        match locked(&self.store).update_run(row) {
+            Ok(()) => self.row_unsaved = false,
+            Err(error) => {
+                tracing::error!(node = self.node_id, %error, "the state of the run is not stored yet")
+            }
+        }
+    }
+
+    fn collect(&mut self, run_id: String) {
+        let Some(row) = self.row.as_ref().filter(|row| row.run_id == run_id) else { return };
+        let Some(plan) = put_on_board(&self.board, row) else { return };
+        if self.orders.send(Order::Begin { run_id, plan }).is_err() {
+            tracing::error!(node = self.node_id, "the collector has ended");
+            self.exit = true;
+        }
+    }
+
+    fn note(&self, event: TimelineEvent) {
+        tracing::info!(node = self.node_id, kind = %event.kind, driver = event.driver, "{}", event.text);
+        if let Some(row) = &self.row {
+            let stored = EventRow {
+                second: event.second,
+                unix_ms: event.unix_ms,
+                kind: event.kind.to_string(),
+                text: event.text.clone(),
+                driver: event.driver.clone(),
+            };
+            if let Err(error) = locked(&self.store).add_event(&row.run_id, &stored) {
+                tracing::warn!(node = self.node_id, %error, "an event of the timeline is not stored");
+            }
+        }
+        self.board.change(|content| {
+            if let Some(current) = &mut content.current {
+                current.note(event);
+            }
+        });
+    }
+
+    fn ended(&mut self, outcome: &Outcome) {
+        let (done, is_done) = bounded(1);
+        if self.orders.send(Order::End { done }).is_ok() && is_done.recv_timeout(LAST_FLUSH).is_err() {
+            tracing::error!(node = self.node_id, "the last reports of the run are not stored yet");
+        }
+        self.show();
+        let result = self.board.change(|content| {
+            let current = content.current_of(&outcome.run_id)?;
+            let ending = Ending::of(outcome, &current.view.drivers);
+            current.view.state = outcome.state;
+            current.view.state_reason = outcome.reason.clone();
+            current.view.ended_ms =
+                Some(outcome.ended.map_or_else(clock::unix_ms, clock::BrokerTime::unix_ms));
+            current.view.drivers = ending.drivers(current.gathering.merged());
+            let result =
+                RunResult::new(current.view.clone(), current.gathering.merged().clone(), Some(&ending));
+            current.view.verdict = result.verdict.clone();
+            current.ending = Some(ending.clone());
+            Some((result.view, ending))
+        });
+        if let (Some(row), Some((view, ending))) = (&mut self.row, result) {
+            row.state = outcome.state.as_str().to_owned();
+            row.started_ms = view.started_ms;
+            row.ended_ms = view.ended_ms;
+            row.verdict = Some(view.verdict.value.as_str().to_owned());
+            row.extras = serde_json::to_string(&Extras::Ending(ending)).ok();
+            self.row_unsaved = true;
+            self.save_row();
+        }
+    }
+
+    /// Copies what the machine knows of the fleet and the run to the board.
+    fn show(&self) {
+        let fleet = shown::fleet(&self.machine);
+        let status = shown::status(&self.machine);
+        self.board.change(|content| {
+            content.fleet = fleet;
+            let Some(status) = status else { return };
+            let Some(current) = content.current_of(&status.run_id) else { return };
+            current.view.state = status.state;
+            current.view.state_reason = status.reason;
+            current.view.started_ms = status.started_ms;
+            current.view.drivers = status.drivers;
+            if let Some(schedule) = status.schedule {
+                current.gathering.set_schedule(schedule);
+            }
+            current.view.verdict = metrics::verdict::judge(
+                current.gathering.merged(),
+                &result::context(&current.view, current.ending.as_ref()),
+            );
+            for driver in &mut current.view.drivers {
+                let totals = current.gathering.merged().drivers.get(&driver.node_id);
+                driver.requests_sent = totals.map_or(driver.requests_sent, |totals| totals.requests_sent);
+            }
+        });
+    }
+}
+
+fn now() -> Now {
+    Now { instant: clock::now(), unix_ms: clock::unix_ms() }
+}

@@ -1,0 +1,155 @@
+//! What happens in one simulated run: drawn from a seed, so that a number replays it.
+
+use fastrand::Rng;
+
+pub(super) const MS: u64 = 1_000_000;
+pub(super) const SECOND: u64 = 1000 * MS;
+
+/// Something that is done to the cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Fault {
+    KillDriver { driver: usize, restart_after_ms: Option<u64> },
+    PauseDriver { driver: usize, for_ms: u64 },
+    CutDriver { driver: usize, for_ms: u64 },
+    /// SIGTERM.
+    Leave { driver: usize },
+    /// One that was not there before.
+    Join,
+    /// A second process under the name of a driver.
+    Twin { driver: usize },
+    KillOrchestrator { restart_after_ms: Option<u64> },
+    PauseOrchestrator { for_ms: u64 },
+    CutOrchestrator { for_ms: u64 },
+    BrokerAway { for_ms: u64 },
+    /// Another orchestrator with a store of its own tries to start a run.
+    Rival,
+    /// A stop by an orchestrator that was superseded long ago.
+    Ghost,
+    Stop,
+    Abort,
+    SetRate { percent: u64 },
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Script {
+    pub seed: u64,
+    pub plan: String,
+    pub drivers: usize,
+    pub min_drivers: usize,
+    /// Greatest delay of one hop, ms.
+    pub delay_ms: u64,
+    /// Of 256 appends so many are repeated because the acknowledgement was lost.
+    pub repeats: u8,
+    /// How long the collector takes, ms.
+    pub collect_ms: u64,
+    /// A driver whose acknowledgements never come.
+    pub deaf: Option<usize>,
+    /// Of 16 preparations so many fail.
+    pub unprepared: u8,
+    /// True time of each fault, ns.
+    pub faults: Vec<(u64, Fault)>,
+}
+
+/// When the run is asked for. Until then the fleet gathers.
+pub(super) const START_AT: u64 = 4 * SECOND;
+
+impl Script {
+    pub fn draw(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let drivers = match rng.u8(0..100) {
+            0 => 64,
+            1..10 => rng.usize(6..16),
+            _ => rng.usize(1..6),
+        };
+        let duration_s = rng.u64(6..20);
+        let plan = plan_text(&mut rng, drivers, duration_s);
+        let count = [0, 1, 1, 2, 2, 3, 4][rng.usize(0..7)];
+        let mut faults: Vec<(u64, Fault)> = (0..count)
+            .map(|_| (START_AT + rng.u64(0..(duration_s + 8) * 1000) * MS, draw_fault(&mut rng, drivers)))
+            .collect();
+        faults.sort_by_key(|(at, _)| *at);
+        Self {
+            seed,
+            plan,
+            drivers,
+            min_drivers: if rng.bool() { drivers } else { 1 },
+            delay_ms: [2, 5, 20, 150, 400][rng.usize(0..5)],
+            repeats: if rng.bool() { 0 } else { 25 },
+            collect_ms: [100, 500, 3000][rng.usize(0..3)],
+            deaf: (rng.u8(0..20) == 0).then(|| rng.usize(0..drivers)),
+            unprepared: u8::from(rng.u8(0..16) == 0),
+            faults,
+        }
+    }
+
+    /// A calm run on which one thing is tried.
+    pub fn calm(seed: u64, drivers: usize, faults: Vec<(u64, Fault)>) -> Self {
+        let plan = open_plan("redistribute", "fail", 12, 60);
+        Self {
+            seed,
+            plan,
+            drivers,
+            min_drivers: drivers,
+            delay_ms: 5,
+            repeats: 0,
+            collect_ms: 100,
+            deaf: None,
+            unprepared: 0,
+            faults,
+        }
+    }
+}
+
+fn draw_fault(rng: &mut Rng, drivers: usize) -> Fault {
+    let driver = rng.usize(0..drivers);
+    match rng.u8(0..26) {
+        0..4 => Fault::KillDriver { driver, restart_after_ms: rng.bool().then(|| rng.u64(500..12_000)) },
+        4..7 => Fault::PauseDriver { driver, for_ms: rng.u64(1000..20_000) },
+        7..10 => Fault::CutDriver { driver, for_ms: rng.u64(1000..40_000) },
+        10..12 => Fault::Leave { driver },
+        12..14 => Fault::Join,
+        14 => Fault::Twin { driver },
+        15..17 => Fault::KillOrchestrator { restart_after_ms: Some(rng.u64(500..15_000)) },
+        17 => Fault::KillOrchestrator { restart_after_ms: rng.bool().then(|| rng.u64(25_000..45_000)) },
+        18 => Fault::PauseOrchestrator { for_ms: rng.u64(1000..20_000) },
+        19 => Fault::CutOrchestrator { for_ms: rng.u64(1000..20_000) },
+        20 => Fault::BrokerAway { for_ms: rng.u64(1000..20_000) },
+        21 => Fault::Rival,
+        22 => Fault::Ghost,
+        23 => Fault::Stop,
+        24 => Fault::Abort,
+        _ => Fault::SetRate { percent: rng.u64(20..300) },
+    }
+}
+
+fn plan_text(rng: &mut Rng, drivers: usize, duration_s: u64) -> String {
+    let abort_or_continue = ["continue", "continue", "abort"][rng.usize(0..3)];
+    let unready = if rng.bool() { "fail" } else { "start_without" };
+    match rng.u8(0..10) {
+        0 => {
+            let requests = rng.u64(50..800);
+            let load = format!("{{ model: avalanche, requests_per_driver: {requests}, connections: 4 }}");
+            plan(&load, abort_or_continue, unready)
+        }
+        1 => {
+            let requests = rng.u64(20..150);
+            let load = format!("{{ model: tsunami, requests_per_driver: {requests}, delay: 100ms }}");
+            plan(&load, abort_or_continue, unready)
+        }
+        2..4 => open_plan(abort_or_continue, unready, duration_s, rng.u64(10..100)),
+        _ => open_plan("redistribute", unready, duration_s, rng.u64(10..100) + drivers as u64),
+    }
+}
+
+fn open_plan(loss: &str, unready: &str, duration_s: u64, rate: u64) -> String {
+    let load = format!("{{ model: open, stages: [{{ at: {rate}/s, for: {duration_s}s }}] }}");
+    plan(&load, loss, unready)
+}
+
+fn plan(load: &str, loss: &str, unready: &str) -> String {
+    format!(
+        "version: 1\nname: simulated\ntarget: http://127.0.0.1:7701\nload: {load}\ndrain: 5s\n\
+         on_driver_loss: {loss}\non_unready_driver: {unready}\n\
+         scenarios:\n  only:\n    steps:\n      - get: /ping\n"
+    )
+}

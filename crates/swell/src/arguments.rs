@@ -1,0 +1,315 @@
+//! The command line as it is typed: names, defaults and help. What it means is decided in `commands`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Distributed load testing with one result that can be trusted.
+#[derive(Debug, Parser)]
+#[command(name = "swell", version, max_term_width = 100)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// Colour of text on standard output and standard error
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+
+    /// Only errors on standard error
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+
+    /// What to log to standard error, such as `info` or `warn,transport=debug`
+    #[arg(long, global = true, env = "SWELL_LOG", default_value = "warn", value_name = "FILTER")]
+    pub log: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the whole system in one process: target, orchestrator, three drivers, dashboard, a short run
+    Demo(Demo),
+    /// Run a plan, or a URL with the quick options, and print the result
+    Run(Box<Run>),
+    /// Serve the REST API and the dashboard, and coordinate runs over the drivers
+    Orchestrator(Orchestrator),
+    /// Join the fleet and generate load when told
+    Driver(Driver),
+    /// Serve a sample target to put load on
+    Target(Target),
+    /// Check a plan and report all its faults, without sending anything
+    Check(Check),
+    /// List past runs
+    Runs(Runs),
+    /// Print the result of a past run
+    Report(Report),
+    /// Check the limits and clocks of this machine
+    Doctor(Doctor),
+    /// Print a completion script for a shell
+    Completions(Completions),
+}
+
+/// Where the results of runs are kept.
+#[derive(Debug, Args)]
+pub struct Storage {
+    /// Folder of the embedded store
+    #[arg(long, env = "SWELL_STORE", default_value = "swell-data", value_name = "DIR")]
+    pub store: PathBuf,
+}
+
+/// How to reach Kafka.
+#[derive(Debug, Args)]
+pub struct Kafka {
+    /// Kafka brokers to start from
+    #[arg(long, env = "SWELL_KAFKA", value_name = "HOST:PORT,…")]
+    pub kafka: Option<String>,
+
+    /// What the names of the topics begin with; empty to meet other implementations of the protocol
+    #[arg(long, env = "SWELL_TOPIC_PREFIX", default_value = "swell.", value_name = "TEXT")]
+    pub topic_prefix: String,
+
+    /// More Kafka client settings, `name=value` lines in librdkafka's names (TLS, SASL)
+    #[arg(long, env = "SWELL_KAFKA_CONFIG", value_name = "FILE")]
+    pub kafka_config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Address of the dashboard and the API; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDR:PORT")]
+    pub listen: SocketAddr,
+
+    /// Keep the dashboard up after the run, until Ctrl-C
+    #[arg(long)]
+    pub linger: bool,
+
+    /// Folder of the embedded store; a temporary one when not given
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    /// A plan file, `-` for standard input, or a URL with the quick options
+    #[arg(value_name = "PLAN|URL")]
+    pub plan: String,
+
+    /// Drivers: how many to start in this process, or with --kafka how many to use at most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub drivers: Option<u16>,
+
+    /// With --kafka: wait for at least this many drivers
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub min_drivers: u16,
+
+    /// Put the load on this target instead of the plan's
+    #[arg(long, value_name = "URL")]
+    pub target: Option<String>,
+
+    /// Write the result to a file: `json=FILE` or `text=FILE`; repeatable
+    #[arg(short, long, value_name = "FORMAT=FILE")]
+    pub output: Vec<String>,
+
+    /// Serve the dashboard while the run is on
+    #[arg(long)]
+    pub ui: bool,
+
+    /// Keep the dashboard up after the run, until Ctrl-C; implies --ui
+    #[arg(long)]
+    pub linger: bool,
+
+    /// Address of the dashboard; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:7700", value_name = "ADDR:PORT")]
+    pub listen: SocketAddr,
+
+    /// End with exit code 112 when the verdict is not `valid`
+    #[arg(long)]
+    pub strict: bool,
+
+    #[command(flatten)]
+    pub quick: Quick,
+    #[command(flatten)]
+    pub kafka: Kafka,
+    #[command(flatten)]
+    pub storage: Storage,
+    #[command(flatten)]
+    pub generator: Generator,
+}
+
+/// A run without a plan file.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Quick form, with a URL")]
+pub struct Quick {
+    /// Arrivals per second over all drivers, such as `500/s`; with --for
+    #[arg(long, value_name = "RATE")]
+    pub rate: Option<String>,
+
+    /// How long, such as `30s`; with --rate
+    #[arg(long = "for", value_name = "DURATION")]
+    pub duration: Option<String>,
+
+    /// This many requests per driver, as fast as the target answers
+    #[arg(long, value_name = "N")]
+    pub requests: Option<u64>,
+
+    /// Connections of each driver
+    #[arg(long, value_name = "N")]
+    pub connections: Option<u32>,
+
+    /// Request method
+    #[arg(short = 'X', long, value_name = "METHOD")]
+    pub method: Option<String>,
+
+    /// Request header `Name: value`; repeatable
+    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    pub headers: Vec<String>,
+
+    /// Request body
+    #[arg(long, value_name = "TEXT")]
+    pub body: Option<String>,
+
+    /// How long to wait for one response, such as `10s`
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<String>,
+
+    /// Seed of what is random in the plan
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+/// How load is generated here.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Load generation")]
+pub struct Generator {
+    /// Engine threads of a driver; by default the cores it may use (in one process: less one, shared by the drivers)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: Option<u16>,
+
+    /// Also load this host: a name, an address or a network such as 203.0.113.0/24; repeatable. Loopback and private
+    /// networks are always allowed
+    #[arg(long, env = "SWELL_ALLOW", value_delimiter = ',', value_name = "HOST")]
+    pub allow: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Orchestrator {
+    /// Address of the API and the dashboard
+    #[arg(long, env = "SWELL_LISTEN", default_value = "127.0.0.1:7700", value_name = "ADDR:PORT")]
+    pub listen: SocketAddr,
+
+    #[command(flatten)]
+    pub kafka: Kafka,
+    #[command(flatten)]
+    pub storage: Storage,
+}
+
+#[derive(Debug, Args)]
+pub struct Driver {
+    /// Name of this driver in the fleet; by default the host's name and a short random part
+    #[arg(long, env = "SWELL_NODE_ID", value_name = "NAME")]
+    pub node_id: Option<String>,
+
+    /// Label `key=value`, shown with the driver; repeatable
+    #[arg(long = "label", value_name = "K=V")]
+    pub labels: Vec<String>,
+
+    /// Where it runs, shown with the driver
+    #[arg(long, env = "SWELL_ZONE", value_name = "NAME")]
+    pub zone: Option<String>,
+
+    /// Target for orchestrators of other make, which do not send one
+    #[arg(long, env = "SWELL_TARGET", value_name = "URL")]
+    pub target: Option<String>,
+
+    #[command(flatten)]
+    pub kafka: Kafka,
+    #[command(flatten)]
+    pub generator: Generator,
+}
+
+#[derive(Debug, Args)]
+pub struct Target {
+    /// Address to serve
+    #[arg(long, default_value = "127.0.0.1:7701", value_name = "ADDR:PORT")]
+    pub listen: SocketAddr,
+
+    /// Threads that serve
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub threads: u16,
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Plan files, or `-` for standard input
+    #[arg(required = true, value_name = "PLAN")]
+    pub plans: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Runs {
+    /// How many, newest first
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub limit: u32,
+
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub storage: Storage,
+}
+
+#[derive(Debug, Args)]
+pub struct Report {
+    /// The run: its identity, the beginning of it, or `last`
+    #[arg(default_value = "last", value_name = "RUN")]
+    pub run: String,
+
+    /// Form of the report
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+
+    #[command(flatten)]
+    pub storage: Storage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub kafka: Kafka,
+}
+
+#[derive(Debug, Args)]
+pub struct Completions {
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+impl Quick {
+    /// Whether any of it was typed.
+    pub fn is_given(&self) -> bool {
+        let Self { rate, duration, requests, connections, method, headers, body, timeout, seed } = self;
+        rate.is_some()
+            || duration.is_some()
+            || requests.is_some()
+            || connections.is_some()
+            || method.is_some()
+            || !headers.is_empty()
+            || body.is_some()
+            || timeout.is_some()
+            || seed.is_some()
+    }
+}

@@ -1,0 +1,52 @@
+//! `swell demo`: the whole system in one process, on a short plan.
+
+use std::net::SocketAddr;
+
+use cluster::Wanted;
+use engine::Allow;
+use target::Settings;
+use transport::memory;
+
+use super::local::{self, Drivers};
+use super::{orchestrator, run, serving, target as sample};
+use crate::arguments::Demo;
+use crate::exit::{Ended, Exit};
+use crate::output::{self, Terminal};
+use crate::signals::{Asked, Interrupts};
+
+/// Drivers of the demo.
+const DRIVERS: usize = 3;
+
+pub fn run(arguments: &Demo, terminal: Terminal) -> anyhow::Result<Exit> {
+    let interrupts = Interrupts::listen()?;
+    let temporary = tempfile::Builder::new().prefix("swell-demo-").tempdir()?;
+    let folder = arguments.store.as_deref().unwrap_or(temporary.path());
+    let server = sample::start(Settings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), threads: 1 })?;
+    let target = format!("http://{}", server.local_addr());
+    let plan = plan::parse("demo.plan.yaml", &include_str!("demo.plan.yaml").replace("TARGET", &target))
+        .map_err(|diagnostics| Ended::new(Exit::Internal, super::check::shown(&diagnostics)))?;
+
+    let store = serving::open_store(folder)?;
+    let broker = memory::Broker::new();
+    let orchestrator = serving::orchestrate(store, serving::IN_PROCESS, &|connect| Ok(broker.node(connect)))?;
+    let drivers = Drivers::start(&broker, DRIVERS, local::default_threads(), &Allow::default())?;
+    let handle = orchestrator.handle();
+    let page = serving::serve(arguments.listen, &handle, folder)?;
+    output::tell(&format!("dashboard on http://{}", page.local_addr()));
+    output::tell(&format!("target on {target}, {DRIVERS} drivers in this process"));
+
+    let wanted = Wanted { min_drivers: DRIVERS, max_drivers: DRIVERS };
+    let result = run::one_run(&handle, plan, wanted, &interrupts, terminal)?;
+    output::print(&report::text(&api::summary(&result), terminal.color_out, output::WIDTH))?;
+    if arguments.linger && interrupts.asked() == Asked::Nothing {
+        run::linger(&interrupts);
+    }
+    orchestrator::end(orchestrator, &interrupts)?;
+    page.stop();
+    server.stop();
+    server.join();
+    if !drivers.end() {
+        return Err(Ended::new(Exit::Internal, "a driver died; see the log"));
+    }
+    Ok(run::exit_of(&result, false))
+}

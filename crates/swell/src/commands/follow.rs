@@ -1,0 +1,172 @@
+//! Following a run on standard error: a live block on a terminal, else one line every ten seconds; and passing on what
+//! the operator's signals ask for.
+
+use std::io::Write;
+use std::time::Duration;
+
+use clock::Instant;
+use cluster::view::{RunState, RunView};
+use cluster::{Handle, RunResult};
+use plan::{Load, Stage};
+use report::{Progress, StageProgress};
+
+use crate::exit::{Ended, Exit};
+use crate::output::{self, Terminal};
+use crate::signals::{Asked, Interrupts};
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(200);
+/// Between two drawings of the live block.
+const REDRAW: Duration = Duration::from_millis(500);
+/// Between two lines where there is no terminal.
+const LINE: Duration = Duration::from_secs(10);
+
+/// Follows a run until it is over; its result.
+pub fn to_the_end(
+    handle: &Handle,
+    run_id: &str,
+    interrupts: &Interrupts,
+    terminal: Terminal,
+) -> anyhow::Result<RunResult> {
+    let mut screen = Screen { terminal, drawn: 0, last: None };
+    let mut obeyed = Asked::Nothing;
+    let mut seen = 0;
+    loop {
+        seen = handle.wait_change(seen, LOOK);
+        obey(handle, run_id, interrupts, &mut obeyed);
+        let Some(view) = handle.run(run_id) else { continue };
+        if view.state.is_over() {
+            screen.clear();
+            return handle
+                .result(run_id)
+                .ok_or_else(|| Ended::new(Exit::Internal, format!("the result of run {run_id} is gone")));
+        }
+        screen.show(&view, clock::now());
+    }
+}
+
+/// Whether somebody ended the run before its plan did.
+pub fn was_stopped(result: &RunResult) -> bool {
+    result.view.state == RunState::Aborted
+        || result.view.events.iter().any(|event| matches!(event.kind.as_ref(), "stop" | "abort"))
+}
+
+fn obey(handle: &Handle, run_id: &str, interrupts: &Interrupts, obeyed: &mut Asked) {
+    let asked = interrupts.asked();
+    if asked <= *obeyed {
+        return;
+    }
+    *obeyed = asked;
+    let done = match asked {
+        Asked::Nothing => return,
+        Asked::Stop => {
+            output::tell("stopping: requests in flight may finish; Ctrl-C again aborts");
+            handle.stop(run_id)
+        }
+        Asked::Abort => {
+            output::tell("aborting; Ctrl-C again exits at once");
+            handle.abort(run_id, "interrupted")
+        }
+    };
+    if let Err(failure) = done {
+        output::tell(&failure.to_string());
+    }
+}
+
+/// What is drawn on standard error.
+struct Screen {
+    terminal: Terminal,
+    /// Lines of the block that stands on the terminal.
+    drawn: usize,
+    last: Option<Instant>,
+}
+
+impl Screen {
+    fn show(&mut self, view: &RunView, now: Instant) {
+        let pause = if self.terminal.live { REDRAW } else { LINE };
+        if self.terminal.quiet || self.last.is_some_and(|last| now.since(last) < pause) {
+            return;
+        }
+        let progress = progress(view);
+        if self.terminal.live {
+            let lines = report::live_block(&progress, self.terminal.color_err, output::WIDTH);
+            self.draw(&lines);
+        } else if view.latest.is_some() {
+            output::tell(&report::progress_line(&progress));
+        } else {
+            return;
+        }
+        self.last = Some(now);
+    }
+
+    /// Draws over the block that stands there. Only whole lines are rewritten, so the scrollback stays intact.
+    fn draw(&mut self, lines: &[String]) {
+        let mut text = self.up();
+        for line in lines {
+            text += &format!("\x1b[2K{line}\n");
+        }
+        self.drawn = lines.len();
+        // A terminal that is gone shows nothing.
+        std::io::stderr().lock().write_all(text.as_bytes()).ok();
+    }
+
+    /// Removes the block: the summary takes its place.
+    fn clear(&mut self) {
+        if self.drawn > 0 {
+            let text = format!("{}\x1b[0J", self.up());
+            std::io::stderr().lock().write_all(text.as_bytes()).ok();
+            self.drawn = 0;
+        }
+    }
+
+    fn up(&self) -> String {
+        if self.drawn == 0 { String::new() } else { format!("\x1b[{}A\r", self.drawn) }
+    }
+}
+
+fn progress(view: &RunView) -> Progress {
+    let plan = &view.plan;
+    let tick = view.latest.as_deref();
+    let elapsed_s = tick.map_or(0.0, |tick| f64::from(tick.second) + 1.0);
+    let drivers = view.drivers.iter().filter(|driver| driver.summary_only.is_none()).count();
+    let asked = plan.planned_iterations(drivers);
+    let sent = tick.map_or(0, |tick| tick.sent_total);
+    let by_count = plan.is_per_driver() && asked > 0;
+    Progress {
+        plan: plan.name.clone(),
+        run_id: view.run_id.clone(),
+        state: view.state.as_str().to_owned(),
+        elapsed_s,
+        planned_s: plan.duration().map(|duration| duration.as_secs_f64()),
+        done_share: by_count.then(|| (sent as f64 / asked as f64).min(1.0)),
+        stage: stage(view, elapsed_s),
+        planned_per_s: tick.and_then(|tick| tick.planned),
+        achieved_per_s: tick.map(|tick| tick.started as f64),
+        sent,
+        done: tick.map_or(0, |tick| tick.succeeded_total + tick.failed_total),
+        failed: tick.map_or(0, |tick| tick.failed_total),
+        missed: tick.map_or(0, |tick| tick.missed_total),
+        in_flight: tick.map_or(0, |tick| tick.in_flight),
+        connections: tick.map_or(0, |tick| tick.connections),
+        p50_ms: tick.and_then(|tick| tick.total_response).map(|stats| stats.p50),
+        p99_ms: tick.and_then(|tick| tick.total_response).map(|stats| stats.p99),
+        max_ms: tick.and_then(|tick| tick.total_response).map(|stats| stats.max),
+        drivers_reporting: tick.map_or(0, |tick| tick.drivers_reporting),
+        drivers: u32::try_from(view.drivers.len()).unwrap_or(u32::MAX),
+        send_lag_p99_ms: tick.and_then(|tick| tick.send_lag_p99_ms),
+        verdict: tick.map(|_| view.verdict.value.as_str().to_owned()),
+        last_event: view.events.last().map(|event| event.text.clone()),
+    }
+}
+
+/// The stage of an open load at a run time.
+fn stage(view: &RunView, elapsed_s: f64) -> Option<StageProgress> {
+    let Load::Open { stages, .. } = &view.plan.load else { return None };
+    let mut ends_s = 0.0;
+    let number = stages.iter().position(|stage| {
+        ends_s += stage.duration.as_secs_f64();
+        elapsed_s <= ends_s
+    })?;
+    let Stage { name, warmup, .. } = &stages[number];
+    Some(StageProgress { number: number + 1, count: stages.len(), name: name.clone(), warmup: *warmup })
+}

@@ -1,0 +1,56 @@
+//! Everything in one process: the same orchestrator and drivers, over the log in memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use cluster::runtime::driver::{run as run_driver, subscriptions};
+use engine::Allow;
+use transport::{Connect, memory};
+
+use super::driver;
+
+/// Drivers of this process, on threads of their own.
+pub struct Drivers {
+    shutdown: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Drivers {
+    /// Starts `count` drivers, `d1` and so on, that share the engine threads.
+    pub fn start(
+        broker: &memory::Broker,
+        count: usize,
+        threads: usize,
+        allow: &Allow,
+    ) -> anyhow::Result<Self> {
+        let shutdown = Arc::new(AtomicBool::new(false));
+        let threads_each = (threads / count).max(1);
+        let drivers = (1..=count).map(|number| {
+            let node_id = format!("d{number}");
+            let transport = broker.node(Connect { node: node_id.clone(), subscriptions: subscriptions() });
+            let (allow, shutdown) = (allow.clone(), Arc::clone(&shutdown));
+            thread::Builder::new().name(format!("driver-{number}")).spawn(move || {
+                run_driver(
+                    driver::settings(node_id),
+                    driver::load(threads_each, allow),
+                    transport,
+                    &shutdown,
+                );
+            })
+        });
+        let threads = drivers.collect::<Result<_, _>>()?;
+        Ok(Self { shutdown, threads })
+    }
+
+    /// Asks all to end, and waits for it; false when one panicked.
+    pub fn end(self) -> bool {
+        self.shutdown.store(true, Ordering::Relaxed);
+        self.threads.into_iter().all(|thread| thread.join().is_ok())
+    }
+}
+
+/// Engine threads of one process by default: the cores less one, which orchestrator and page share.
+pub fn default_threads() -> usize {
+    driver::cores().saturating_sub(1).max(1)
+}

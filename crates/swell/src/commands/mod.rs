@@ -1,0 +1,17 @@
+//! One module per command: from arguments to crates, from results to text and an exit code.
+
+pub mod demo;
+pub mod run;
+pub mod orchestrator;
+pub mod driver;
+pub mod target;
+pub mod check;
+pub mod runs;
+pub mod report;
+pub mod doctor;
+pub mod completions;
+
+mod kafka;
+mod local;
+mod serving;
+mod follow;

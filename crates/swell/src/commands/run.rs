@@ -1,0 +1,185 @@
+//! `swell run`: one run, from a plan to a result and an exit code.
+
+use std::fs;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use cluster::{Handle, RunResult, Wanted};
+use engine::Allow;
+use plan::{Plan, Quick};
+use transport::memory;
+
+use super::local::{self, Drivers};
+use super::{check, driver, follow, kafka, orchestrator, serving};
+use crate::arguments::Run;
+use crate::exit::{Ended, Exit};
+use crate::output::{self, Terminal};
+use crate::signals::{Asked, Interrupts};
+
+pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
+    let interrupts = Interrupts::listen()?;
+    let outputs =
+        arguments.output.iter().map(|text| Output::parse(text)).collect::<anyhow::Result<Vec<_>>>()?;
+    let plan = plan_of(arguments)?;
+    let store = serving::open_store(&arguments.storage.store)?;
+    let remote = kafka::connect(&arguments.kafka)?;
+    let broker = memory::Broker::new();
+    let (orchestrator, drivers, wanted) = match &remote {
+        Some(cluster) => {
+            let orchestrator =
+                serving::orchestrate(store, serving::OVER_KAFKA, &|connect| Ok(cluster.node(connect)?))?;
+            let max_drivers = arguments.drivers.map_or(cluster::MAX_DRIVERS, usize::from);
+            (orchestrator, None, Wanted { min_drivers: usize::from(arguments.min_drivers), max_drivers })
+        }
+        None => {
+            let count = arguments.drivers.map_or(1, usize::from);
+            let threads = arguments.generator.threads.map(|each| usize::from(each) * count);
+            let allow = allow_plan(driver::allow(&arguments.generator)?, &plan)?;
+            let orchestrator =
+                serving::orchestrate(store, serving::IN_PROCESS, &|connect| Ok(broker.node(connect)))?;
+            let drivers =
+                Drivers::start(&broker, count, threads.unwrap_or_else(local::default_threads), &allow)?;
+            (orchestrator, Some(drivers), Wanted { min_drivers: count, max_drivers: count })
+        }
+    };
+    let handle = orchestrator.handle();
+    let server = if arguments.ui || arguments.linger {
+        let server = serving::serve(arguments.listen, &handle, &arguments.storage.store)?;
+        output::tell(&format!("dashboard on http://{}", server.local_addr()));
+        Some(server)
+    } else {
+        None
+    };
+    let result = one_run(&handle, plan, wanted, &interrupts, terminal)?;
+    let summary = api::summary(&result);
+    output::print(&report::text(&summary, terminal.color_out, output::WIDTH))?;
+    outputs.iter().try_for_each(|output| output.write(&summary))?;
+    if arguments.linger && interrupts.asked() == Asked::Nothing {
+        linger(&interrupts);
+    }
+    orchestrator::end(orchestrator, &interrupts)?;
+    drop(server);
+    if drivers.is_some_and(|drivers| !drivers.end()) {
+        return Err(Ended::new(Exit::Internal, "a driver died; see the log"));
+    }
+    Ok(exit_of(&result, arguments.strict))
+}
+
+/// Creates, starts and follows a run to its end.
+pub fn one_run(
+    handle: &Handle,
+    plan: Plan,
+    wanted: Wanted,
+    interrupts: &Interrupts,
+    terminal: Terminal,
+) -> anyhow::Result<RunResult> {
+    let refused = |failure: cluster::Failure| Ended::new(Exit::Preflight, failure.to_string());
+    let run_id = handle.create(plan).map_err(refused)?;
+    handle.start(&run_id, wanted).map_err(refused)?;
+    let result = follow::to_the_end(handle, &run_id, interrupts, terminal)?;
+    if result.view.state == cluster::view::RunState::Failed && result.view.started_ms.is_none() {
+        let reason = result.view.state_reason.as_deref().unwrap_or("the run could not start");
+        return Err(Ended::new(Exit::Preflight, format!("nothing was sent: {reason}")));
+    }
+    Ok(result)
+}
+
+/// Waits for a signal.
+pub fn linger(interrupts: &Interrupts) {
+    output::tell("the dashboard stays until Ctrl-C");
+    while interrupts.asked() == Asked::Nothing {
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The exit code of a run that was started.
+pub fn exit_of(result: &RunResult, strict: bool) -> Exit {
+    let totals = result.merged.totals();
+    let mut reasons = Vec::new();
+    if follow::was_stopped(result) {
+        reasons.push(Exit::Stopped);
+    }
+    if !result.lost_drivers.is_empty() || result.complete == Some(false) {
+        reasons.push(Exit::DriversLost);
+    }
+    if totals.succeeded == 0 && result.view.drivers.iter().all(|driver| driver.summary_only.is_none()) {
+        reasons.push(Exit::Failed);
+    }
+    if strict && result.verdict.value != metrics::verdict::Value::Valid {
+        reasons.push(Exit::NotTrustworthy);
+    }
+    Exit::of_run(&reasons)
+}
+
+/// Whoever is at the keyboard owns the drivers of this process, so the plan's own targets are allowed.
+fn allow_plan(mut allow: Allow, plan: &Plan) -> anyhow::Result<Allow> {
+    for target in &plan.targets {
+        allow.add(&target.host).map_err(|error| Ended::new(Exit::Invalid, error.to_string()))?;
+    }
+    Ok(allow)
+}
+
+fn plan_of(arguments: &Run) -> anyhow::Result<Plan> {
+    let quick = &arguments.quick;
+    let is_url = arguments.plan.contains("://");
+    if is_url && arguments.target.is_some() {
+        return Err(Ended::new(Exit::Usage, "--target goes with a plan file; the URL is the target"));
+    }
+    let plan = if is_url {
+        plan::quick(&Quick {
+            url: arguments.plan.clone(),
+            rate: quick.rate.clone(),
+            duration: quick.duration.clone(),
+            users: None,
+            requests: quick.requests,
+            connections: quick.connections.map(u64::from),
+            method: quick.method.clone(),
+            headers: quick.headers.clone(),
+            body: quick.body.clone(),
+            timeout: quick.timeout.clone(),
+            seed: quick.seed,
+        })
+    } else {
+        if quick.is_given() {
+            return Err(Ended::new(
+                Exit::Usage,
+                "the quick options go with a URL; a plan file says all that itself",
+            ));
+        }
+        let text = check::read(&arguments.plan)?;
+        match &arguments.target {
+            Some(target) => plan::parse_with_target(&arguments.plan, &text, target),
+            None => plan::parse(&arguments.plan, &text),
+        }
+    };
+    plan.map_err(|diagnostics| {
+        let usage = diagnostics.iter().any(|diagnostic| diagnostic.code == "usage");
+        Ended::new(if usage { Exit::Usage } else { Exit::Invalid }, check::shown(&diagnostics))
+    })
+}
+
+/// `-o FORMAT=FILE`.
+enum Output {
+    Json(PathBuf),
+    Text(PathBuf),
+}
+
+impl Output {
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        match text.split_once('=') {
+            Some(("json", file)) if !file.is_empty() => Ok(Self::Json(file.into())),
+            Some(("text", file)) if !file.is_empty() => Ok(Self::Text(file.into())),
+            _ => Err(Ended::new(Exit::Usage, format!("-o {text}: write json=FILE or text=FILE"))),
+        }
+    }
+
+    fn write(&self, summary: &report::Summary) -> anyhow::Result<()> {
+        let (file, text) = match self {
+            Self::Json(file) => (file, summary.to_json()),
+            Self::Text(file) => (file, report::text(summary, false, output::WIDTH)),
+        };
+        fs::write(file, text)
+            .map_err(|error| Ended::new(Exit::Internal, format!("cannot write {}: {error}", file.display())))
+    }
+}

@@ -1,0 +1,222 @@
+//! The distributed run over real Kafka: one orchestrator, drivers in processes of their own, and what they survive.
+
+mod support;
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use support::{Api, Process, Target, swell, wait_for};
+use tempfile::{TempDir, tempdir};
+use xtask::services::Kafka;
+
+/// A broker, an orchestrator, a target and some drivers, each a process of its own.
+struct Fleet {
+    drivers: Vec<Option<Process>>,
+    orchestrator: Option<Process>,
+    api: Api,
+    target: Target,
+    kafka: Kafka,
+    folder: TempDir,
+}
+
+impl Fleet {
+    fn start(drivers: usize) -> Self {
+        let folder = tempdir().unwrap();
+        let kafka = Kafka::start().unwrap();
+        let target = Target::start(folder.path());
+        let (orchestrator, api) = orchestrator(&kafka, folder.path(), "127.0.0.1:0");
+        let drivers =
+            (0..drivers).map(|number| Some(driver(&kafka, folder.path(), number, swell()))).collect();
+        let fleet = Self { drivers, orchestrator: Some(orchestrator), api, target, kafka, folder };
+        fleet.api.drivers_ready(fleet.drivers.len());
+        fleet
+    }
+
+    fn plan(&self, load: &Value, path: &str) -> Value {
+        json!({
+            "version": 1, "name": "fleet", "target": self.target.url, "load": load,
+            "scenarios": {"main": {"steps": [{"get": path, "name": "ping"}]}},
+        })
+    }
+
+    /// The run second that the API has seen last.
+    fn second(&self, run: &str) -> Option<u64> {
+        self.api.get(&format!("/runs/{run}"))["latest"]["second"].as_u64()
+    }
+
+    fn wait_second(&self, run: &str, second: u64) {
+        wait_for(&format!("second {second}"), || (self.second(run)? >= second).then_some(()));
+    }
+
+    fn events(&self, run: &str) -> Vec<(String, Option<String>)> {
+        let view = self.api.get(&format!("/runs/{run}"));
+        let events = view["events"].as_array().unwrap().iter();
+        events
+            .map(|event| {
+                (event["kind"].as_str().unwrap().to_owned(), event["driver"].as_str().map(str::to_owned))
+            })
+            .collect()
+    }
+}
+
+fn orchestrator(kafka: &Kafka, folder: &Path, listen: &str) -> (Process, Api) {
+    let mut command = swell();
+    command.args(["orchestrator", "--kafka", &kafka.address(), "--listen", listen, "--log", "info"]);
+    let mut process = Process::start("orchestrator", &mut command, folder);
+    let url = process.line_after("dashboard on ");
+    (process, Api { url })
+}
+
+fn driver(kafka: &Kafka, folder: &Path, number: usize, mut command: std::process::Command) -> Process {
+    let name = format!("d{number}");
+    command.args([
+        "driver",
+        "--kafka",
+        &kafka.address(),
+        "--node-id",
+        &name,
+        "--threads",
+        "1",
+        "--log",
+        "info",
+    ]);
+    Process::start(&name, &mut command, folder)
+}
+
+/// Requests per run second as the series has them: (second, sent, planned).
+fn rates(fleet: &Fleet, run: &str) -> Vec<(u64, f64)> {
+    let series = fleet.api.get(&format!("/runs/{run}/series"));
+    let points = series["points"].as_array().unwrap().iter();
+    points.map(|point| (point["second"].as_u64().unwrap(), point["sent"].as_f64().unwrap())).collect()
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is not a number"))
+}
+
+#[test]
+fn eight_drivers_send_exactly_eighty_thousand() {
+    let fleet = Fleet::start(8);
+    let run = fleet.api.start_run(&json!({
+        "test_type": "AVALANCHE", "message_count_per_driver": 10_000, "target": format!("{}/ping", fleet.target.url),
+    }));
+    let summary = fleet.api.finished(&run);
+    assert_eq!(summary["state"], "finished");
+    assert_eq!(summary["requests"]["sent"], 80_000);
+    assert_eq!(summary["requests"]["succeeded"], 80_000);
+    assert_eq!(summary["accounting"]["balanced"], true);
+    assert_eq!(fleet.target.requests(), 80_000);
+    let drivers = summary["drivers"].as_array().unwrap();
+    assert_eq!(drivers.len(), 8);
+    assert!(drivers.iter().all(|driver| driver["requests_sent"] == 10_000));
+    let times = &summary["response_time_ms"];
+    assert!(
+        number(&times["min"]) <= number(&times["median"])
+            && number(&times["median"]) <= number(&times["max"])
+    );
+    let spread_ms = fleet.target.first_request_spread_ms();
+    assert!(spread_ms <= 250.0, "drivers started {spread_ms} ms apart");
+}
+
+#[test]
+fn a_stalled_target_shows_in_the_response_times_of_a_tsunami() {
+    let fleet = Fleet::start(2);
+    let run = fleet.api.start_run(&json!({
+        "test_type": "TSUNAMI", "test_message_delay": 20, "message_count_per_driver": 500,
+        "target": format!("{}/ping", fleet.target.url),
+    }));
+    fleet.wait_second(&run, 3);
+    fleet.target.control("stall/2s");
+    let summary = fleet.api.finished(&run);
+    assert_eq!(summary["requests"]["sent"], 1000);
+    assert_eq!(summary["requests"]["succeeded"], 1000);
+    assert_eq!(summary["loop"], "open");
+    // A tenth to a fifth of the requests fell into the stall; they went out on schedule and waited in the target.
+    assert!(number(&summary["response_time_ms"]["p95"]) > 800.0, "{summary}");
+    assert!(number(&summary["response_time_ms"]["p50"]) < 200.0, "{summary}");
+    let sent = rates(&fleet, &run);
+    assert!(sent.iter().filter(|(second, _)| *second < 10).all(|(_, sent)| *sent >= 80.0), "{sent:?}");
+}
+
+#[test]
+fn a_killed_driver_is_named_and_its_share_moves() {
+    let mut fleet = Fleet::start(3);
+    let load = json!({"model": "open", "stages": [{"name": "hold", "at": "300/s", "for": "30s"}]});
+    let run = fleet.api.start_run(&fleet.plan(&load, "/ping"));
+    fleet.wait_second(&run, 5);
+    fleet.drivers[1].take().unwrap().kill();
+    let killed_at = fleet.second(&run).unwrap();
+    wait_for("the loss", || {
+        fleet.events(&run).contains(&("driver_lost".into(), Some("d1".into()))).then_some(())
+    });
+    let noticed = fleet.second(&run).unwrap();
+    let summary = fleet.api.finished(&run);
+    assert!(noticed <= killed_at + 8, "killed in second {killed_at}, noticed in {noticed}");
+    assert_eq!(summary["accounting"]["balanced"], true, "{summary}");
+    assert_eq!(summary["iterations"]["due"], 9000);
+    assert!(number(&summary["iterations"]["lost"]) > 0.0, "{summary}");
+    assert_ne!(summary["verdict"]["value"], "valid");
+    let late = rates(&fleet, &run).into_iter().filter(|(second, _)| (killed_at + 12..29).contains(second));
+    let late: Vec<f64> = late.map(|(_, sent)| sent).collect();
+    let mean = late.iter().sum::<f64>() / late.len() as f64;
+    assert!((294.0..=306.0).contains(&mean), "{mean}/s after the move of its lanes: {late:?}");
+}
+
+#[test]
+fn an_orchestrator_that_dies_and_returns_finishes_the_run() {
+    let mut fleet = Fleet::start(2);
+    let load = json!({"model": "open", "stages": [{"name": "hold", "at": "200/s", "for": "40s"}]});
+    let run = fleet.api.start_run(&fleet.plan(&load, "/ping"));
+    fleet.wait_second(&run, 4);
+    fleet.orchestrator.take().unwrap().kill();
+    thread::sleep(Duration::from_secs(10));
+    let listen = fleet.api.url.trim_start_matches("http://").to_owned();
+    let (process, api) = orchestrator(&fleet.kafka, fleet.folder.path(), &listen);
+    (fleet.orchestrator, fleet.api) = (Some(process), api);
+    let summary = fleet.api.finished(&run);
+    assert_eq!(summary["state"], "finished");
+    assert_eq!(summary["iterations"]["due"], 8000);
+    assert_eq!(summary["iterations"]["lost"], 0);
+    assert_eq!(summary["accounting"]["balanced"], true, "{summary}");
+    assert_eq!(number(&summary["requests"]["sent"]), fleet.target.requests() as f64);
+    let sent = rates(&fleet, &run);
+    let middle: Vec<f64> = sent.iter().filter(|(s, _)| (2..38).contains(s)).map(|(_, sent)| *sent).collect();
+    assert!(middle.iter().all(|sent| *sent > 150.0), "{middle:?}");
+}
+
+#[test]
+fn a_broker_away_for_twenty_seconds_loses_nobody_and_nothing() {
+    let mut fleet = Fleet::start(2);
+    let load = json!({"model": "open", "stages": [{"name": "hold", "at": "200/s", "for": "45s"}]});
+    let run = fleet.api.start_run(&fleet.plan(&load, "/ping"));
+    fleet.wait_second(&run, 4);
+    fleet.kafka.kill().unwrap();
+    thread::sleep(Duration::from_secs(20));
+    fleet.kafka.restart().unwrap();
+    let summary = fleet.api.finished(&run);
+    assert_eq!(summary["state"], "finished", "{summary}");
+    assert_eq!(summary["iterations"]["due"], 9000);
+    assert_eq!(summary["iterations"]["lost"], 0);
+    assert_eq!(summary["accounting"]["balanced"], true, "{summary}");
+    assert_eq!(number(&summary["requests"]["sent"]), fleet.target.requests() as f64);
+    assert!(!fleet.events(&run).iter().any(|(kind, _)| kind == "driver_lost"), "{:?}", fleet.events(&run));
+}
+
+#[test]
+fn a_driver_stopped_for_twenty_seconds_sends_no_burst() {
+    let fleet = Fleet::start(2);
+    let load = json!({"model": "open", "stages": [{"name": "hold", "at": "400/s", "for": "40s"}]});
+    let run = fleet.api.start_run(&fleet.plan(&load, "/ping"));
+    fleet.wait_second(&run, 4);
+    let paused = fleet.drivers[0].as_ref().unwrap();
+    paused.signal("STOP");
+    thread::sleep(Duration::from_secs(20));
+    paused.signal("CONT");
+    let summary = fleet.api.finished(&run);
+    assert_eq!(summary["accounting"]["balanced"], true, "{summary}");
+    let worst = rates(&fleet, &run).into_iter().map(|(_, sent)| sent).fold(0.0, f64::max);
+    assert!(worst <= 620.0, "a second with {worst} requests, planned are 400");
+    assert_ne!(summary["verdict"]["value"], "valid");
+}

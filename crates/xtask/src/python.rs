@@ -1,0 +1,38 @@
+//! A Python with the Kafka client that the peers of other make use (`tests/peers/requirements.txt`), in a virtual
+//! environment of its own under `.services/`.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// The interpreter; its environment is made when it is missing.
+pub fn interpreter() -> Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let services = root.join(".services");
+    let environment = services.join("python");
+    let python = environment.join("bin/python");
+    fs::create_dir_all(&services)?;
+    // Test processes that start together must not install together.
+    let lock = File::create(services.join("python.lock"))?;
+    lock.lock()?;
+    let done = environment.join("complete");
+    if !done.exists() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
+        let requirements = root.join("tests/peers/requirements.txt");
+        run(Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--requirement"])
+            .arg(requirements))?;
+        File::create(done)?;
+    }
+    Ok(python)
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let output =
+        command.output().with_context(|| format!("cannot run {}", command.get_program().display()))?;
+    let told = || String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "{} failed: {}", command.get_program().display(), told());
+    Ok(())
+}
