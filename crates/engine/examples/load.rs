@@ -7,6 +7,8 @@
 //!
 //! Prints one line of JSON. `STEPS` gives the plan so many steps, one per scenario, to see what recording them costs.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the command line")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +16,8 @@ use engine::{Allow, Event, Job};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let argument = |number: usize, default: &str| arguments.get(number).cloned().unwrap_or(default.to_owned());
+    let argument =
+        |number: usize, default: &str| arguments.get(number).cloned().unwrap_or(default.to_owned());
     let (model, url) = (argument(0, "avalanche"), argument(1, "http://127.0.0.1:8080/"));
     let threads = argument(4, "1").parse().expect("threads");
     let steps: u32 = argument(5, "1").parse().expect("steps");

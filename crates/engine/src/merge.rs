@@ -5,13 +5,18 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
+use clock::Instant;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use metrics::{DriverWindow, Pages, Totals};
 
 use crate::host::Host;
 use crate::mailbox::{Command, Mailbox};
 use crate::running::Event;
+
+/// Reports of a pause that are so close together are of one pause, in which several threads did not run.
+const SAME_PAUSE: Duration = Duration::from_millis(500);
 
 /// What a worker tells.
 #[derive(Debug)]
@@ -64,8 +69,11 @@ pub(crate) struct Merger {
     merged_s: u32,
     /// The window that the consumer has not taken.
     kept: Option<DriverWindow>,
-    /// Other events that it has not taken: each at most once.
+    /// Other events that it has not taken: each kind at most once.
     notices: VecDeque<Event>,
+    /// When a pause was last told of: all threads report the same one.
+    paused_at: Option<Instant>,
+    is_lease_over: bool,
     counted: Totals,
     reported: Totals,
     is_complete: bool,
@@ -82,6 +90,8 @@ impl Merger {
             merged_s: 0,
             kept: None,
             notices: VecDeque::new(),
+            paused_at: None,
+            is_lease_over: false,
             counted: Totals::default(),
             reported: Totals::default(),
             is_complete: true,
@@ -105,8 +115,9 @@ impl Merger {
                 let thread = &mut self.threads[thread];
                 thread.passed_s = window.to_s;
                 thread.windows.push_back(window);
-                // Its worker is gone, or has all its pages: then these are not needed.
-                let _: Result<_, _> = thread.lane.spare.try_send(pages);
+                if thread.lane.spare.try_send(pages).is_err() {
+                    tracing::debug!("pages of a worker that is gone");
+                }
             }
             Report::Done { thread, mut pages, totals } => {
                 self.threads[thread].windows.push_back(pages.drain());
@@ -120,8 +131,18 @@ impl Merger {
                 self.threads.iter().for_each(|thread| thread.lane.mailbox.send(Command::Abort));
                 self.notice(Event::Died(what));
             }
-            Report::Paused { for_ms } => self.notice(Event::Paused { for_ms }),
-            Report::LeaseEnded => self.notice(Event::LeaseEnded),
+            Report::Paused { for_ms } => {
+                let now = clock::now();
+                if self.paused_at.is_none_or(|at| now.since(at) >= SAME_PAUSE) {
+                    self.paused_at = Some(now);
+                    self.notice(Event::Paused { for_ms });
+                }
+            }
+            Report::LeaseEnded if self.is_lease_over => {}
+            Report::LeaseEnded => {
+                self.is_lease_over = true;
+                self.notice(Event::LeaseEnded);
+            }
         }
     }
 
@@ -222,5 +243,99 @@ fn count(totals: &mut Totals, window: &DriverWindow) {
         totals.cancelled += step.cancelled;
         totals.bytes_in += step.bytes_in;
         totals.bytes_out += step.bytes_out;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::bounded;
+    use metrics::Recorder;
+    use plan::StageId;
+
+    use super::*;
+    use crate::poller::Poller;
+
+    /// A merger of `threads` workers, whose consumer has room for `room` events.
+    struct Bench {
+        recorders: Vec<Recorder>,
+        merger: Merger,
+        events: Receiver<Event>,
+    }
+
+    impl Bench {
+        fn new(threads: usize, room: usize) -> Self {
+            let lane = |_| Lane {
+                mailbox: Arc::new(Mailbox::new(Poller::new().unwrap().waker())),
+                spare: bounded(1).0,
+            };
+            let ((_, reports), (events, receiver)) = (bounded(1), bounded(room));
+            let merger = Merger::new((0..threads).map(lane).collect(), reports, events);
+            Self {
+                recorders: (0..threads).map(|_| Recorder::new(1, 1, 0)).collect(),
+                merger,
+                events: receiver,
+            }
+        }
+
+        /// `thread` had so many iterations due until `to_s`.
+        fn passes(&mut self, thread: usize, to_s: u32, due: u64) {
+            let recorder = &mut self.recorders[thread];
+            (0..due).for_each(|_| recorder.due(StageId(0)));
+            let pages = recorder.cut(to_s, metrics::Gauges::default(), Pages::new(1, 1));
+            self.merger.take(Report::Window { thread, pages });
+            self.merger.merge();
+            self.merger.offer();
+        }
+
+        /// Spans and due iterations of the windows that can be read.
+        fn told(&self) -> Vec<(u32, u32, u64)> {
+            let window = |event| match event {
+                Event::Window(window) => {
+                    (window.from_s, window.to_s, window.stages.iter().map(|stage| stage.due).sum())
+                }
+                event => panic!("{event:?}"),
+            };
+            self.events.try_iter().map(window).collect()
+        }
+    }
+
+    #[test]
+    fn a_second_is_told_once_all_threads_passed_it() {
+        let mut bench = Bench::new(2, 10);
+        bench.passes(0, 1, 3);
+        bench.passes(0, 2, 4);
+        assert_eq!(bench.told(), []);
+        bench.passes(1, 1, 10);
+        assert_eq!(bench.told(), [(0, 1, 13)]);
+        bench.passes(1, 2, 0);
+        assert_eq!(bench.told(), [(1, 2, 4)]);
+    }
+
+    #[test]
+    fn a_window_of_several_seconds_takes_the_others_along() {
+        let mut bench = Bench::new(2, 10);
+        bench.passes(0, 1, 1);
+        bench.passes(0, 4, 2);
+        bench.passes(1, 1, 3);
+        bench.passes(1, 2, 4);
+        bench.passes(1, 3, 5);
+        assert_eq!(bench.told(), [(0, 1, 4)]);
+        bench.passes(1, 4, 6);
+        bench.passes(1, 5, 7);
+        assert_eq!(bench.told(), [(1, 4, 17)]);
+        bench.passes(0, 5, 0);
+        assert_eq!(bench.told(), [(4, 5, 7)]);
+    }
+
+    #[test]
+    fn nothing_is_lost_when_nobody_reads() {
+        let mut bench = Bench::new(1, 2);
+        for second in 1..=100 {
+            bench.passes(0, second, 1);
+        }
+        assert_eq!(bench.told(), [(0, 1, 1), (1, 2, 1)]);
+        bench.passes(0, 101, 1);
+        assert_eq!(bench.told(), [(2, 101, 99)]);
+        assert_eq!(bench.merger.counted.windows, 3);
     }
 }

@@ -88,6 +88,8 @@ impl Poller {
 
 /// Ends the wait of the poller that `waker` came from.
 pub(crate) fn wake(waker: &OwnedFd) {
-    // Full only after 2^64 calls that were not read: then it is readable anyhow.
-    let _: Result<usize, Errno> = rustix::io::write(waker, &1u64.to_ne_bytes());
+    // Full only after 2^64 calls, and then its poller has been woken often enough.
+    if let Err(error) = rustix::io::write(waker, &1u64.to_ne_bytes()) {
+        tracing::debug!(%error, "cannot wake an engine thread");
+    }
 }

@@ -129,8 +129,8 @@ impl Prepared {
             Err(error) => {
                 mailboxes.iter().for_each(|mailbox| mailbox.send(crate::mailbox::Command::Abort));
                 let died = Event::Died(format!("cannot start engine-merge: {error}"));
-                for event in [died, Event::Finished(Box::default())] {
-                    let _: Result<_, _> = events.try_send(event);
+                if events.try_send(died).and(events.try_send(Event::Finished(Box::default()))).is_err() {
+                    tracing::error!("no room in an empty channel");
                 }
             }
         }
@@ -186,8 +186,9 @@ impl Drop for Will {
     fn drop(&mut self) {
         let Some(what) = self.what.take() else { return };
         let what = format!("engine-{} {what}", self.thread);
-        // Gone with the merging thread: then nobody is left to be told.
-        let _: Result<_, _> = self.reporter.send(Report::Died { thread: self.thread, what });
+        if let Err(error) = self.reporter.send(Report::Died { thread: self.thread, what }) {
+            tracing::error!(report = ?error.0, "nobody is left to be told");
+        }
     }
 }
 
@@ -258,8 +259,9 @@ impl Bench<'_> {
         let mailbox = Arc::new(Mailbox::new(poller.waker()));
         let (spare, spares) = bounded(SPARE_PAGES);
         for _ in 0..SPARE_PAGES {
-            // There is room for all of them.
-            let _: Result<_, _> = spare.try_send(Pages::new(steps, stages));
+            if spare.try_send(Pages::new(steps, stages)).is_err() {
+                tracing::error!("no room for pages in an empty channel");
+            }
         }
         self.lanes.push(Lane { mailbox: Arc::clone(&mailbox), spare });
         let targets = u32::try_from(self.addresses.len()).unwrap_or(1);

@@ -6,6 +6,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, ipproto, sockopt};
 
 use super::Worker;
+use super::requests::ENDED;
 use crate::connection::{Connection, NEVER, State};
 use crate::poller::Batch;
 use crate::source::Source;
@@ -138,6 +139,16 @@ impl<S: Source> Worker<S> {
         pool.addresses[usize::from(connection.address)].connecting -= 1;
     }
 
+    /// Drops idle connections that the target has closed, before a request is sent on one.
+    #[inline]
+    pub(super) fn drop_closed(&mut self, batch: &Batch) {
+        for (token, _) in batch.iter().filter(|(_, flags)| flags.intersects(ENDED)) {
+            if let Some((id, State::Idle)) = self.connection_of(token) {
+                self.close(id);
+            }
+        }
+    }
+
     /// Something happened on a connection that waits for work: the target closed it, or talks out of turn.
     pub(super) fn look_at_idle(&mut self, id: u32, has_ended: bool) {
         let is_silent = || {
@@ -220,8 +231,11 @@ impl<S: Source> Worker<S> {
         self.vacant.push(id);
     }
 
-    /// Looks at the connections whose deadline may have passed.
+    /// Ends what has lasted long enough: a hold, requests, waiting.
     pub(super) fn expire(&mut self) {
+        if self.hold_until_ns.is_some_and(|until_ns| until_ns <= self.now_ns) {
+            self.release();
+        }
         let mut expired = std::mem::take(&mut self.expired);
         self.wheel.expire(self.now_ns, &mut expired);
         for id in expired.drain(..) {

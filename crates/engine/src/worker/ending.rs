@@ -39,8 +39,7 @@ impl<S: Source> Worker<S> {
         let lease_ns = self.clock.run_time(self.mailbox.lease_boot_ns());
         if self.now_ns >= lease_ns && self.clock.until_start() == 0 && self.phase != Phase::Over {
             tracing::warn!(thread = self.thread, "lease ended, stopping");
-            // Told once by whichever thread gets through; that the run ended is told in any case.
-            let _: Result<_, _> = self.reports.try_send(Report::LeaseEnded);
+            self.report(Report::LeaseEnded);
             self.abort();
         }
     }

@@ -207,6 +207,8 @@ impl<S: Source> Worker<S> {
                 self.handle(token, flags);
             }
         }
+        self.poller.wait(batch, 0)?;
+        self.drop_closed(batch);
         self.read_clock();
         self.notice_pause(0);
         self.turn_ns = self.now_ns;
@@ -218,6 +220,7 @@ impl<S: Source> Worker<S> {
         self.listen();
         self.cut_seconds();
         self.expire();
+        self.drop_closed(batch);
         self.pace();
         for (number, (token, flags)) in batch.iter().enumerate() {
             self.handle(token, flags);

@@ -317,8 +317,9 @@ impl<S: Source> Worker<S> {
         self.hold_until_ns = Some(self.now_ns + HOLD_NS);
         let for_ms = paused_ns / 1_000_000;
         tracing::warn!(thread = self.thread, for_ms, "pacer did not run, what was due is missed");
-        // Full or gone: then nobody is there to release this thread, and it goes on by itself.
-        let _: Result<_, _> = self.reports.try_send(Report::Paused { for_ms });
+        if self.reports.try_send(Report::Paused { for_ms }).is_err() {
+            tracing::debug!("nobody is there to end the hold, time will");
+        }
         if !S::CLOSED {
             self.give_up_waiting(Some(Unstarted::Ours));
         }
@@ -326,9 +327,13 @@ impl<S: Source> Worker<S> {
 
     /// Sends again.
     pub(super) fn release(&mut self) {
-        if self.hold_until_ns.take().is_none() {
+        if self.hold_until_ns.is_none() {
             return;
         }
+        // What was due until now is missed, not sent in a burst.
+        self.cut_seconds();
+        self.make_due(self.now_ns + 1);
+        self.hold_until_ns = None;
         if S::CLOSED {
             for flight in self.pools.iter_mut().flat_map(|pool| pool.queue.iter_mut()) {
                 flight.intended_ns = self.now_ns;

@@ -20,7 +20,7 @@ use crate::source::Source;
 const READS_PER_TURN: usize = 8;
 
 /// Flags with which the target says that nothing more will come.
-const ENDED: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
+pub(super) const ENDED: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
 
 /// What a read led to.
 enum Read {
@@ -101,18 +101,22 @@ impl<S: Source> Worker<S> {
         }
     }
 
+    /// The connection that a token is of, if it is still that one.
+    #[inline]
+    pub(super) fn connection_of(&self, token: u64) -> Option<(u32, State)> {
+        #[expect(clippy::cast_possible_truncation, reason = "the two halves of a token")]
+        let (id, generation) = (token as u32, (token >> 32) as u32);
+        let connection = self.connections.get(id as usize)?;
+        (connection.generation == generation).then_some((id, connection.state))
+    }
+
     /// Handles what a socket has to say.
     #[inline]
     pub(super) fn handle(&mut self, token: u64, flags: EventFlags) {
-        #[expect(clippy::cast_possible_truncation, reason = "the two halves of a token")]
-        let (id, generation) = (token as u32, (token >> 32) as u32);
-        let Some(connection) = self.connections.get(id as usize) else { return };
-        if connection.generation != generation {
-            return;
-        }
-        match connection.state {
+        let Some((id, state)) = self.connection_of(token) else { return };
+        match state {
             State::Busy => {
-                if connection.is_sending && flags.contains(EventFlags::OUT) {
+                if flags.contains(EventFlags::OUT) && self.connections[id as usize].is_sending {
                     self.send_rest(id);
                 }
                 if flags.intersects(EventFlags::IN.union(ENDED)) {

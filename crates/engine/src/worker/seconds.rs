@@ -32,8 +32,8 @@ impl<S: Source> Worker<S> {
         self.recorder.cut(to_s, gauges, spare)
     }
 
-    /// There are no more reports than pages, and the channel holds that many, so this does not wait.
-    fn report(&self, report: Report) {
+    /// There are hardly more reports than pages, and the channel holds twice as many, so this does not wait.
+    pub(super) fn report(&self, report: Report) {
         if self.reports.send(report).is_err() {
             tracing::error!(thread = self.thread, "nobody merges windows any more");
         }

@@ -102,9 +102,7 @@ mod tests {
 
     #[test]
     fn spinning_is_not_being_busy() {
-        let mut meter = Meter::default();
-        meter.idle_ns = 500;
-        meter.spun_ns = 300;
+        let mut meter = Meter { since_ns: 0, idle_ns: 500, spun_ns: 300 };
         assert_eq!(meter.cut(1000), (200, false));
         assert_eq!(meter.cut(2000), (1000, true));
     }

@@ -1,0 +1,255 @@
+//! Runs of the real engine against small servers on loopback, and what must hold after each.
+//!
+//! Assertions are about counts and intended times: these machines are shared, and a bound on real time would sooner or
+//! later fail for no fault of ours.
+
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test may panic, and these are only called by tests")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use engine::{Allow, Event, Job, Prepared, Running};
+use metrics::{DriverWindow, Outcome, Totals};
+
+/// A server that treats every connection with the same function, each on a thread of its own.
+pub struct Server {
+    pub address: SocketAddr,
+    /// Connections accepted, the probe of `prepare` among them.
+    pub accepted: Arc<AtomicUsize>,
+    /// When each request came, by the monotonic clock.
+    pub requests: Arc<Mutex<Vec<clock::Instant>>>,
+    /// Where nothing is accepted.
+    listener: Mutex<Option<TcpListener>>,
+}
+
+/// One connection of a [`Server`].
+pub struct Peer {
+    pub stream: TcpStream,
+    requests: Arc<Mutex<Vec<clock::Instant>>>,
+}
+
+impl Peer {
+    /// The next request's head; `None` when the client closed.
+    pub fn request(&mut self) -> Option<String> {
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            match self.stream.read(&mut byte) {
+                Ok(1) => head.push(byte[0]),
+                _ => return None,
+            }
+        }
+        self.requests.lock().unwrap().push(clock::now());
+        Some(String::from_utf8_lossy(&head).into_owned())
+    }
+
+    pub fn send(&mut self, bytes: &str) {
+        // A client that went away is the client's business.
+        self.stream.write_all(bytes.as_bytes()).ok();
+    }
+
+    pub fn ok(&mut self) {
+        self.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npong");
+    }
+
+    /// Ends the connection with a reset.
+    pub fn reset(self) {
+        rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO)).unwrap();
+    }
+}
+
+impl Server {
+    pub fn start(serve: impl Fn(Peer) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Self {
+            address: listener.local_addr().unwrap(),
+            accepted: Arc::default(),
+            requests: Arc::default(),
+            listener: Mutex::default(),
+        };
+        let (accepted, requests) = (Arc::clone(&server.accepted), Arc::clone(&server.requests));
+        let serve = Arc::new(serve);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                accepted.fetch_add(1, Ordering::SeqCst);
+                let peer = Peer { stream: stream.unwrap(), requests: Arc::clone(&requests) };
+                let serve = Arc::clone(&serve);
+                thread::spawn(move || serve(peer));
+            }
+        });
+        server
+    }
+
+    /// Answers every request at once.
+    pub fn pong() -> Self {
+        Self::start(|mut peer| {
+            while peer.request().is_some() {
+                peer.ok()
+            }
+        })
+    }
+
+    /// Listens, so that connections are made, and accepts none of them.
+    pub fn deaf() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self {
+            address: listener.local_addr().unwrap(),
+            accepted: Arc::default(),
+            requests: Arc::default(),
+            listener: Mutex::new(Some(listener)),
+        }
+    }
+
+    /// Stops a deaf server: its connections are reset, new ones refused.
+    pub fn close(&self) {
+        *self.listener.lock().unwrap() = None;
+    }
+
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
+    }
+
+    pub fn served(&self) -> u64 {
+        self.requests.lock().unwrap().len() as u64
+    }
+}
+
+/// A plan against `server`, from its `load` and the steps of its only scenario.
+pub fn plan(server: &Server, load: &str, steps: &str) -> plan::Plan {
+    full_plan(server, load, &format!("scenarios: {{ only: {{ steps: [{steps}] }} }}"))
+}
+
+pub fn full_plan(server: &Server, load: &str, rest: &str) -> plan::Plan {
+    let text =
+        format!("version: 1\nname: test\ntarget: http://{}\nload: {{ {load} }}\n{rest}\n", server.address);
+    plan::parse("test", &text).unwrap_or_else(|faults| panic!("{faults:#?}\n{text}"))
+}
+
+pub fn job(plan: plan::Plan) -> Job {
+    Job {
+        plan: Arc::new(plan),
+        run_id: "test".to_owned(),
+        threads: 1,
+        share: plan::LaneSet::all(),
+        allow: Allow::default(),
+        user_agent: "groundswell/test".to_owned(),
+    }
+}
+
+pub fn prepare(job: Job) -> Prepared {
+    engine::prepare(job).unwrap_or_else(|error| panic!("{error:?}"))
+}
+
+/// Starts soon, with a lease that outlasts every test.
+pub fn start(prepared: Prepared) -> Running {
+    let at = clock::now() + Duration::from_millis(20);
+    prepared.start(at, at + Duration::from_secs(600))
+}
+
+/// All that a run told.
+pub struct Told {
+    pub all: DriverWindow,
+    pub windows: Vec<DriverWindow>,
+    pub totals: Totals,
+    /// `Debug` of the events that are neither windows nor the last one.
+    pub notices: Vec<String>,
+}
+
+impl Told {
+    /// How often each outcome occurred, such as `200` or `read_reset`, ascending.
+    pub fn outcomes(&self) -> Vec<(String, u64)> {
+        let mut counts = std::collections::BTreeMap::<String, u64>::new();
+        for (outcome, count) in self.all.steps.iter().flat_map(|step| &step.outcomes) {
+            let name = match outcome {
+                Outcome::Success(status) => status.to_string(),
+                Outcome::Failed(kind, _) => kind.to_string(),
+            };
+            *counts.entry(name).or_default() += count;
+        }
+        counts.into_iter().collect()
+    }
+
+    /// Of one step.
+    pub fn succeeded(&self, step: usize) -> u64 {
+        let is_it = |window: &&metrics::StepWindow| usize::from(window.step.0) == step;
+        self.all.steps.iter().filter(is_it).map(metrics::StepWindow::succeeded).sum()
+    }
+}
+
+/// Reads all events and checks what must hold after every run.
+pub fn watch(running: Running) -> Told {
+    let mut told = Told {
+        all: DriverWindow::default(),
+        windows: Vec::new(),
+        totals: Totals::default(),
+        notices: Vec::new(),
+    };
+    loop {
+        match running.events().recv_timeout(Duration::from_secs(60)).expect("an event within a minute") {
+            Event::Window(window) => {
+                assert_eq!(
+                    window.from_s,
+                    told.windows.last().map_or(0, |last| last.to_s),
+                    "windows in order"
+                );
+                assert!(window.gauges.causes.is_some(), "windows are judged");
+                told.windows.push(*window);
+            }
+            Event::Finished(totals) => {
+                told.totals = *totals;
+                break;
+            }
+            event => told.notices.push(format!("{event:?}")),
+        }
+    }
+    told.windows.iter().for_each(|window| told.all.merge(window.clone()));
+    check(&told);
+    assert_eq!(running.requests_sent(), told.totals.requests_sent);
+    running.join();
+    told
+}
+
+/// The identities of a driver's accounts, and that windows add up to totals.
+fn check(told: &Told) {
+    let totals = &told.totals;
+    assert_eq!(totals.due, totals.started + totals.missed.total(), "iterations: {totals:?}");
+    assert_eq!(
+        totals.requests_sent,
+        totals.succeeded + totals.failed + totals.cancelled,
+        "requests: {totals:?}"
+    );
+    assert_eq!(totals.windows, told.windows.len() as u64);
+    let stages = |of: fn(&metrics::StageWindow) -> u64| told.all.stages.iter().map(of).sum::<u64>();
+    assert_eq!(stages(|stage| stage.due), totals.due);
+    assert_eq!(stages(|stage| stage.started), totals.started);
+    assert_eq!(stages(|stage| stage.missed.total()), totals.missed.total());
+    let steps = |of: fn(&metrics::StepWindow) -> u64| told.all.steps.iter().map(of).sum::<u64>();
+    assert_eq!(steps(|step| step.sent), totals.requests_sent);
+    assert_eq!(steps(metrics::StepWindow::succeeded), totals.succeeded);
+    assert_eq!(steps(metrics::StepWindow::failures), totals.failed);
+    assert_eq!(steps(|step| step.cancelled), totals.cancelled);
+    assert_eq!(steps(|step| step.bytes_in), totals.bytes_in);
+}
+
+/// Runs `plan` on `threads` threads to its end.
+pub fn run(plan: plan::Plan, threads: usize) -> Told {
+    watch(start(prepare(Job { threads, ..job(plan) })))
+}
+
+/// The outcomes of `requests` as fast as two connections take them.
+pub fn outcomes(server: &Server, requests: u64, step: &str) -> Vec<(String, u64)> {
+    let load = format!("model: avalanche, requests_per_driver: {requests}, connections: 2");
+    let told = run(plan(server, &load, step), 1);
+    assert_eq!(told.totals.requests_sent, requests);
+    assert_eq!(told.totals.due, requests);
+    told.outcomes()
+}
+
+pub fn counts(expected: &[(&str, u64)]) -> Vec<(String, u64)> {
+    expected.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+}
