@@ -198,10 +198,13 @@ export interface StepSummary {
 
 export interface Summary {
   state: string;
-  measured_s: number | null;
-  duration_s: number | null;
-  steps: StepSummary[];
+  measured_s: Maybe;
+  duration_s: Maybe;
+  requests: { sent: Maybe; succeeded: Maybe; failed: Maybe; cancelled: Maybe; unknown: Maybe };
   rate: { planned_per_s: Maybe; achieved_per_s: Maybe; requests_per_s: Maybe };
+  bytes: { in: Maybe; out: Maybe };
+  steps: StepSummary[];
+  errors: ErrorCount[];
   accounting: { balanced: boolean } & Record<string, unknown>;
 }
 

@@ -77,6 +77,9 @@ export function eventLook(kind: string): { sign: string; bad: boolean } {
   return { sign: "•", bad: false };
 }
 
+/** "50.0 ms" as "50 ms": an axis needs no significant zeros. */
+const short = (label: string): string => label.replace(/(\.\d*?)0+(?=\D|$)/, "$1").replace(/\.(?=\D|$)/, "");
+
 function logTicks(value: number): boolean {
   const mantissa = value / 10 ** Math.floor(Math.log10(value) + 1e-9);
   return [1, 2, 5].some((n) => Math.abs(mantissa - n) < 0.01);
@@ -109,7 +112,7 @@ function options(props: ChartProps, width: number, onCursor: (index: number | nu
         ...axis, size: 62,
         grid: log ? { ...grid, filter: (_u: uPlot, splits: number[]) => splits.map((v) => (logTicks(v) ? v : null)) } : grid,
         space: log ? 22 : 34,
-        values: (_u, splits) => splits.map((v) => (v === null || (log && !logTicks(v)) ? "" : format(v))),
+        values: (_u, splits) => splits.map((v) => (v === null || (log && !logTicks(v)) ? "" : short(format(v)))),
         ...(log ? { filter: (_u: uPlot, splits: number[]) => splits.map((v) => (logTicks(v) ? v : null)) } : {}),
       },
     ],
@@ -158,7 +161,7 @@ export function Chart(props: ChartProps) {
   const theme = useTheme();
 
   const data = useMemo(
-    () => [history.second, ...lines.map((line) => positive(history.columns[line.key] ?? [], log))] as uPlot.AlignedData,
+    () => [history.second.slice(), ...lines.map((line) => positive(history.columns[line.key] ?? [], log))] as uPlot.AlignedData,
     [history, history.second.length, lines, log],
   );
 
@@ -201,10 +204,10 @@ export function Chart(props: ChartProps) {
     const target = { ArrowLeft: from - by, ArrowRight: from + by, Home: 0, End: last }[event.key];
     if (event.key === "Escape") {
       setZoom(u, history);
-      u.setCursor({ left: -10, top: -10 });
+      moveCursors(null);
     } else if (target !== undefined) {
       const index = Math.min(last, Math.max(0, target));
-      u.setCursor({ left: u.valToPos(history.second[index] ?? 0, "x"), top: 8 });
+      moveCursors(history.second[index] ?? 0);
       say(index);
     } else return;
     event.preventDefault();
@@ -259,6 +262,13 @@ function isZoomed(u: uPlot): boolean {
   const seconds = u.data[0];
   if (min == null || max == null || seconds.length < 2) return false;
   return min > (seconds[0] ?? 0) + 0.5 || max < (seconds[seconds.length - 1] ?? 0) - 0.5;
+}
+
+/** Puts the cursor of every chart on a second, or away. */
+function moveCursors(second: number | null): void {
+  for (const each of uPlot.sync(SYNC).plots) {
+    each.setCursor(second === null ? { left: -10, top: -10 } : { left: each.valToPos(second, "x"), top: 8 });
+  }
 }
 
 function setZoom(u: uPlot, history: History): void {

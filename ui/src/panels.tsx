@@ -1,6 +1,6 @@
 // The tables under the charts, each over the whole run.
 
-import type { Run, Stats, Summary, Totals } from "./api";
+import type { ErrorCount, Run, Stats, Summary, Totals } from "./api";
 import type { ComponentChildren } from "preact";
 import { eventLook } from "./chart";
 import * as fmt from "./format";
@@ -148,13 +148,13 @@ function Outside({ run }: { run: Run }) {
   );
 }
 
-export function Errors({ totals }: { totals: Totals | null }) {
-  const errors = [...(totals?.errors ?? [])].sort((a, b) => b.count - a.count);
+export function Errors(props: { errors: ErrorCount[]; sent: number }) {
+  const errors = [...props.errors].sort((a, b) => b.count - a.count);
   const all = errors.reduce((sum, error) => sum + error.count, 0);
   return (
     <Panel title="Errors by kind" note={all > 0 ? `${fmt.count(all)} failed` : undefined}>
       {errors.length === 0 ? (
-        <p class="empty">{totals && totals.sent > 0 ? <><span aria-hidden="true">✓ </span>No request failed.</> : "Nothing was sent yet."}</p>
+        <p class="empty">{props.sent > 0 ? <><span aria-hidden="true">✓ </span>No request failed.</> : "Nothing was sent yet."}</p>
       ) : (
         <div class="scroll" role="region" aria-label="Errors by kind" tabIndex={0}>
           <table>

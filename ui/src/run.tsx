@@ -96,7 +96,7 @@ function Shown({ live, state }: { live: Live; state: LiveState }) {
       <RunHeader run={run} skew={state.clockSkew} status={live.status} />
       <main id="main">
         <VerdictLine run={run} totals={totals} balanced={summary?.accounting.balanced ?? null} />
-        <Tiles run={run} last={last} totals={totals} history={history} stale={stale} over={over} />
+        <Tiles run={run} last={last} totals={totals} history={history} summary={summary} stale={stale} over={over} />
         <Chart title="Rate" note={note || "requests per second; planned counts iterations"} lines={RATE} format={perSecond} {...common} />
         <Chart
           title={kind === "response" ? "Response time" : "Service time"}
@@ -112,7 +112,7 @@ function Shown({ live, state }: { live: Live; state: LiveState }) {
         <div class="columns">
           <Percentiles totals={totals} />
           <DriverShare run={run} />
-          <Errors totals={totals} />
+          <Errors errors={summary?.errors ?? totals?.errors ?? []} sent={totals?.sent ?? 0} />
         </div>
         <Events run={run} />
         {summary && <Steps summary={summary} />}

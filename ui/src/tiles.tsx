@@ -1,6 +1,7 @@
-// Seven figures with their last minute: the last whole second large, the run's value under it.
+// Seven figures with their last minute: the last whole second large, the run's value under it. Once the run is over they
+// are those of its summary, so that they read as everywhere else: of the measured part, without warm-up.
 
-import type { Maybe, Row, Run, Totals } from "./api";
+import type { Maybe, Row, Run, Summary, Totals } from "./api";
 import * as fmt from "./format";
 import type { Quantity } from "./format";
 import type { History } from "./live";
@@ -16,22 +17,26 @@ interface TileProps {
 const SPARK_SECONDS = 60;
 
 export function Tiles(props: {
-  run: Run; last: Row | null; totals: Totals | null; history: History; stale: boolean; over: boolean;
+  run: Run; last: Row | null; totals: Totals | null; history: History; summary: Summary | null; stale: boolean;
+  over: boolean;
 }) {
-  const { last, totals, history, stale, over } = props;
+  const { last, totals, history, summary, stale, over } = props;
   const tail = (key: string): Maybe[] => lastMinute(history, key, over);
   const second = over ? null : last;
   const whole = totals?.response_ms ?? null;
   const overall = (quantity: Quantity): string => (over ? "whole run" : `run ${fmt.text(quantity)}`);
-  const done = totals ? totals.succeeded + totals.failed : 0;
-  const runErrors = totals && done > 0 ? totals.failed / done : null;
+  const failed = over && summary ? summary.requests.failed : totals?.failed ?? null;
+  const done = over && summary ? (summary.requests.succeeded ?? 0) + (failed ?? 0) : (totals?.succeeded ?? 0) + (failed ?? 0);
+  const runErrors = failed !== null && done > 0 ? failed / done : null;
   const errors = second ? (second.completed_per_s ? (second.failed_per_s ?? 0) / second.completed_per_s : null) : runErrors;
-  const achieved = mean(history, "started_per_s");
-  const planned = over ? mean(history, "planned_per_s") : last?.planned_per_s ?? null;
+  const achieved = over && summary ? summary.rate.achieved_per_s : mean(history, "started_per_s");
+  const planned = over ? summary?.rate.planned_per_s ?? null : last?.planned_per_s ?? null;
   const pick = (key: "p50" | "p99" | "max"): Quantity =>
     fmt.time(second ? second.response_ms?.[key] ?? null : whole?.[key] ?? null);
   const flow = (key: "bytes_in_per_s" | "bytes_out_per_s"): Quantity => {
-    const [value, unit] = fmt.bytes(second ? second[key] : mean(history, key));
+    const all = summary?.bytes[key === "bytes_in_per_s" ? "in" : "out"] ?? null;
+    const wholeRun = all !== null && summary?.measured_s ? all / summary.measured_s : null;
+    const [value, unit] = fmt.bytes(second ? second[key] : wholeRun);
     return [value, unit && `${unit}/s`];
   };
   return (
@@ -46,15 +51,15 @@ export function Tiles(props: {
       />
       <Tile
         name="error rate" now={fmt.percent(errors)} spark={tail("error_ratio")} bad={(errors ?? 0) > 0}
-        under={over ? `${fmt.count(totals?.failed)} failed` : `run ${fmt.text(fmt.percent(runErrors))}`}
+        under={over ? `${fmt.count(failed)} failed` : `run ${fmt.text(fmt.percent(runErrors))}`}
       />
       <Tile name="p50" now={pick("p50")} under={overall(fmt.time(whole?.p50))} spark={tail("response.p50")} />
       <Tile name="p99" now={pick("p99")} under={overall(fmt.time(whole?.p99))} spark={tail("response.p99")} />
       <Tile name="max" now={pick("max")} under={overall(fmt.time(whole?.max))} spark={tail("response.max")} />
       <Tile
         name={over ? "requests" : "in flight"} spark={tail("in_flight")}
-        now={over ? [fmt.count(totals?.sent), ""] : [fmt.count(last?.in_flight), ""]}
-        under={over ? "sent" : `${fmt.count(last?.connections)} connections`}
+        now={over ? [fmt.count(summary?.requests.sent ?? totals?.sent), ""] : [fmt.count(last?.in_flight), ""]}
+        under={over ? "sent, without warm-up" : `${fmt.count(last?.connections)} connections`}
       />
       <Tile name="bytes in" now={flow("bytes_in_per_s")} under={`out ${fmt.text(flow("bytes_out_per_s"))}`} spark={tail("bytes_in_per_s")} />
     </section>

@@ -181,7 +181,7 @@ function summary(run, rows) {
   const all = totals(rows);
   const step = (name, share) => ({ name, requests: { sent: Math.round(all.sent * share), succeeded: 0, failed: Math.round(all.failed * share), cancelled: 0 },
     response_time_ms: stats(share + 0.5, 10_000), service_time_ms: stats(share + 0.4, 10_000), errors: [] });
-  return { state: run.state, measured_s: 230, duration_s: 262, rate: { planned_per_s: 640, achieved_per_s: 639.1, requests_per_s: 767 },
+  return { state: run.state, requests: { ...all, cancelled: 0, unknown: 0 }, bytes: { in: 96e6, out: 31e6 }, errors: all.errors, measured_s: 230, duration_s: 262, rate: { planned_per_s: 640, achieved_per_s: 639.1, requests_per_s: 767 },
     steps: [step("GET /api/products", 0.6), step("POST /api/basket", 0.3), step("POST /api/checkout", 0.1)], accounting: { balanced: true } };
 }
 

@@ -1,5 +1,7 @@
 //! The interface as a client sees it, over real sockets, with a control plane that plays a run without drivers.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod scripted;
 
 use std::io::{BufRead, BufReader};
