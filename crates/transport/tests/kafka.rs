@@ -182,6 +182,9 @@ fn every_message_arrives_with_the_stamp_of_its_acknowledgement() {
         assert!(stamp.is_some(), "the broker's stamp comes with the acknowledgement");
         assert_eq!((record.stamp, record.offset), (stamp, offset));
     }
+    let began = clock::now();
+    drop((reader, writer));
+    println!("two nodes ended in {:?}", clock::now().since(began));
 }
 
 #[test]
@@ -301,95 +304,134 @@ fn a_command_is_read_within_50_ms() {
     assert!(latencies_ms[20] < 50.0, "{latencies_ms:?}");
 }
 
-/// Kills the broker in the midst of traffic. Measurements and commands arrive all, once after removing doubles; stale
-/// heartbeats are given up; both sides hear of it and go on by themselves.
-#[test]
-fn a_broker_that_is_killed_and_comes_back_loses_nothing() {
+/// What both ends of a conversation experienced.
+#[derive(Default)]
+struct Seen {
+    /// How often each measurement was read.
+    read: BTreeMap<u64, u32>,
+    /// The last offset of each partition.
+    positions: BTreeMap<(Topic, i32), i64>,
+    stale: u32,
+    unreachable: [u32; 2],
+    reachable: [u32; 2],
+    first_read_after: Option<clock::Instant>,
+}
+
+impl Seen {
+    fn on(&mut self, side: usize, event: Event) {
+        match event {
+            Event::Record(record) => {
+                let before = self.positions.insert((record.topic, record.partition), record.offset);
+                assert!(
+                    before.is_none_or(|before| before < record.offset),
+                    "{before:?}, then {}",
+                    record.offset
+                );
+                if let Message::Metrics(metrics) = record.message.unwrap() {
+                    *self.read.entry(metrics.ours.unwrap().seq).or_default() += 1;
+                    self.first_read_after.get_or_insert(record.received);
+                }
+            }
+            Event::Unreachable { .. } => self.unreachable[side] += 1,
+            Event::Reachable => self.reachable[side] += 1,
+            Event::Undelivered { .. } => self.stale += 1,
+            Event::Acknowledged { .. } => {}
+            Event::Gap { .. } => panic!("{event:?}"),
+        }
+    }
+
+    fn listen(&mut self, reader: &mut dyn Transport, writer: &mut dyn Transport, wait: Duration) {
+        let until = clock::now() + wait;
+        while !until.since(clock::now()).is_zero() {
+            if let Some(event) = reader.next(until.since(clock::now()) / 2) {
+                self.on(0, event);
+            }
+            while let Some(event) = writer.next(Duration::ZERO) {
+                self.on(1, event);
+            }
+        }
+    }
+}
+
+/// Breaks the broker in the midst of traffic and repairs it. Measurements arrive all, and once; stale heartbeats are
+/// given up; both ends hear of it once and go on by themselves.
+fn interrupt(name: &str, break_it: fn(&mut Kafka), repair_it: fn(&mut Kafka)) {
     let mut kafka = Kafka::start().unwrap();
-    let cluster = cluster(&kafka.address(), "restart");
+    let cluster = cluster(&kafka.address(), name);
     assert_eq!(cluster.prepare_topics().unwrap(), []);
     let mut reader =
         node(&cluster, "reader", &[(Topic::Metrics, Start::End), (Topic::Heartbeat, Start::End)]);
     let mut writer = node(&cluster, "writer", &[]);
-    let mut sent = 0_u64;
-    let mut seen: BTreeMap<u64, u32> = BTreeMap::new();
-    let mut down = [false; 2];
-    let mut up = [false; 2];
-    let mut stale = 0;
-    let mut restarted = None;
-    let mut recovered = None;
     let window = samples::window(0, 3, 20);
-    let mut last_positions: BTreeMap<(Topic, i32), i64> = BTreeMap::new();
-    let mut on = |side: usize,
-                  event: Event,
-                  restarted: Option<clock::Instant>,
-                  seen: &mut BTreeMap<u64, u32>| match event {
-        Event::Record(record) => {
-            let position = last_positions.insert((record.topic, record.partition), record.offset);
-            assert!(
-                position.is_none_or(|before| before < record.offset),
-                "{position:?} then {}",
-                record.offset
-            );
-            if let Ok(Message::Metrics(metrics)) = record.message {
-                *seen.entry(metrics.ours.unwrap().seq).or_default() += 1;
-                if let Some(restarted) = restarted
-                    && recovered.is_none()
-                {
-                    recovered = Some(clock::now().since(restarted));
-                }
-            }
-        }
-        Event::Unreachable { .. } => down[side] = true,
-        Event::Reachable => up[side] = true,
-        Event::Undelivered { .. } => stale += 1,
-        Event::Acknowledged { .. } => {}
-        Event::Gap { .. } => panic!("{event:?}"),
-    };
-    for tick in 0..150 {
+    let mut seen = Seen::default();
+    let mut repaired = None;
+    let sent = 160;
+    for tick in 0..sent {
         match tick {
-            30 => kafka.kill().unwrap(),
-            90 => {
-                kafka.restart().unwrap();
-                restarted = Some(clock::now());
+            30 => break_it(&mut kafka),
+            110 => {
+                repair_it(&mut kafka);
+                repaired = Some(clock::now());
+                seen.first_read_after = None;
             }
             _ => {}
         }
-        writer.send(&samples::metrics("d1", sent, window.clone())).unwrap();
+        writer.send(&samples::metrics("d1", tick, window.clone())).unwrap();
         writer.send(&samples::heartbeat("d1")).unwrap();
-        sent += 1;
-        let until = clock::now() + Duration::from_millis(100);
-        loop {
-            let left = until.since(clock::now());
-            if left.is_zero() {
-                break;
-            }
-            if let Some(event) = reader.next(left / 2) {
-                on(0, event, restarted, &mut seen);
-            }
-            while let Some(event) = writer.next(Duration::ZERO) {
-                on(1, event, restarted, &mut seen);
-            }
-        }
+        seen.listen(&mut *reader, &mut *writer, Duration::from_millis(100));
     }
     let deadline = clock::now() + SOON;
-    while (seen.len() as u64) < sent && clock::now() < deadline {
-        if let Some(event) = reader.next(Duration::from_millis(100)) {
-            on(0, event, restarted, &mut seen);
-        }
-        while let Some(event) = writer.next(Duration::ZERO) {
-            on(1, event, restarted, &mut seen);
-        }
+    while (seen.read.len() as u64) < sent && clock::now() < deadline {
+        seen.listen(&mut *reader, &mut *writer, Duration::from_millis(100));
     }
-    let doubles: u32 = seen.values().map(|times| times - 1).sum();
+    let took = seen.first_read_after.unwrap().since(repaired.unwrap());
+    let doubles: u32 = seen.read.values().map(|times| times - 1).sum();
     println!(
-        "{sent} sent, {} read, {doubles} doubles, {stale} stale heartbeats, reading {recovered:?} after the start",
-        seen.len()
+        "{name}: {sent} sent, {} read, {doubles} twice, {} stale heartbeats, read again after {took:?}",
+        seen.read.len(),
+        seen.stale
     );
-    assert_eq!(seen.len() as u64, sent);
+    assert_eq!(seen.read.len() as u64, sent);
     assert_eq!(doubles, 0, "the producer is idempotent");
-    assert!(stale > 0);
-    assert_eq!((down, up), ([true; 2], [true; 2]));
+    assert!(seen.stale > 0);
+    assert_eq!(seen.unreachable, seen.reachable);
+    // Without heartbeats of its own, a reader waits for its connection to time out.
+    assert!(seen.unreachable[1] == 1 && seen.unreachable[0] <= 1, "{:?}", seen.unreachable);
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
+fn a_broker_that_is_killed_and_comes_back_loses_nothing() {
+    interrupt("killed", |kafka| kafka.kill().unwrap(), |kafka| kafka.restart().unwrap());
+}
+
+#[test]
+fn a_broker_that_stands_still_for_a_while_loses_nothing() {
+    interrupt("paused", |kafka| kafka.pause().unwrap(), |kafka| kafka.resume().unwrap());
+}
+
+#[test]
+fn a_long_backlog_is_read_quickly() {
+    let cluster = prepared("backlog");
+    let mut writer = node(&cluster, "writer", &[]);
+    let mut bytes = 0;
+    let sent = 1000;
+    for seq in 0..sent {
+        let message = samples::metrics(&format!("d{}", seq % 8), seq, samples::window(0, 30, 400));
+        bytes += transport::wire::encode(&message).unwrap().value.len();
+        while writer.send(&message).is_err() {
+            writer.next(SOON);
+        }
+        while writer.next(Duration::ZERO).is_some() {}
+    }
+    let mut reader = node(&cluster, "reader", &[(Topic::Metrics, Start::Beginning)]);
+    let began = clock::now();
+    for _ in 0..sent {
+        assert!(next_record(&mut *reader).message.is_ok());
+    }
+    let rate = bytes as f64 / 1e6 / clock::now().since(began).as_secs_f64();
+    println!("{sent} messages, {:.1} MB, read and decoded at {rate:.1} MB/s", bytes as f64 / 1e6);
+    assert!(rate > 3.0, "a fleet makes less than 1 MB/s");
 }
 
 /// A fatal error is what an idempotent producer meets when the broker has lost what it knew of it.
@@ -427,9 +469,13 @@ fn a_producer_that_fails_is_made_anew_and_sends_again() {
 
 #[test]
 fn a_full_queue_is_said_at_once() {
-    let mut kafka = Kafka::start().unwrap();
+    // Besides, a cluster of one whose default are three copies.
+    let mut kafka = Kafka::start_with(&["default.replication.factor=3"]).unwrap();
     let cluster = cluster(&kafka.address(), "full");
-    cluster.prepare_topics().unwrap();
+    let warnings = cluster.prepare_topics().unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].text.contains("topics get 1 instead"), "{warnings:?}");
+    assert_eq!(cluster.prepare_topics().unwrap(), []);
     let mut writer = node(&cluster, "writer", &[]);
     append(&mut *writer, &samples::control(Command::Stop));
     kafka.kill().unwrap();

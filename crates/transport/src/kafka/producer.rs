@@ -21,7 +21,10 @@ use super::context::{self, Health};
 use crate::{Event, SendError, Ticket, Topic};
 
 /// How long the thread waits in librdkafka's queue before it looks whether it should end. It wakes at once for a report.
-const POLL: Duration = Duration::from_millis(250);
+///
+/// A little more than whole milliseconds: `BaseProducer::poll` waits the whole ones and then asks again without waiting
+/// until its deadline, which with 250 ms took 3 ms of CPU a second in each thread.
+const POLL: Duration = Duration::from_micros(250_020);
 /// Bytes that wait for a producer which is being made anew; as many as its own queue takes.
 const MAX_UNSENT_BYTES: usize = 32 * 1024 * 1024;
 /// How long reports of a failed producer are waited for.

@@ -104,10 +104,11 @@ pub fn prepare(settings: &Settings, brokers: usize) -> Result<Vec<Warning>, Erro
         .map_err(Error::client("make a Kafka admin client"))?;
     let mut warnings = Vec::new();
     let mut existing = Vec::new();
+    let mut replication = settings.replication;
     for topic in Topic::ALL {
         match partitions(&admin, &settings.topic_name(topic))? {
             Some(count) => existing.push((topic, count)),
-            None => create(&admin, settings, topic, brokers, &mut warnings)?,
+            None => create(&admin, settings, topic, brokers, &mut replication, &mut warnings)?,
         }
     }
     check(&admin, settings, &existing, &mut warnings)?;
@@ -124,36 +125,32 @@ fn partitions(admin: &Admin, name: &str) -> Result<Option<usize>, Error> {
     Ok(found.map(|found| found.partitions().len()).filter(|count| *count > 0))
 }
 
+/// Makes a topic. Where the cluster refuses its own default number of copies, `replication` becomes one that it can take.
 fn create(
     admin: &Admin,
     settings: &Settings,
     topic: Topic,
     brokers: usize,
+    replication: &mut i32,
     warnings: &mut Vec<Warning>,
 ) -> Result<(), Error> {
     let name = settings.topic_name(topic);
-    let mut result = request(admin, topic, &name, settings.replication);
-    let mut replication = settings.replication;
-    if replication == -1 && matches!(result, Err(Refusal::Replication)) {
-        let usual = brokers.clamp(1, USUAL_REPLICATION);
-        replication = i32::try_from(usual).unwrap_or(1);
-        warnings.push(Warning {
-            topic,
-            text: format!(
-                "the cluster has no default replication factor, so {name} was created with {replication} copies"
-            ),
-            command: String::new(),
-            prevents_arming: false,
-        });
-        result = request(admin, topic, &name, replication);
+    let mut result = request(admin, topic, &name, *replication);
+    if *replication == -1 && matches!(result, Err(Refusal::Replication)) {
+        *replication = i32::try_from(brokers.clamp(1, USUAL_REPLICATION)).unwrap_or(1);
+        let text = format!(
+            "the cluster refuses its own default replication factor: topics get {replication} instead"
+        );
+        warnings.push(Warning { topic, text, command: String::new(), prevents_arming: false });
+        result = request(admin, topic, &name, *replication);
     }
     result.map_err(|refusal| Error::Create {
         topic: name.clone(),
         reason: match refusal {
-            Refusal::Replication => format!("the cluster refuses {replication} copies"),
+            Refusal::Replication => format!("the cluster refuses the replication factor {replication}"),
             Refusal::Other(reason) => reason,
         },
-        command: creation_command(settings, topic, &name, replication),
+        command: creation_command(settings, topic, &name, *replication),
     })?;
     let deadline = clock::now() + CREATION_TIMEOUT;
     while partitions(admin, &name)?.is_none() && clock::now() < deadline {

@@ -41,7 +41,7 @@ pub const fn max_bytes(topic: Topic) -> usize {
         // A foreign peer may add what it likes, within reason.
         Topic::Register | Topic::Trigger | Topic::Heartbeat => 512 * 1024,
         // The plan, escaped, and the shares; a table of shares is at most 270 KiB.
-        Topic::TestConfig | Topic::Control => 1_000_000,
+        Topic::TestConfig | Topic::Control => 960 * 1024,
         // One part of 512 KiB and its frame.
         Topic::Metrics => 640 * 1024,
     }
