@@ -177,11 +177,6 @@ impl<S: Source> Worker<S> {
     /// # Errors
     /// The system refused to wait; nothing else ends a worker early.
     pub(crate) fn run(mut self, clock: RunClock) -> io::Result<()> {
-        // The least that can be set: how much later than asked the kernel may wake this thread.
-        let least = std::num::NonZeroU64::MIN;
-        if let Err(error) = rustix::thread::set_current_timer_slack(Some(least)) {
-            tracing::warn!(%error, "cannot set the timer slack, send lag will be higher");
-        }
         let mut batch = Batch::new();
         self.begin(clock, &mut batch)?;
         while self.phase != Phase::Over {
@@ -243,39 +238,48 @@ impl<S: Source> Worker<S> {
         self.read_clock();
         self.notice_pause(last_ns);
         let before_ns = self.now_ns;
-        let precise_ns = self.next_send_at();
-        let wake_ns = self.next_look_at(precise_ns);
-        let mut expected_ns = before_ns;
+        let send_ns = self.next_send_at();
+        let wake_ns = self.next_look_at().min(send_ns);
         if self.is_unfinished || wake_ns <= before_ns {
+            self.is_unfinished = false;
             self.poller.wait(batch, 0)?;
+            self.read_clock();
+            self.notice_pause(before_ns);
+        } else if wake_ns < send_ns {
+            self.poller.wait(batch, wake_ns - before_ns)?;
+            self.read_clock();
+            self.notice_pause(wake_ns);
+            self.meter.waited(self.now_ns - before_ns);
         } else {
-            let ahead_ns = if wake_ns == precise_ns { self.lateness.ns() } else { 0 };
-            let sleep_ns = (wake_ns - before_ns).saturating_sub(ahead_ns);
-            expected_ns = before_ns + sleep_ns;
-            self.poller.wait(batch, sleep_ns)?;
-        }
-        self.is_unfinished = false;
-        self.read_clock();
-        self.meter.idle_ns += self.now_ns - before_ns;
-        self.notice_pause(expected_ns);
-        if batch.len() == 0 && wake_ns == precise_ns && wake_ns > before_ns {
-            self.lateness.observe(self.now_ns.saturating_sub(expected_ns), SPIN_MAX_NS);
-            self.spin_until(wake_ns);
+            self.wait_to_send(batch, send_ns)?;
+            self.notice_pause(send_ns);
+            self.meter.waited(self.now_ns - before_ns);
         }
         self.turn_ns = self.now_ns;
         Ok(())
     }
 
-    fn spin_until(&mut self, wake_ns: u64) {
-        let from_ns = self.now_ns;
-        if wake_ns.saturating_sub(from_ns) > SPIN_MAX_NS {
-            return;
-        }
-        while self.now_ns < wake_ns {
-            std::hint::spin_loop();
+    /// Waits until an intended time, to the microsecond, unless a socket has something to say before.
+    fn wait_to_send(&mut self, batch: &mut Batch, send_ns: u64) -> io::Result<()> {
+        let timer_ns = send_ns.saturating_sub(self.lateness.ns());
+        if timer_ns <= self.now_ns {
+            self.poller.wait(batch, 0)?;
             self.read_clock();
+        } else {
+            self.poller.set_timer(self.clock.boot_time(timer_ns))?;
+            self.poller.wait(batch, send_ns - self.now_ns)?;
+            self.read_clock();
+            if batch.is_empty() && self.now_ns >= timer_ns {
+                self.lateness.observe(self.now_ns - timer_ns, SPIN_MAX_NS);
+            }
         }
-        self.meter.spun_ns += self.now_ns - from_ns;
+        if batch.is_empty() && send_ns.saturating_sub(self.now_ns) <= SPIN_MAX_NS {
+            while self.now_ns < send_ns {
+                std::hint::spin_loop();
+                self.read_clock();
+            }
+        }
+        Ok(())
     }
 
     #[inline]
@@ -304,15 +308,13 @@ impl<S: Source> Worker<S> {
     }
 
     /// When the loop must look again if nothing else happens; within the second, so that a pause is noticed.
-    fn next_look_at(&mut self, precise_ns: u64) -> u64 {
+    fn next_look_at(&mut self) -> u64 {
         let lease_ns = self.clock.run_time(self.mailbox.lease_boot_ns());
-        let mut at_ns = precise_ns.min(self.cut_at_ns).min(lease_ns);
+        let mut at_ns = self.cut_at_ns.min(lease_ns).min(self.phase.until_ns()).min(self.next_expiry_at());
         at_ns = at_ns.min(self.hold_until_ns.unwrap_or(u64::MAX));
-        at_ns = at_ns.min(self.phase.until_ns());
         if self.source.open_until() > self.now_ns {
             at_ns = at_ns.min(self.source.open_until());
         }
-        at_ns = at_ns.min(self.next_expiry_at());
         self.wheel.next_ns(at_ns)
     }
 }

@@ -28,6 +28,12 @@ impl RunClock {
         self.start_boot_ns.saturating_sub(clock::boot_nanos())
     }
 
+    /// The moment of the boot clock at that run time.
+    #[inline]
+    pub(crate) fn boot_time(&self, run_ns: u64) -> u64 {
+        self.start_boot_ns.saturating_add(run_ns)
+    }
+
     /// The run time of a moment of the boot clock; 0 for all before the start.
     #[inline]
     pub(crate) fn run_time(&self, boot_ns: u64) -> u64 {
@@ -45,28 +51,35 @@ pub(crate) fn boot_ns(instant: Instant) -> u64 {
     }
 }
 
-/// Share of a second below which a worker's idle time is only the cost of asking: then it never waited.
+/// A wait that is over so soon only asked: there was work already.
+const ASKING_NS: u64 = 5_000;
+
+/// Share of a second below which a worker's waits are noise: then it never waited.
 const NEVER_WAITED_SHARE: u64 = 100;
 
-/// What a worker did with its time since the last cut.
+/// How much of its time a worker had no work.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     since_ns: u64,
-    /// Waiting for the target or the clock.
-    pub(crate) idle_ns: u64,
-    /// Watching the clock for the last microseconds before an intended time.
-    pub(crate) spun_ns: u64,
+    /// Waiting for the target or the clock, the spinning before an intended time with it.
+    unused_ns: u64,
 }
 
 impl Meter {
-    /// The busy share in thousandths, spinning left out, and whether the worker never waited; starts anew.
+    #[inline]
+    pub(crate) fn waited(&mut self, ns: u64) {
+        if ns > ASKING_NS {
+            self.unused_ns += ns;
+        }
+    }
+
+    /// The busy share in thousandths, and whether the worker never waited, since the last cut.
     pub(crate) fn cut(&mut self, now_ns: u64) -> (u16, bool) {
         let span = now_ns.saturating_sub(self.since_ns).max(1);
-        let unused = (self.idle_ns + self.spun_ns).min(span);
+        let unused = self.unused_ns.min(span);
         let busy = u16::try_from((span - unused) * 1000 / span).unwrap_or(1000);
-        let never_waited = unused < span / NEVER_WAITED_SHARE;
-        *self = Self { since_ns: now_ns, idle_ns: 0, spun_ns: 0 };
-        (busy, never_waited)
+        *self = Self { since_ns: now_ns, unused_ns: 0 };
+        (busy, unused < span / NEVER_WAITED_SHARE)
     }
 }
 
@@ -101,10 +114,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spinning_is_not_being_busy() {
-        let mut meter = Meter { since_ns: 0, idle_ns: 500, spun_ns: 300 };
-        assert_eq!(meter.cut(1000), (200, false));
-        assert_eq!(meter.cut(2000), (1000, true));
+    fn waiting_is_not_being_busy_and_asking_is() {
+        let mut meter = Meter::default();
+        meter.waited(600_000);
+        meter.waited(200_000);
+        assert_eq!(meter.cut(1_000_000), (200, false));
+        (0..100).for_each(|_| meter.waited(1_000));
+        assert_eq!(meter.cut(2_000_000), (1000, true));
     }
 
     #[test]
