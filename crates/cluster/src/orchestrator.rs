@@ -22,8 +22,8 @@ use clock::{BrokerClock, BrokerTime, Instant, Sample};
 use transport::{Control, Heartbeat, HeartbeatOurs, Message, NodeState, Record, Role, Uuid};
 
 use crate::run::{Acknowledged, Bug, Bugs, Ids, Level, Now, RunRecord, Sent};
-use crate::view::{RunState, TimelineEvent};
-use claim::{Claim, Holds};
+use crate::view::{STOPPED, RunState, TimelineEvent};
+use claim::Holds;
 use fleet::{Change, Fleet};
 
 pub use event::{Action, Collected, Command, Event, MemberOutcome, Outcome, Refused, Settings, Start};
@@ -180,6 +180,8 @@ impl Orchestrator {
         }
         self.lead_tick(now);
         self.progress(now);
+        // Here only, so that what the collector says together is looked at together.
+        self.check_end(now);
         self.repeat_tick(now);
         self.shutdown_tick(now);
     }
@@ -187,7 +189,7 @@ impl Orchestrator {
     /// Moves the current run on as far as what is known allows.
     fn progress(&mut self, now: Now) {
         let Some(run) = &self.run else { return };
-        if run.epoch().is_none() && run.claim != Claim::Superseded {
+        if run.epoch().is_none() {
             return;
         }
         match run.state {
@@ -199,7 +201,6 @@ impl Orchestrator {
             }
             _ => {}
         }
-        self.check_end(now);
     }
 
     fn heartbeat(&mut self, now: Now) {
@@ -260,7 +261,7 @@ impl Orchestrator {
         self.shutting_down.get_or_insert(now.instant);
         let stops = self.run.as_ref().is_some_and(|run| run.ending.is_none());
         if stops {
-            self.end_run(RunState::Finished, "stopped: the orchestrator was asked to end", now);
+            self.end_run(RunState::Finished, &format!("{STOPPED}: the orchestrator was asked to end"), now);
         }
         self.progress(now);
         self.shutdown_tick(now);

@@ -95,6 +95,17 @@ pub struct RunView {
     pub events: Vec<TimelineEvent>,
 }
 
+/// What the reason of a run begins with that somebody ended before its plan did.
+pub(crate) const STOPPED: &str = "stopped";
+
+impl RunView {
+    /// Whether somebody, or a rule of the plan, ended the run before its load did.
+    pub fn was_stopped(&self) -> bool {
+        let told = self.state_reason.as_deref().is_some_and(|reason| reason.starts_with(STOPPED));
+        self.state == RunState::Aborted || told
+    }
+}
+
 /// A driver's part in one run.
 #[derive(Debug, Clone)]
 pub struct RunDriver {

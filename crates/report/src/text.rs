@@ -97,11 +97,12 @@ fn title(summary: &Summary, width: usize) -> Vec<Line> {
         (_, Some(duration)) => second.text(format!("{} long", clock(duration))),
         _ => second.text("not started"),
     };
-    let second = match summary.loop_kind.as_str() {
-        "closed" => second.text(", closed loop: stalls are under-represented"),
-        loop_kind => second.text(format!(", {loop_kind} loop")),
-    };
-    vec![first, second]
+    let second = second.text(format!(", {} loop", summary.loop_kind));
+    let mut lines = vec![first, second];
+    if summary.loop_kind == "closed" {
+        lines.push(Line::new().text("stalls of the target are under-represented in the times of a closed loop"));
+    }
+    lines
 }
 
 fn is_measured(summary: &Summary) -> bool {

@@ -41,9 +41,7 @@ fn of_member(run: &Run, member: &Member, bugs: Bugs) -> MemberOutcome {
 fn due_on(run: &Run, member: &Member) -> Option<u64> {
     let said_all = member.has_said_totals();
     let stopped_ns = run.ending.and(run.stopped_ns);
-    if run.start_at.is_none() {
-        return None;
-    }
+    run.start_at?;
     if !run.is_shared() {
         // Its rest is lost when it is; a stop of the run loses nothing.
         let stopped_itself = said_all && run.ending.is_some() && !member.standing.is_gone();

@@ -75,7 +75,7 @@ impl Orchestrator {
     /// Ends the run once nothing more can come.
     pub(super) fn check_end(&mut self, now: Now) {
         let broker_now = self.broker_now(now);
-        let Some(run) = &self.run else { return };
+        let Some(run) = self.run.as_ref().filter(|run| !matches!(run.claim, Claim::Waiting { .. })) else { return };
         let over_by_schedule = run.start_at.is_some() && self.schedule_is_over(run, broker_now);
         let all_said = run.members.iter().all(|member| self.has_said_all(run, member, now));
         let all_done = run.start_at.is_some() || run.ending.is_some();

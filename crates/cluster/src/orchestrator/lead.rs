@@ -14,7 +14,7 @@ use super::event::{Command, Refused, Start};
 use super::run::Run;
 use super::{Action, Orchestrator};
 use crate::run::{Bug, Level, Now, RunRecord};
-use crate::view::RunState;
+use crate::view::{RunState, STOPPED};
 
 /// How long an operator waits for the control topic at most.
 const CLAIM_WAIT: Duration = Duration::from_secs(10);
@@ -27,7 +27,7 @@ impl Orchestrator {
                 Err(refused) => Err(refused),
             },
             Command::Stop { run_id } => {
-                self.stop(&run_id, RunState::Finished, "stopped by the operator", now)
+                self.stop(&run_id, RunState::Finished, &format!("{STOPPED} by the operator"), now)
             }
             Command::Abort { run_id, reason } => self.stop(&run_id, RunState::Aborted, &reason, now),
             Command::SetRate { run_id, factor } => self.set_rate(&run_id, factor, now),

@@ -4,8 +4,8 @@
 //! own, so that heartbeats go on; the engine is told things and never asked to wait.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs;
-use std::mem;
+use std::error::Error;
+use std::{fs, iter, mem};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -50,7 +50,8 @@ pub fn run(settings: Settings, load: Load, transport: Box<dyn Transport>, shutdo
     Host::new(settings, load, transport).run(shutdown)
 }
 
-type PreparedOrWhy = Result<Prepared, String>;
+/// What became of a preparation, and of which run.
+type Preparing = (String, Result<Prepared, String>);
 
 struct Host {
     machine: Driver,
@@ -63,7 +64,7 @@ struct Host {
     /// The run that is being prepared; answers for others are let go.
     preparing: Option<String>,
     prepared: Option<(String, Prepared)>,
-    preparations: (Sender<(String, PreparedOrWhy)>, Receiver<(String, PreparedOrWhy)>),
+    preparations: (Sender<Preparing>, Receiver<Preparing>),
     engine: Option<Running>,
     vitals: Vitals,
     vitals_read: Option<(Instant, Duration)>,
@@ -245,7 +246,7 @@ impl Host {
         let spawned = thread::Builder::new().name("prepare".to_owned()).spawn({
             let test_id = test_id.clone();
             move || {
-                let prepared = engine::prepare(job).map_err(|error| error.to_string());
+                let prepared = engine::prepare(job).map_err(|error| sentence(&error));
                 // Nobody waits for it any more when the driver has exited.
                 answers.send((test_id, prepared)).ok();
             }
@@ -334,6 +335,12 @@ impl Host {
         self.vitals.memory_bytes = resident_bytes();
         self.vitals.wall_offset_ms = Some(clock::unix_ms() as f64 - now.as_nanos() as f64 / 1e6);
     }
+}
+
+/// What went wrong and why, as one line.
+fn sentence(error: &dyn Error) -> String {
+    let causes = iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
 }
 
 fn send_lag_p99_us(window: &metrics::DriverWindow) -> u64 {

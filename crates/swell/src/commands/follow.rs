@@ -5,7 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use clock::Instant;
-use cluster::view::{RunState, RunView};
+use cluster::view::RunView;
 use cluster::{Handle, RunResult};
 use plan::{Load, Stage};
 use report::{Progress, StageProgress};
@@ -43,12 +43,6 @@ pub fn to_the_end(
         }
         screen.show(&view, clock::now());
     }
-}
-
-/// Whether somebody ended the run before its plan did.
-pub fn was_stopped(result: &RunResult) -> bool {
-    result.view.state == RunState::Aborted
-        || result.view.events.iter().any(|event| matches!(event.kind.as_ref(), "stop" | "abort"))
 }
 
 fn obey(handle: &Handle, run_id: &str, interrupts: &Interrupts, obeyed: &mut Asked) {

@@ -97,7 +97,7 @@ pub fn linger(interrupts: &Interrupts) {
 pub fn exit_of(result: &RunResult, strict: bool) -> Exit {
     let totals = result.merged.totals();
     let mut reasons = Vec::new();
-    if follow::was_stopped(result) {
+    if result.view.was_stopped() {
         reasons.push(Exit::Stopped);
     }
     if !result.lost_drivers.is_empty() || result.complete == Some(false) {
