@@ -203,6 +203,7 @@ export interface Summary {
   requests: { sent: Maybe; succeeded: Maybe; failed: Maybe; cancelled: Maybe; unknown: Maybe };
   rate: { planned_per_s: Maybe; achieved_per_s: Maybe; requests_per_s: Maybe };
   bytes: { in: Maybe; out: Maybe };
+  send_lag_ms: { p99: Maybe };
   steps: StepSummary[];
   errors: ErrorCount[];
   accounting: { balanced: boolean } & Record<string, unknown>;
@@ -282,6 +283,15 @@ export const newest = async (): Promise<RunItem | null> =>
   (await get<{ runs: RunItem[] }>("runs?limit=1")).runs[0] ?? null;
 export const summary = (run: string): Promise<Summary> => get(`runs/${id(run)}/summary`);
 export const drivers = async (): Promise<Driver[]> => (await get<{ drivers: Driver[] }>("drivers")).drivers;
+/** What a plan without faults would do; of one driver where `per_driver`, else of all. */
+export interface Checked {
+  duration_s: Maybe;
+  per_driver: boolean;
+  planned_per_s: Maybe;
+  iterations: number;
+}
+
+export const check = (form: Record<string, unknown>): Promise<Checked> => post("plans/check", form);
 export const create = (form: Record<string, unknown>): Promise<{ run_id: string; state: RunState }> =>
   post("runs?start=true", form);
 export const control = (run: string, verb: "start" | "stop" | "abort"): Promise<{ state: RunState }> =>

@@ -10,14 +10,23 @@ const MISSING_MS = 2500;
 const POLL_MS = 2000;
 
 export function FleetPage() {
-  const read = async (): Promise<{ drivers: Driver[]; at: number }> => ({ drivers: await api.drivers(), at: performance.now() });
-  const { value, error } = usePolled(read, POLL_MS, []);
   return (
     <main id="main">
       <h1 class="page-title">Fleet</h1>
-      {error && <p class="banner bad" role="alert">{error}</p>}
-      {value && <Fleet drivers={value.drivers} heardAt={value.at} title="Drivers" />}
+      <FleetNow title="Drivers" />
     </main>
+  );
+}
+
+/** The fleet as it is asked for, where no stream tells of it. */
+export function FleetNow({ title = "Fleet now" }: { title?: string }) {
+  const read = async (): Promise<{ drivers: Driver[]; at: number }> => ({ drivers: await api.drivers(), at: performance.now() });
+  const { value, error } = usePolled(read, POLL_MS, []);
+  return (
+    <>
+      {error && <p class="banner bad" role="alert">{error}</p>}
+      {value && <Fleet drivers={value.drivers} heardAt={value.at} title={title} />}
+    </>
   );
 }
 

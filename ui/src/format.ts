@@ -66,3 +66,7 @@ export function age(milliseconds: number): string {
   if (s < 5400) return `${Math.round(s / 60)} min`;
   return s < 172800 ? `${Math.round(s / 3600)} h` : `${Math.round(s / 86400)} d`;
 }
+
+/** A phrase of the server as a sentence: with a capital and a full stop. */
+export const sentence = (phrase: string): string =>
+  phrase.charAt(0).toUpperCase() + phrase.slice(1) + (/[.!?…]$/.test(phrase) ? "" : ".");

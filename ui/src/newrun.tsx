@@ -1,8 +1,10 @@
-// The basic form. The server judges it; every fault it finds is shown at its field.
+// The basic form. The server judges it, also while one types; every fault it finds is shown at its field.
 
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import * as api from "./api";
-import type { Fault, Problem } from "./api";
+import type { Checked, Fault, Problem } from "./api";
+import * as fmt from "./format";
+import { sentence } from "./format";
 import { announce } from "./page";
 
 interface Field {
@@ -35,6 +37,61 @@ function typed(raw: string): unknown {
   return text !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
 }
 
+function body(type: TestType, values: Record<string, string>): Record<string, unknown> {
+  const made: Record<string, unknown> = { test_type: type };
+  for (const field of FIELDS) {
+    if (field.only && field.only !== type) continue;
+    const text = (values[field.name] ?? "").trim();
+    if (text !== "" || field.name !== "target_throughput_per_driver") made[field.name] = typed(text);
+  }
+  return made;
+}
+
+const CHECK_AFTER_MS = 350;
+
+/** What the server says of the form as it stands, a moment after the last key. */
+function useCheck(type: TestType, values: Record<string, string>): { checked: Checked | null; faults: Fault[]; ready: number | null } {
+  const [found, set] = useState<{ checked: Checked | null; faults: Fault[]; ready: number | null }>({ checked: null, faults: [], ready: null });
+  useEffect(() => {
+    let gone = false;
+    const timer = setTimeout(async () => {
+      const fleet = await api.drivers().catch(() => null);
+      const ready = fleet?.filter((driver) => driver.state !== "lost").length ?? null;
+      const result = await api.check(body(type, values)).then(
+        (checked) => ({ checked, faults: [] }),
+        (error) => ({ checked: null, faults: error instanceof api.Refused ? error.problem.errors ?? [] : [] }),
+      );
+      if (!gone) set({ ...result, ready });
+    }, CHECK_AFTER_MS);
+    return () => {
+      gone = true;
+      clearTimeout(timer);
+    };
+  }, [type, values]);
+  return found;
+}
+
+function Preview({ checked, ready }: { checked: Checked | null; ready: number | null }) {
+  const drivers = ready ?? 0;
+  const rate = checked?.planned_per_s ?? null;
+  const all = (one: number | null): number | null => (one === null ? null : one * (checked?.per_driver ? drivers : 1));
+  const rows: [string, string][] = [
+    ["drivers ready", ready === null ? fmt.NONE : fmt.count(drivers)],
+    ["requests of each", checked ? fmt.count(checked.iterations) : fmt.NONE],
+    ["requests in all", checked ? fmt.count(all(checked.iterations)) : fmt.NONE],
+    ["rate of each", checked && rate === null ? "unlimited" : fmt.text(fmt.rate(rate))],
+    ["rate in all", checked && rate === null ? "unlimited" : fmt.text(fmt.rate(all(rate)))],
+    ["lasts", checked ? (checked.duration_s === null ? "until done" : fmt.clock(Math.ceil(checked.duration_s))) : fmt.NONE],
+  ];
+  return (
+    <aside class="panel preview" aria-label="What this run will do">
+      <div class="panel-head"><h2>What it will do</h2></div>
+      <dl>{rows.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>
+      {ready === 0 && <p class="fault">▲ No driver has joined yet: the run would wait for one and fail.</p>}
+    </aside>
+  );
+}
+
 export function NewRun({ heading = "h1" }: { heading?: "h1" | "h2" }) {
   const [type, setType] = useState<TestType>("TSUNAMI");
   const [values, setValues] = useState<Record<string, string>>(() =>
@@ -43,24 +100,22 @@ export function NewRun({ heading = "h1" }: { heading?: "h1" | "h2" }) {
   const [busy, setBusy] = useState(false);
   const form = useRef<HTMLFormElement>(null);
   const Heading = heading;
+  const [refusedFor, setRefusedFor] = useState<Record<string, string> | null>(null);
+  const [touched, setTouched] = useState<ReadonlySet<string>>(new Set());
+  const { checked, faults: found, ready } = useCheck(type, values);
 
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
     setBusy(true);
     setProblem(null);
-    const body: Record<string, unknown> = { test_type: type };
-    for (const field of FIELDS) {
-      if (field.only && field.only !== type) continue;
-      const text = (values[field.name] ?? "").trim();
-      if (text !== "" || field.name !== "target_throughput_per_driver") body[field.name] = typed(text);
-    }
     try {
-      const { run_id } = await api.create(body);
+      const { run_id } = await api.create(body(type, values));
       announce("The run was created.");
       location.hash = `#/run/${encodeURIComponent(run_id)}`;
     } catch (error) {
       const refused = error instanceof api.Refused ? error.problem : { type: "about:blank", title: "The call failed", status: 0 };
       setProblem(refused);
+      setRefusedFor(values);
       announce(`Not accepted: ${refused.errors?.length ?? 1} faults.`);
       requestAnimationFrame(() => form.current?.querySelector<HTMLElement>("[aria-invalid=true]")?.focus());
     } finally {
@@ -69,11 +124,17 @@ export function NewRun({ heading = "h1" }: { heading?: "h1" | "h2" }) {
   };
 
   const faults = problem?.errors ?? [];
-  const of = (name: string): Fault[] => faults.filter((fault) => fault.field === name);
+  // Once something was typed after the refusal: the faults of now, at the fields that were touched or refused.
+  const refused = new Set(faults.map((fault) => fault.field));
+  const of = (name: string): Fault[] =>
+    refusedFor === values
+      ? faults.filter((fault) => fault.field === name)
+      : found.filter((fault) => fault.field === name && (touched.has(name) || refused.has(name)));
   const known = new Set(["test_type", ...FIELDS.map((field) => field.name)]);
   const others = faults.filter((fault) => !fault.field || !known.has(fault.field));
 
   return (
+    <div class="newrun-columns">
     <form class="panel newrun" ref={form} onSubmit={submit} noValidate>
       <div class="panel-head"><Heading>New run</Heading></div>
       <fieldset aria-describedby={of("test_type").length > 0 ? "fault-test_type" : undefined}>
@@ -92,15 +153,18 @@ export function NewRun({ heading = "h1" }: { heading?: "h1" | "h2" }) {
         {FIELDS.filter((field) => !field.only || field.only === type).map((field) => (
           <Input
             key={field.name} field={field} faults={of(field.name)} value={values[field.name] ?? ""}
-            onInput={(value) => setValues((before) => ({ ...before, [field.name]: value }))}
+            onInput={(value) => {
+              setValues((before) => ({ ...before, [field.name]: value }));
+              setTouched((before) => new Set(before).add(field.name));
+            }}
           />
         ))}
       </div>
       {problem && (faults.length === 0 || others.length > 0) && (
         <div class="fault block" role="alert">
           <b>{problem.title}</b>
-          {problem.detail && problem.detail !== problem.title && <p>{problem.detail}</p>}
-          {others.map((fault, i) => <p key={i}>{fault.message}{fault.help && ` ${fault.help}`}</p>)}
+          {problem.detail && <p>{sentence(problem.detail)}</p>}
+          {others.map((fault, i) => <p key={i}>{sentence(fault.message)}{fault.help && ` ${sentence(fault.help)}`}</p>)}
         </div>
       )}
       <div class="actions">
@@ -108,6 +172,8 @@ export function NewRun({ heading = "h1" }: { heading?: "h1" | "h2" }) {
         <span class="note">Every driver that is ready takes part.</span>
       </div>
     </form>
+    <Preview checked={checked} ready={ready} />
+    </div>
   );
 }
 
@@ -135,7 +201,7 @@ function Faults({ id, faults }: { id: string; faults: Fault[] }) {
   return (
     <div id={id} class="fault">
       {faults.map((fault, i) => (
-        <p key={i}><span aria-hidden="true">▲ </span>{fault.message}{fault.help && <span class="help"> {fault.help}</span>}</p>
+        <p key={i}><span aria-hidden="true">▲ </span>{sentence(fault.message)}{fault.help && <span class="help"> {sentence(fault.help)}</span>}</p>
       ))}
     </div>
   );

@@ -19,9 +19,9 @@ function Panel(props: { title: string; note?: string | undefined; class?: string
   );
 }
 
-export function VerdictLine(props: { run: Run; totals: Totals | null; balanced: boolean | null }) {
+export function VerdictLine(props: { run: Run; lag: number | null; balanced: boolean | null }) {
+  const { lag } = props;
   const { verdict } = props.run;
-  const lag = props.totals?.send_lag_p99_ms ?? null;
   const first = verdict.reasons[0];
   return (
     <section class={`verdict ${verdict.value}`} aria-label="Verdict on the generators">

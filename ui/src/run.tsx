@@ -7,7 +7,7 @@ import type { Run, Summary } from "./api";
 import { Chart } from "./chart";
 import type { Line } from "./chart";
 import * as fmt from "./format";
-import { Fleet } from "./fleet";
+import { Fleet, FleetNow } from "./fleet";
 import { Live } from "./live";
 import type { LiveState } from "./live";
 import { announce, useBeat } from "./page";
@@ -65,6 +65,10 @@ export function RunPage({ runId }: { runId: string }) {
 
 /** State changes are announced, ticks are not. */
 function useSpokenState(run: Run | undefined): void {
+  useEffect(() => {
+    if (run) document.title = `${run.plan} ${run.state} – Groundswell`;
+    return () => void (document.title = "Groundswell");
+  }, [run?.plan, run?.state]);
   const before = useRef<string | null>(null);
   const events = useRef(0);
   useEffect(() => {
@@ -95,7 +99,10 @@ function Shown({ live, state }: { live: Live; state: LiveState }) {
     <>
       <RunHeader run={run} skew={state.clockSkew} status={live.status} />
       <main id="main">
-        <VerdictLine run={run} totals={totals} balanced={summary?.accounting.balanced ?? null} />
+        <VerdictLine
+          run={run} balanced={summary?.accounting.balanced ?? null}
+          lag={over ? summary?.send_lag_ms.p99 ?? null : totals?.send_lag_p99_ms ?? null}
+        />
         <Tiles run={run} last={last} totals={totals} history={history} summary={summary} stale={stale} over={over} />
         <Chart title="Rate" note={note || "requests per second; planned counts iterations"} lines={RATE} format={perSecond} {...common} />
         <Chart
@@ -116,7 +123,7 @@ function Shown({ live, state }: { live: Live; state: LiveState }) {
         </div>
         <Events run={run} />
         {summary && <Steps summary={summary} />}
-        <Fleet drivers={state.fleet} heardAt={state.fleetAt} title={over ? "Fleet now" : "Fleet"} />
+        {over ? <FleetNow /> : <Fleet drivers={state.fleet} heardAt={state.fleetAt} title="Fleet" />}
       </main>
     </>
   );

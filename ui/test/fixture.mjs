@@ -134,6 +134,7 @@ export async function start({ port = 0, newest = "live", empty = false } = {}) {
     const path = url.pathname.replace("/api/v1/", "");
     if (path === "runs" && request.method === "POST") return createRun(request, json);
     if (path === "runs") return json(200, { runs: empty ? [] : order.map((kind) => item(runs[kind], rowsOf(kind))).slice(0, Number(url.searchParams.get("limit"))), next: null });
+    if (path === "plans/check") return check(request, json);
     if (path === "drivers") return json(200, { drivers: fleet("live") });
     const [, kind, what] = path.match(/^runs\/01JD8K-(\w+)\/(\w+)$/) ?? [];
     if (!kind || !runs[kind]) return json(404, { type: "about:blank", title: "Not Found", status: 404, detail: "There is no such run." }, "application/problem+json");
@@ -145,7 +146,8 @@ export async function start({ port = 0, newest = "live", empty = false } = {}) {
     live(kind, response);
   });
 
-  async function createRun(request, json) {
+  /** The form that was posted; answers it with its faults where it has some. */
+  async function form(request, json) {
     let text = "";
     for await (const chunk of request) text += chunk;
     const form = JSON.parse(text);
@@ -153,8 +155,18 @@ export async function start({ port = 0, newest = "live", empty = false } = {}) {
       const message = form[field] === undefined ? null : judge(form[field]);
       return message ? [{ field, code: "form", message: `${field} ${message}` }] : [];
     });
-    if (errors.length > 0) return json(422, { type: "about:blank", title: "The form has faults", status: 422, errors }, "application/problem+json");
-    json(201, { run_id: runs.live.run_id, state: "created" });
+    if (errors.length === 0) return form;
+    json(422, { type: "about:blank", title: "The form has faults", status: 422, errors }, "application/problem+json");
+    return null;
+  }
+
+  async function createRun(request, json) {
+    if (await form(request, json)) json(201, { run_id: runs.live.run_id, state: "created" });
+  }
+
+  async function check(request, json) {
+    const { test_message_delay: delay, message_count_per_driver: iterations } = (await form(request, json)) ?? {};
+    if (iterations) json(200, { valid: true, per_driver: true, iterations, planned_per_s: 1000 / delay, duration_s: iterations * delay / 1000 });
   }
 
   function live(kind, response) {
@@ -181,7 +193,7 @@ function summary(run, rows) {
   const all = totals(rows);
   const step = (name, share) => ({ name, requests: { sent: Math.round(all.sent * share), succeeded: 0, failed: Math.round(all.failed * share), cancelled: 0 },
     response_time_ms: stats(share + 0.5, 10_000), service_time_ms: stats(share + 0.4, 10_000), errors: [] });
-  return { state: run.state, requests: { ...all, cancelled: 0, unknown: 0 }, bytes: { in: 96e6, out: 31e6 }, errors: all.errors, measured_s: 230, duration_s: 262, rate: { planned_per_s: 640, achieved_per_s: 639.1, requests_per_s: 767 },
+  return { state: run.state, requests: { ...all, cancelled: 0, unknown: 0 }, bytes: { in: 96e6, out: 31e6 }, send_lag_ms: { p99: 0.21 }, errors: all.errors, measured_s: 230, duration_s: 262, rate: { planned_per_s: 640, achieved_per_s: 639.1, requests_per_s: 767 },
     steps: [step("GET /api/products", 0.6), step("POST /api/basket", 0.3), step("POST /api/checkout", 0.1)], accounting: { balanced: true } };
 }
 

@@ -131,6 +131,8 @@ pub(crate) async fn check(request: Request) -> Result<Json<Value>, Problem> {
         "loop": plan.loop_kind().as_str(),
         "duration_s": plan.duration().map(|duration| duration.as_secs_f64()),
         "per_driver": plan.is_per_driver(),
+        "planned_per_s": plan.planned_per_s(1),
+        "iterations": plan.planned_iterations(1),
         "steps": plan.rows(),
         "stages": plan.stages().iter().map(|stage| &stage.name).collect::<Vec<_>>(),
     })))

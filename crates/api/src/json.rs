@@ -3,10 +3,11 @@
 use cluster::view::{DriverView, RunView, Tick, TimelineEvent};
 use metrics::{Merged, Outcome, Pair, Stats, Timing, Verdict};
 use plan::{Load, Plan};
-use report::{ErrorSummary, Summary};
+use report::ErrorSummary;
 use serde::Serialize;
 use store::RunRow;
 
+use crate::figures::Figures;
 use crate::time::rfc3339;
 
 /// One run: what it is, where it stands, who takes part.
@@ -323,7 +324,7 @@ impl From<DriverView> for Driver {
     }
 }
 
-/// A line of the list of runs; figures come from the summary, or from the last second of a run that goes on.
+/// A line of the list of runs.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct RunItem {
     pub run_id: String,
@@ -334,22 +335,16 @@ pub(crate) struct RunItem {
     created_at: String,
     started_at: Option<String>,
     duration_s: Option<f64>,
-    verdict: Option<String>,
+    verdict: Option<&'static str>,
     requests_sent: Option<u64>,
     error_ratio: Option<f64>,
     achieved_per_s: Option<f64>,
     p99_ms: Option<f64>,
 }
 
-fn ratio(failed: Option<u64>, succeeded: Option<u64>) -> Option<f64> {
-    let (failed, succeeded) = failed.zip(succeeded)?;
-    (failed + succeeded > 0).then(|| failed as f64 / (failed + succeeded) as f64)
-}
-
 impl RunItem {
-    pub(crate) fn of_row(row: &RunRow, summary: Option<&Summary>) -> Self {
-        let requests = summary.map(|summary| &summary.requests);
-        let lasted = row.started_ms.zip(row.ended_ms).map(|(from, to)| (to - from) as f64 / 1000.0);
+    pub(crate) fn new(row: &RunRow, figures: Figures) -> Self {
+        let Figures { verdict, requests_sent, error_ratio, achieved_per_s, p99_ms } = figures;
         Self {
             run_id: row.run_id.clone(),
             plan: row.plan_name.clone(),
@@ -357,28 +352,18 @@ impl RunItem {
             loop_kind: row.loop_kind.clone(),
             created_at: rfc3339(row.created_ms),
             started_at: row.started_ms.map(rfc3339),
-            duration_s: lasted,
-            verdict: row.verdict.clone(),
-            requests_sent: requests.and_then(|requests| requests.sent),
-            error_ratio: requests.and_then(|requests| ratio(requests.failed, requests.succeeded)),
-            achieved_per_s: summary.and_then(|summary| summary.rate.achieved_per_s),
-            p99_ms: summary.and_then(|summary| summary.response_time_ms.p99),
+            duration_s: row.started_ms.zip(row.ended_ms).map(|(from, to)| (to - from) as f64 / 1000.0),
+            verdict,
+            requests_sent,
+            error_ratio,
+            achieved_per_s,
+            p99_ms,
         }
     }
 
-    /// What this process knows of the run is newer than its row.
+    /// What this process knows of a run is newer than its row.
     pub(crate) fn update(&mut self, view: &RunView) {
         self.state = view.state.as_str().to_owned();
         self.started_at = view.started_ms.map(rfc3339);
-        if !view.state.is_over() {
-            self.verdict = view.started_ms.map(|_| view.verdict.value.as_str().to_owned());
-        }
-        let Some(tick) = &view.latest else { return };
-        if self.requests_sent.is_none() {
-            self.requests_sent = Some(tick.sent_total);
-            self.error_ratio = ratio(Some(tick.failed_total), Some(tick.succeeded_total));
-            self.achieved_per_s = Some(tick.started as f64);
-            self.p99_ms = tick.total_response.map(|stats| stats.p99);
-        }
     }
 }

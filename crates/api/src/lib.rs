@@ -21,6 +21,7 @@ mod commands;
 mod runs;
 mod live;
 mod json;
+mod figures;
 mod row;
 mod fleet;
 mod health;

@@ -16,9 +16,10 @@ use cluster::view::RunView;
 use metrics::Merged;
 use plan::StepId;
 use serde::{Deserialize, Serialize};
-use store::{Reader, Resolution, RunRow};
+use store::{Reader, Resolution};
 
 use crate::commands::bad_query;
+use crate::figures::Figures;
 use crate::json::{Run, RunItem};
 use crate::problem::Problem;
 use crate::row::{self, Series};
@@ -50,25 +51,28 @@ pub(crate) async fn list(
     let Query(page) = page.map_err(|rejection| bad_query(&rejection.body_text()))?;
     let limit = page.limit.unwrap_or(PAGE).clamp(1, store::MAX_PAGE - 1);
     let before = page.before;
-    let mut rows: Vec<RunRow> = app
-        .reader
-        // One more than asked for tells whether there is a next page.
-        .read(move |reader| match reader.runs(before.as_deref(), limit + 1) {
-            Err(store::Error::UnknownRun { .. }) => Err(bad_query("`before` names no run")),
-            other => Ok(other?),
-        })
-        .await?;
     let asked = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = rows.len() > asked;
-    rows.truncate(asked);
-    let next = rows.last().filter(|_| more).map(|row| row.run_id.clone());
-    let runs = rows.iter().map(|row| {
-        let summary = row.summary_json.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        let mut item = RunItem::of_row(row, summary.as_ref());
-        if let Some(view) = app.control.run(&row.run_id) {
+    let shared = Arc::clone(&app);
+    let read = app.reader.read(move |reader| {
+        // One more than asked for tells whether there is a next page.
+        let mut rows = match reader.runs(before.as_deref(), limit + 1) {
+            Err(store::Error::UnknownRun { .. }) => return Err(bad_query("`before` names no run")),
+            other => other?,
+        };
+        let more = rows.len() > asked;
+        rows.truncate(asked);
+        let next = rows.last().filter(|_| more).map(|row| row.run_id.clone());
+        Ok((shared.figures.of(reader, &rows), rows, next))
+    });
+    let (figures, rows, next) = read.await?;
+    let runs = rows.iter().zip(figures).map(|(row, figures)| match app.control.run(&row.run_id) {
+        Some(view) => {
+            let figures = if view.state.is_over() { figures } else { Figures::of_view(&view) };
+            let mut item = RunItem::new(row, figures);
             item.update(&view);
+            item
         }
-        item
+        None => RunItem::new(row, figures),
     });
     Ok(Json(RunList { runs: runs.collect(), next }))
 }
