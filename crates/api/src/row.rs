@@ -96,7 +96,7 @@ impl Row {
         Self {
             second: point.second,
             drivers: point.drivers,
-            planned_per_s: planned.at(point.second),
+            planned_per_s: planned.over(point.second, seconds.max(1)),
             due_per_s: rate(iterations.due),
             started_per_s: rate(iterations.started),
             missed_per_s: rate(missed.ours + missed.target + missed.limit),
@@ -121,10 +121,16 @@ struct Planned<'a> {
 }
 
 impl Planned<'_> {
-    fn at(self, second: u32) -> Option<f64> {
-        // The middle of the second: a stage that begins within it does not show early.
-        self.schedule
-            .map(|schedule| schedule.rate_at(u64::from(second) * 1_000_000_000 + 500_000_000) * self.times)
+    /// The mean over `seconds` from `second` on; `None` once the schedule has ended, as in a live second.
+    fn over(self, second: u32, seconds: u32) -> Option<f64> {
+        let schedule = self.schedule?;
+        // The middle of each second: a stage that begins within it does not show early.
+        let middles =
+            (second..second.saturating_add(seconds)).map(|at| u64::from(at) * 1_000_000_000 + 500_000_000);
+        let rates: Vec<f64> =
+            middles.take_while(|at| *at < schedule.end_ns()).map(|at| schedule.rate_at(at)).collect();
+        let sum: f64 = rates.iter().sum();
+        (!rates.is_empty()).then(|| sum / rates.len() as f64 * self.times)
     }
 }
 
