@@ -89,7 +89,8 @@ fn report(all: &metrics::DriverWindow, totals: &metrics::Totals, elapsed: f64, c
     println!(
         "{{\"succeeded\": {}, \"failed\": {}, \"missed\": {}, \"per_s\": {:.0}, \"cpu_us_per_request\": {:.3}, \
          \"cpu_percent\": {:.1}, \"send_lag_us\": {{\"p50\": {:.1}, \"p99\": {:.1}, \"p99_9\": {:.1}}}, \
-         \"wait_us_p99\": {:.1}, \"response_us\": {{\"p50\": {:.1}, \"p99\": {:.1}}}, \"windows\": {}}}",
+         \"wait_us_p99\": {:.1}, \"response_us\": {{\"p50\": {:.1}, \"p99\": {:.1}}}, \"busiest_permille\": {}, \
+         \"never_waited\": {}, \"windows\": {}}}",
         totals.succeeded,
         totals.failed,
         totals.missed.total(),
@@ -102,6 +103,8 @@ fn report(all: &metrics::DriverWindow, totals: &metrics::Totals, elapsed: f64, c
         us(&wait, 0.99),
         us(&response, 0.5),
         us(&response, 0.99),
+        all.gauges.busiest_thread_permille,
+        all.gauges.never_waited,
         totals.windows,
     );
 }

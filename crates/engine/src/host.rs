@@ -5,11 +5,16 @@ use std::path::PathBuf;
 
 use clock::Instant;
 
+/// Windows that are told so soon after another were late: a share of so little time would say nothing.
+const LEAST_SPAN_NS: u64 = 100_000_000;
+
 /// Reads the process's CPU time and its cgroup's throttling, once a second.
 #[derive(Debug)]
 pub(crate) struct Host {
     at: Instant,
     cpu_ns: u64,
+    /// The share that was found last.
+    permille: u32,
     throttled_us: u64,
     /// The `cpu.stat` of the process's cgroup; `None` where there is none.
     cpu_stat: Option<PathBuf>,
@@ -17,20 +22,30 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn new() -> Self {
-        let mut host =
-            Self { at: clock::now(), cpu_ns: cpu_ns(), throttled_us: 0, cpu_stat: find_cpu_stat() };
+        let mut host = Self {
+            at: clock::now(),
+            cpu_ns: cpu_ns(),
+            permille: 0,
+            throttled_us: 0,
+            cpu_stat: find_cpu_stat(),
+        };
         host.throttled_us = host.read_throttled_us();
         host
     }
 
     /// Since the last call: CPU in thousandths of a core, and how long the cgroup held the process back, in µs.
     pub(crate) fn sample(&mut self) -> (u32, u64) {
-        let (at, cpu_ns, throttled_us) = (clock::now(), cpu_ns(), self.read_throttled_us());
-        let span_ns = clock::nanos(at.since(self.at)).max(1);
+        let at = clock::now();
+        let span_ns = clock::nanos(at.since(self.at));
+        if span_ns < LEAST_SPAN_NS {
+            return (self.permille, 0);
+        }
+        let (cpu_ns, throttled_us) = (cpu_ns(), self.read_throttled_us());
         let permille = cpu_ns.saturating_sub(self.cpu_ns).saturating_mul(1000) / span_ns;
         let throttled = throttled_us.saturating_sub(self.throttled_us);
+        self.permille = u32::try_from(permille).unwrap_or(u32::MAX);
         (self.at, self.cpu_ns, self.throttled_us) = (at, cpu_ns, throttled_us);
-        (u32::try_from(permille).unwrap_or(u32::MAX), throttled)
+        (self.permille, throttled)
     }
 
     fn read_throttled_us(&self) -> u64 {

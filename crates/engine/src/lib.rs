@@ -6,8 +6,8 @@
 //!        requests, connections           recorder, arrivals     all threads
 //! ```
 //!
-//! A thread per core, each with its own loop ([`worker`]), and nothing shared between them while requests flow: what a
-//! thread must know of its owner it finds in its [`mailbox`], what the owner must know comes through [`merge`].
+//! A thread per core, each with its own loop (`worker`), and nothing shared between them while requests flow: what a
+//! thread must know of its owner it finds in its `mailbox`, what the owner must know comes through `merge`.
 //!
 //! Invariant: between start and end a worker waits for nobody but the clock and the target. Deliberately absent: Kafka,
 //! files, async, and any knowledge of other drivers.

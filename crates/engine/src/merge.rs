@@ -18,6 +18,9 @@ use crate::running::Event;
 /// Reports of a pause that are so close together are of one pause, in which several threads did not run.
 const SAME_PAUSE: Duration = Duration::from_millis(500);
 
+/// Workers come first; still enough for a few tens of milliseconds per second on a core that they fill.
+const MERGE_NICENESS: i32 = 5;
+
 /// What a worker tells.
 #[derive(Debug)]
 pub(crate) enum Report {
@@ -99,6 +102,10 @@ impl Merger {
     }
 
     pub(crate) fn run(mut self) {
+        // Where cores are few, merging five hundred steps must not hold up a worker.
+        if let Err(error) = rustix::process::nice(MERGE_NICENESS) {
+            tracing::debug!(%error, "cannot lower the priority of merging");
+        }
         while self.threads.iter().any(|thread| !thread.is_over) {
             let Ok(report) = self.reports.recv() else { break };
             self.take(report);

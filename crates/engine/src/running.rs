@@ -78,7 +78,8 @@ impl Running {
             *schedule = Arc::new(schedule.scaled_from(from_ns, factor));
             self.tell(&Command::Schedule { from_ns, schedule: Arc::clone(schedule) });
         }
-        if let Some(rate) = self.limit.and_then(|limit| Rate::new(limit.per_second() * factor)) {
+        let scaled = |limit: Rate| Rate::new((limit.per_second() * factor).max(plan::limits::RATE_PER_S_MIN));
+        if let Some(rate) = self.limit.and_then(scaled) {
             self.tell(&Command::Limit { from_ns, rate });
         }
     }

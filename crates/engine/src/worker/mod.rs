@@ -38,7 +38,7 @@ use crate::source::Source;
 use crate::wheel::Wheel;
 
 use ending::Phase;
-use time::{Lateness, Meter};
+use time::{GRAIN_PERIOD_NS, Grain, Lateness, Meter};
 
 pub(crate) use time::{RunClock, boot_ns};
 
@@ -115,6 +115,12 @@ pub(crate) struct Worker<S: Source> {
     /// Sends since the clock was read.
     sends: u32,
     lateness: Lateness,
+    grain: Grain,
+    /// For the grain; the other is for the gauges of a second.
+    grain_meter: Meter,
+    grain_at_ns: u64,
+    /// When the loop last woke for an intended time.
+    paced_at_ns: u64,
     meter: Meter,
 
     recorder: Recorder,
@@ -159,6 +165,10 @@ impl<S: Source> Worker<S> {
             now_ns: 0,
             sends: 0,
             lateness: Lateness::default(),
+            grain: Grain::default(),
+            grain_meter: Meter::default(),
+            grain_at_ns: 0,
+            paced_at_ns: 0,
             meter: Meter::default(),
             recorder: parts.recorder,
             spare: parts.spare,
@@ -249,14 +259,35 @@ impl<S: Source> Worker<S> {
             self.poller.wait(batch, wake_ns - before_ns)?;
             self.read_clock();
             self.notice_pause(wake_ns);
-            self.meter.waited(self.now_ns - before_ns);
+            self.waited_since(before_ns);
         } else {
+            let send_ns = send_ns.max(self.paced_at_ns + self.grain.ns());
             self.wait_to_send(batch, send_ns)?;
             self.notice_pause(send_ns);
-            self.meter.waited(self.now_ns - before_ns);
+            self.waited_since(before_ns);
+            if self.now_ns >= send_ns {
+                self.paced_at_ns = self.now_ns;
+            }
         }
         self.turn_ns = self.now_ns;
+        if self.now_ns >= self.grain_at_ns {
+            self.adjust_grain();
+        }
         Ok(())
+    }
+
+    #[inline]
+    fn waited_since(&mut self, before_ns: u64) {
+        let waited_ns = self.now_ns - before_ns;
+        self.meter.waited(waited_ns);
+        self.grain_meter.waited(waited_ns);
+    }
+
+    #[cold]
+    fn adjust_grain(&mut self) {
+        let used = self.grain_meter.cut(self.now_ns, clock::nanos(clock::thread_cpu()));
+        self.grain.adjust(used.busy_permille);
+        self.grain_at_ns = self.now_ns + GRAIN_PERIOD_NS;
     }
 
     /// Waits until an intended time, to the microsecond, unless a socket has something to say before.
@@ -274,10 +305,13 @@ impl<S: Source> Worker<S> {
             }
         }
         if batch.is_empty() && send_ns.saturating_sub(self.now_ns) <= SPIN_MAX_NS {
+            let from_ns = self.now_ns;
             while self.now_ns < send_ns {
                 std::hint::spin_loop();
                 self.read_clock();
             }
+            self.meter.spun(self.now_ns - from_ns);
+            self.grain_meter.spun(self.now_ns - from_ns);
         }
         Ok(())
     }

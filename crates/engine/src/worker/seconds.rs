@@ -40,15 +40,15 @@ impl<S: Source> Worker<S> {
     }
 
     fn gauges(&mut self) -> Gauges {
-        let (busiest_thread_permille, never_waited) = self.meter.cut(self.now_ns);
+        let used = self.meter.cut(self.now_ns, clock::nanos(clock::thread_cpu()));
         let queued: usize = self.pools.iter().map(|pool| pool.queue.len()).sum();
         let open: u32 = self.pools.iter().map(|pool| pool.open).sum();
         Gauges {
             in_flight: self.in_flight,
             queued: u32::try_from(queued).unwrap_or(u32::MAX),
             connections: open + self.ending,
-            busiest_thread_permille,
-            never_waited,
+            busiest_thread_permille: used.busy_permille,
+            never_waited: used.never_waited,
             ..Gauges::default()
         }
     }
@@ -57,8 +57,11 @@ impl<S: Source> Worker<S> {
     pub(super) fn hand_over(mut self) {
         self.mailbox.publish_sent(self.recorder.totals().requests_sent);
         let totals = *self.recorder.totals();
+        // The rest of the second is as idle as if it had been waited for: its share says nothing otherwise.
+        self.meter.waited(self.cut_at_ns.saturating_sub(self.now_ns));
+        self.now_ns = self.now_ns.max(self.cut_at_ns);
         // The last pages are not returned, so those in their place are never written to.
-        let to_s = whole_seconds(self.now_ns).saturating_add(1);
+        let to_s = whole_seconds(self.cut_at_ns);
         let pages = self.cut(to_s, Pages::new(0, 0));
         self.report(Report::Done { thread: self.thread, pages, totals });
     }

@@ -57,29 +57,87 @@ const ASKING_NS: u64 = 5_000;
 /// Share of a second below which a worker's waits are noise: then it never waited.
 const NEVER_WAITED_SHARE: u64 = 100;
 
-/// How much of its time a worker had no work.
+/// How much of its time a worker had work.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     since_ns: u64,
-    /// Waiting for the target or the clock, the spinning before an intended time with it.
-    unused_ns: u64,
+    waited_ns: u64,
+    spun_ns: u64,
+    /// CPU time of the thread at `since_ns`.
+    cpu_ns: u64,
+}
+
+/// What a [`Meter`] shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Use {
+    /// Thousandths of the time, spinning left out.
+    pub(crate) busy_permille: u16,
+    pub(crate) never_waited: bool,
 }
 
 impl Meter {
+    /// There was nothing to do for so long.
     #[inline]
     pub(crate) fn waited(&mut self, ns: u64) {
         if ns > ASKING_NS {
-            self.unused_ns += ns;
+            self.waited_ns += ns;
         }
     }
 
-    /// The busy share in thousandths, and whether the worker never waited, since the last cut.
-    pub(crate) fn cut(&mut self, now_ns: u64) -> (u16, bool) {
-        let span = now_ns.saturating_sub(self.since_ns).max(1);
-        let unused = self.unused_ns.min(span);
-        let busy = u16::try_from((span - unused) * 1000 / span).unwrap_or(1000);
-        *self = Self { since_ns: now_ns, unused_ns: 0 };
-        (busy, unused < span / NEVER_WAITED_SHARE)
+    /// The clock was watched for so long, as a part of a wait.
+    pub(crate) fn spun(&mut self, ns: u64) {
+        self.spun_ns += ns;
+    }
+
+    /// What was used since the last call, by the clock and the thread's CPU time; starts anew.
+    ///
+    /// The greater of two shares counts: not waiting tells of a thread that had work but no CPU, CPU time of what the
+    /// system does inside of waits, which on virtual machines can be more than all the rest.
+    pub(crate) fn cut(&mut self, now_ns: u64, cpu_ns: u64) -> Use {
+        let span_ns = now_ns.saturating_sub(self.since_ns).max(1);
+        let by_clock_ns = span_ns.saturating_sub(self.waited_ns);
+        let by_cpu_ns = cpu_ns.saturating_sub(self.cpu_ns).saturating_sub(self.spun_ns);
+        let busy_ns = by_clock_ns.max(by_cpu_ns).min(span_ns);
+        let never_waited = self.waited_ns < span_ns / NEVER_WAITED_SHARE;
+        *self = Self { since_ns: now_ns, waited_ns: 0, spun_ns: 0, cpu_ns };
+        Use { busy_permille: u16::try_from(busy_ns * 1000 / span_ns).unwrap_or(1000), never_waited }
+    }
+}
+
+/// How often the grain is adjusted.
+pub(crate) const GRAIN_PERIOD_NS: u64 = 50_000_000;
+
+/// The coarsest grain: well below the millisecond from which a send lag counts as ours.
+const GRAIN_MAX_NS: u64 = 400_000;
+
+/// What the grain grows by at least.
+const GRAIN_STEP_NS: u64 = 25_000;
+
+/// A worker that is busier than this paces more coarsely, one that is less busy than the other more finely again.
+const GRAIN_BUSY_PERMILLE: u16 = 600;
+const GRAIN_IDLE_PERMILLE: u16 = 400;
+
+/// The least time between two wakes for intended times.
+///
+/// Each wake costs a timer, a switch of tasks and often a wake of the target's processor, together a few microseconds on
+/// bare metal and ten times that on some virtual machines. A thread that has time wakes for each intended time; one that
+/// is busy sends a few at once, so that its precision does not cost the CPU it needs for more load.
+#[derive(Debug, Default)]
+pub(crate) struct Grain {
+    ns: u64,
+}
+
+impl Grain {
+    pub(crate) fn ns(&self) -> u64 {
+        self.ns
+    }
+
+    pub(crate) fn adjust(&mut self, busy_permille: u16) {
+        if busy_permille > GRAIN_BUSY_PERMILLE {
+            self.ns = (self.ns + (self.ns / 2).max(GRAIN_STEP_NS)).min(GRAIN_MAX_NS);
+        } else if busy_permille < GRAIN_IDLE_PERMILLE {
+            self.ns = self.ns.saturating_sub(GRAIN_STEP_NS);
+        }
     }
 }
 
@@ -118,9 +176,28 @@ mod tests {
         let mut meter = Meter::default();
         meter.waited(600_000);
         meter.waited(200_000);
-        assert_eq!(meter.cut(1_000_000), (200, false));
+        assert_eq!(meter.cut(1_000_000, 0), Use { busy_permille: 200, never_waited: false });
         (0..100).for_each(|_| meter.waited(1_000));
-        assert_eq!(meter.cut(2_000_000), (1000, true));
+        assert_eq!(meter.cut(2_000_000, 0), Use { busy_permille: 1000, never_waited: true });
+    }
+
+    #[test]
+    fn cpu_inside_of_waits_counts_and_spinning_does_not() {
+        let mut meter = Meter::default();
+        meter.waited(900_000);
+        meter.spun(100_000);
+        assert_eq!(meter.cut(1_000_000, 700_000).busy_permille, 600);
+    }
+
+    #[test]
+    fn a_busy_thread_paces_more_coarsely() {
+        let mut grain = Grain::default();
+        grain.adjust(500);
+        assert_eq!(grain.ns(), 0);
+        (0..100).for_each(|_| grain.adjust(900));
+        assert_eq!(grain.ns(), GRAIN_MAX_NS);
+        (0..100).for_each(|_| grain.adjust(100));
+        assert_eq!(grain.ns(), 0);
     }
 
     #[test]
