@@ -3,6 +3,7 @@
 mod support;
 
 use std::net::Shutdown;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -296,4 +297,49 @@ fn a_large_body_and_silence_stall_nobody_else() {
     let well = told.all.steps.iter().find(|step| step.step.0 == 0).unwrap();
     let median_ns = well.ok.response.quantile(0.5).unwrap();
     assert!(median_ns < 500_000_000, "median of those beside: {median_ns} ns");
+}
+
+/// An edge that is lost shows as a timeout.
+#[test]
+fn a_target_of_many_moods_never_leaves_a_request_hanging() {
+    let mood = AtomicUsize::new(0);
+    let server = Server::start(move |mut peer| {
+        while peer.request().is_some() {
+            match mood.fetch_add(7, Ordering::SeqCst) % 13 {
+                0 => return peer.reset(),
+                1 => return,
+                2 => return peer.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"),
+                3 => return peer.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok"),
+                4 => {
+                    peer.ok();
+                    return;
+                }
+                5 => {
+                    peer.ok();
+                    peer.stream.shutdown(Shutdown::Write).unwrap();
+                }
+                6 => {
+                    peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\no");
+                    thread::yield_now();
+                    peer.send("k\r\n0\r\n\r\n");
+                }
+                7 => peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n"),
+                8 => {
+                    peer.ok();
+                    return peer.reset();
+                }
+                _ => peer.ok(),
+            }
+        }
+    });
+    for load in [
+        "model: avalanche, requests_per_driver: 3000, connections: 40",
+        "model: tsunami, requests_per_driver: 3000, delay: 1ms, connections: { start: 5, max: 40 }",
+    ] {
+        let told = run(plan(&server, load, GET), 2);
+        assert_eq!((told.totals.due, told.totals.requests_sent), (3000, 3000));
+        let kinds: Vec<String> = told.outcomes().into_iter().map(|(name, _)| name).collect();
+        let expected = ["200", "connect_reset", "protocol", "read_reset", "send"];
+        assert!(kinds.iter().all(|kind| expected.contains(&kind.as_str())), "{kinds:?}");
+    }
 }

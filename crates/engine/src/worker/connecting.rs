@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, ipproto, sockopt};
 
 use super::Worker;
-use super::requests::ENDED;
+use super::requests::{ENDED, READABLE};
 use crate::connection::{Connection, NEVER, State};
 use crate::poller::Batch;
 use crate::source::Source;
@@ -121,6 +121,12 @@ impl<S: Source> Worker<S> {
             self.settle_connecting(id);
             self.make_idle(id, self.turn_ns);
             self.dispatch(usize::from(self.connections[id as usize].pool));
+            // Whatever else this event told will not be told again.
+            if flags.intersects(READABLE) && self.connections[id as usize].state == State::Busy {
+                self.receive(id, flags.intersects(ENDED));
+            } else if flags.intersects(ENDED) && self.connections[id as usize].state == State::Idle {
+                self.close(id);
+            }
         }
     }
 
@@ -139,29 +145,23 @@ impl<S: Source> Worker<S> {
         pool.addresses[usize::from(connection.address)].connecting -= 1;
     }
 
-    /// Drops idle connections that the target has closed, before a request is sent on one.
+    /// Drops idle connections that the target has closed, or on which it talks out of turn, before a request is sent on
+    /// one of them.
     #[inline]
-    pub(super) fn drop_closed(&mut self, batch: &Batch) {
-        for (token, _) in batch.iter().filter(|(_, flags)| flags.intersects(ENDED)) {
-            if let Some((id, State::Idle)) = self.connection_of(token) {
+    pub(super) fn drop_unusable(&mut self, batch: &Batch) {
+        for (token, flags) in batch.iter().filter(|(_, flags)| flags.intersects(READABLE)) {
+            if let Some((id, State::Idle)) = self.connection_of(token)
+                && (flags.intersects(ENDED) || !self.is_silent(id))
+            {
                 self.close(id);
             }
         }
     }
 
-    /// Something happened on a connection that waits for work: the target closed it, or talks out of turn.
-    pub(super) fn look_at_idle(&mut self, id: u32, has_ended: bool) {
-        let is_silent = || {
-            let socket = self.connections[id as usize].socket.as_ref()?;
-            let mut byte = [0];
-            match rustix::net::recv(socket, &mut byte, RecvFlags::PEEK) {
-                Err(Errno::AGAIN | Errno::INTR) => Some(()),
-                _ => None,
-            }
-        };
-        if has_ended || is_silent().is_none() {
-            self.close(id);
-        }
+    fn is_silent(&self, id: u32) -> bool {
+        let Some(socket) = &self.connections[id as usize].socket else { return false };
+        let peeked = rustix::net::recv(socket, &mut [0], RecvFlags::PEEK);
+        matches!(peeked, Err(Errno::AGAIN | Errno::INTR))
     }
 
     #[inline]
@@ -282,6 +282,7 @@ impl<S: Source> Worker<S> {
                 break;
             }
             self.poller.wait(&mut batch, left_ns)?;
+            self.drop_unusable(&batch);
             for (token, flags) in batch.iter() {
                 self.handle(token, flags);
             }

@@ -208,12 +208,13 @@ impl<S: Source> Worker<S> {
             }
             self.poller.wait(batch, left_ns.min(SECOND_NS))?;
             self.listen();
+            self.drop_unusable(batch);
             for (token, flags) in batch.iter() {
                 self.handle(token, flags);
             }
         }
         self.poller.wait(batch, 0)?;
-        self.drop_closed(batch);
+        self.drop_unusable(batch);
         self.read_clock();
         self.notice_pause(0);
         self.turn_ns = self.now_ns;
@@ -225,7 +226,7 @@ impl<S: Source> Worker<S> {
         self.listen();
         self.cut_seconds();
         self.expire();
-        self.drop_closed(batch);
+        self.drop_unusable(batch);
         self.pace();
         for (number, (token, flags)) in batch.iter().enumerate() {
             self.handle(token, flags);

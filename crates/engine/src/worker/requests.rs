@@ -22,6 +22,9 @@ const READS_PER_TURN: usize = 8;
 /// Flags with which the target says that nothing more will come.
 pub(super) const ENDED: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
 
+/// Flags with which a read will not be in vain.
+pub(super) const READABLE: EventFlags = EventFlags::IN.union(ENDED);
+
 /// What a read led to.
 enum Read {
     /// All there was has been read, the response is not complete.
@@ -119,14 +122,14 @@ impl<S: Source> Worker<S> {
                 if flags.contains(EventFlags::OUT) && self.connections[id as usize].is_sending {
                     self.send_rest(id);
                 }
-                if flags.intersects(EventFlags::IN.union(ENDED)) {
+                if flags.intersects(READABLE) {
                     self.receive(id, flags.intersects(ENDED));
                 }
             }
             State::Connecting => self.look_at_connecting(id, flags),
-            State::Idle => self.look_at_idle(id, flags.intersects(ENDED)),
             State::Ending if flags.intersects(ENDED) => self.close(id),
-            State::Ending | State::Vacant => {}
+            // What idle ones have to say was heard before anything was sent.
+            State::Idle | State::Ending | State::Vacant => {}
         }
     }
 
