@@ -29,6 +29,15 @@ impl Batch {
         Self(Vec::with_capacity(BATCH))
     }
 
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Whether nothing ended the wait but its time.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether no socket had anything to say.
     pub(crate) fn is_empty(&self) -> bool {
         self.iter().next().is_none()

@@ -52,7 +52,7 @@ pub(crate) fn boot_ns(instant: Instant) -> u64 {
 }
 
 /// A wait that is over so soon only asked: there was work already.
-const ASKING_NS: u64 = 5_000;
+const ASKING_NS: u64 = 2_000;
 
 /// Share of a second below which a worker's waits are noise: then it never waited.
 const NEVER_WAITED_SHARE: u64 = 100;
@@ -141,6 +141,35 @@ impl Grain {
     }
 }
 
+/// Whether it is worth to ask for answers for a while before sleeping.
+///
+/// A sleep costs more than the microseconds until the next of many answers, but less than asking in vain. So asking goes
+/// on for as long as it succeeds, and is left out ever more often while it does not.
+#[derive(Debug, Default)]
+pub(crate) struct Patience {
+    failures: u32,
+    /// Waits that still go to sleep at once.
+    skip: u32,
+}
+
+/// Failures that still make the next attempt rarer: one in 64 waits is cheap enough to notice a change.
+const FAILURES_MAX: u32 = 6;
+
+impl Patience {
+    #[inline]
+    pub(crate) fn is_asking(&mut self) -> bool {
+        let is_asking = self.skip == 0;
+        self.skip = self.skip.saturating_sub(1);
+        is_asking
+    }
+
+    #[inline]
+    pub(crate) fn learn(&mut self, succeeded: bool) {
+        self.failures = if succeeded { 0 } else { (self.failures + 1).min(FAILURES_MAX) };
+        self.skip = (1 << self.failures) - 1;
+    }
+}
+
 /// How late timers fire on this machine: they are set so much earlier.
 ///
 /// Tracks the quartile of the lateness, so that of four wakes one comes early and spins for the rest. A mean would spin
@@ -198,6 +227,24 @@ mod tests {
         assert_eq!(grain.ns(), GRAIN_MAX_NS);
         (0..100).for_each(|_| grain.adjust(100));
         assert_eq!(grain.ns(), 0);
+    }
+
+    #[test]
+    fn asking_in_vain_becomes_rare() {
+        let mut patience = Patience::default();
+        let mut asked = |answered: bool| {
+            let is_asking = |_: &i32| {
+                let is_asking = patience.is_asking();
+                if is_asking {
+                    patience.learn(answered);
+                }
+                is_asking
+            };
+            (0..1000).filter(is_asking).count()
+        };
+        assert_eq!(asked(true), 1000);
+        assert!((15..25).contains(&asked(false)));
+        assert!(asked(true) > 900);
     }
 
     #[test]
