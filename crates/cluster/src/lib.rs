@@ -19,6 +19,8 @@ mod board;
 mod handle;
 mod result;
 pub mod runtime;
+#[cfg(test)]
+mod simulation;
 
 pub use handle::{Failure, Handle, Wanted};
 pub use result::RunResult;

@@ -22,7 +22,7 @@ use clock::{BrokerClock, BrokerTime, Instant, Sample};
 use transport::{Control, Heartbeat, HeartbeatOurs, Message, NodeState, Record, Role, Uuid};
 
 use crate::run::{Acknowledged, Bug, Bugs, Ids, Level, Now, RunRecord, Sent};
-use crate::view::{STOPPED, RunState, TimelineEvent};
+use crate::view::{RunState, STOPPED, TimelineEvent};
 use claim::Holds;
 use fleet::{Change, Fleet};
 
@@ -142,6 +142,7 @@ impl Orchestrator {
                 self.fleet_changed(changes, now);
             }
             Ok(Message::Heartbeat(heartbeat)) => {
+                self.fence_stranger(&heartbeat);
                 let changes = self.fleet.heartbeat(heartbeat, record.stamp);
                 self.fleet_changed(changes, now);
                 self.progress(now);

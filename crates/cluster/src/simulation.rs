@@ -36,12 +36,13 @@ struct Report {
     replies: Vec<(u64, Result<crate::view::RunState, String>)>,
 }
 
-fn simulate(script: Script, bug: Option<Bug>) -> Report {
+fn simulate(script: Script, bug: Option<Bug>, trace: bool) -> Report {
     let faults: Vec<u64> = script.faults.iter().map(|(at, _)| *at).collect();
     let drivers = script.drivers;
     let mut world = World::new(script, Bugs::plant(bug));
     world.facts.delay_ms = world.script.delay_ms;
     world.facts.epoch = -1;
+    world.facts.trace = trace;
     let first = world.spawn_orchestrator(0);
     for number in 0..drivers {
         world.spawn_driver(number, format!("driver-{number}"));
@@ -62,7 +63,12 @@ fn simulate(script: Script, bug: Option<Bug>) -> Report {
         world.turn(due);
     }
     let facts = world.facts;
-    Report { violations: facts.violations, outcomes: facts.outcomes, kinds: facts.kinds, replies: facts.replies }
+    Report {
+        violations: facts.violations,
+        outcomes: facts.outcomes,
+        kinds: facts.kinds,
+        replies: facts.replies,
+    }
 }
 
 impl World {
@@ -72,7 +78,11 @@ impl World {
             Due::Fault(number) => self.strike(self.script.faults[number].1.clone()),
             Due::Restart(restart) => self.restart(restart),
             Due::Flush(id, lane) => self.flush(id, lane),
-            Due::Tick(id) | Due::Poll(id, _) | Due::Acknowledged(id, ..) | Due::Prepared(id, ..) | Due::Collect(id) => {
+            Due::Tick(id)
+            | Due::Poll(id, _)
+            | Due::Acknowledged(id, ..)
+            | Due::Prepared(id, ..)
+            | Due::Collect(id) => {
                 if let Some(due) = self.put_off(id, due) {
                     self.process_turn(due);
                 }
@@ -101,7 +111,9 @@ impl World {
                 let acknowledged = self.acknowledgement(id, sent, handed_over, stamp);
                 match self.processes[id].body {
                     Body::Driver(_) => self.tell_driver(id, DriverEvent::Acknowledged(acknowledged)),
-                    Body::Orchestrator(_) => self.tell_orchestrator(id, OrchestratorEvent::Acknowledged(acknowledged)),
+                    Body::Orchestrator(_) => {
+                        self.tell_orchestrator(id, OrchestratorEvent::Acknowledged(acknowledged))
+                    }
                 }
             }
             Due::Prepared(id, test_id, well) => self.prepared(id, test_id, well),
@@ -144,7 +156,9 @@ impl World {
             }
             Fault::CutDriver { driver, for_ms } => {
                 let until = until(for_ms);
-                self.process_of(driver).map(|id| self.processes[id].port.cut_until = until).unwrap_or_default();
+                self.process_of(driver)
+                    .map(|id| self.processes[id].port.cut_until = until)
+                    .unwrap_or_default();
             }
             Fault::Leave { driver } => {
                 let Some(id) = self.process_of(driver) else { return };
@@ -178,15 +192,19 @@ impl World {
             }
             Fault::BrokerAway { for_ms } => self.broker_away(until(for_ms)),
             Fault::Rival => {
-                let rival = self.spawn_orchestrator(1);
-                let due = Due::StartRun { process: rival, run_id: "run-1".to_owned() };
+                let store = self.ledgers.len();
+                let rival = self.spawn_orchestrator(store);
+                let due = Due::StartRun { process: rival, run_id: format!("run-{store}") };
                 self.at(self.now + 2 * SECOND, due);
                 self.restarts += 1;
             }
             Fault::Ghost => self.haunt(),
             Fault::Stop => self.order(Command::Stop { run_id: "run-0".to_owned() }),
             Fault::Abort => {
-                self.order(Command::Abort { run_id: "run-0".to_owned(), reason: "by the operator".to_owned() });
+                self.order(Command::Abort {
+                    run_id: "run-0".to_owned(),
+                    reason: "by the operator".to_owned(),
+                });
             }
             Fault::SetRate { percent } => {
                 self.order(Command::SetRate { run_id: "run-0".to_owned(), factor: percent as f64 / 100.0 });
@@ -230,7 +248,7 @@ impl World {
             process.alive
                 && match &process.body {
                     Body::Driver(host) => host.engine.is_some(),
-                    Body::Orchestrator(host) => host.machine.current().is_some() || self.now < START_AT + SECOND,
+                    Body::Orchestrator(host) => !host.started || host.machine.current().is_some(),
                 }
         });
         !to_come && !busy && self.restarts == 0
@@ -252,7 +270,7 @@ fn seeds() {
         if count == 1 {
             println!("{script:#?}");
         }
-        let report = simulate(script, None);
+        let report = simulate(script, None, count == 1);
         for outcome in &report.outcomes {
             *states.entry(outcome.state.as_str().to_owned()).or_default() += 1;
         }

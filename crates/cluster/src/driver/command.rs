@@ -282,7 +282,7 @@ impl Driver {
 
     fn on_rate(&mut self, from_ns: u64, factor: f64) {
         let Some(task) = &mut self.task else { return };
-        if (task.add_rate(from_ns, factor) || self.bugs.has(Bug::RepeatRate)) && task.has_engine() {
+        if task.add_rate(from_ns, factor) && task.has_engine() {
             self.actions.push(Action::ChangeRate { from_ns, factor });
         }
     }

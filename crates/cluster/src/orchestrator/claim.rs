@@ -58,8 +58,8 @@ impl Holds {
 pub(super) enum Claim {
     /// The claim was sent and has not been read back. `nonce` tells it from one of a twin with the same store.
     Waiting { nonce: u64, since: clock::Instant, token: Option<u64> },
-    /// It leads; the epoch is the offset of its claim.
-    Held { epoch: i64 },
+    /// It leads; the epoch is the offset of its claim. The log may have that claim twice.
+    Held { epoch: i64, nonce: u64 },
     /// Another one leads; nothing is commanded any more.
     Superseded,
 }

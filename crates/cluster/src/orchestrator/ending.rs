@@ -75,7 +75,9 @@ impl Orchestrator {
     /// Ends the run once nothing more can come.
     pub(super) fn check_end(&mut self, now: Now) {
         let broker_now = self.broker_now(now);
-        let Some(run) = self.run.as_ref().filter(|run| !matches!(run.claim, Claim::Waiting { .. })) else { return };
+        let Some(run) = self.run.as_ref().filter(|run| !matches!(run.claim, Claim::Waiting { .. })) else {
+            return;
+        };
         let over_by_schedule = run.start_at.is_some() && self.schedule_is_over(run, broker_now);
         let all_said = run.members.iter().all(|member| self.has_said_all(run, member, now));
         let all_done = run.start_at.is_some() || run.ending.is_some();
@@ -123,7 +125,9 @@ impl Orchestrator {
         if member.is_foreign() {
             return self.foreign_is_done(run, member, now);
         }
-        if member.has_said_totals() {
+        // Who still arms while the run is on has nothing to say.
+        let has_part = member.standing != Standing::Arming || run.start_at.is_none();
+        if member.has_said_totals() || !has_part {
             return true;
         }
         if member.standing.is_gone() {
@@ -132,8 +136,7 @@ impl Orchestrator {
         let node = self.fleet.life(&member.node_id, member.incarnation);
         let at_work = node.is_some_and(|node| node.is_present() && node.at_work_on(&run.run_id).is_some());
         let ordered = run.ending_since.is_some_and(|since| now.instant.since(since) > NOT_AT_WORK);
-        let never_began = member.standing == Standing::Arming || run.start_at.is_none();
-        !at_work && (ordered || (never_began && run.ending.is_some()))
+        !at_work && (ordered || (run.start_at.is_none() && run.ending.is_some()))
     }
 
     fn foreign_is_done(&self, run: &Run, member: &Member, now: Now) -> bool {

@@ -62,6 +62,14 @@ pub struct Node {
 struct Rival {
     register: Register,
     since: BrokerTime,
+    /// Stamp of its last heartbeat, or of its registration.
+    heard: BrokerTime,
+}
+
+impl Rival {
+    fn incarnation(&self) -> Option<Uuid> {
+        self.register.ours.as_ref().map(|ours| ours.incarnation)
+    }
 }
 
 impl Node {
@@ -201,15 +209,15 @@ impl Fleet {
             return node.repeat(register);
         }
         if register.leaving {
-            node.rival
-                .take_if(|rival| rival.register.ours.as_ref().map(|ours| ours.incarnation) == incarnation);
+            node.rival.take_if(|rival| rival.incarnation() == incarnation);
             return vec![];
         }
         if node.is_present() {
             let since = stamp.or(self.log_now).unwrap_or_default();
-            let known = node.rival.as_ref().and_then(|rival| rival.register.ours.as_ref());
-            if incarnation.is_some() && known.map(|known| known.incarnation) != incarnation {
-                node.rival = Some(Rival { register, since });
+            // Of several that wait for a name the first one has it, as long as it speaks.
+            let waits = |rival: &Rival| since.since(rival.heard) <= LOST_AFTER;
+            if incarnation.is_some() && !node.rival.as_ref().is_some_and(waits) {
+                node.rival = Some(Rival { register, since, heard: since });
             }
             return vec![];
         }
@@ -224,8 +232,13 @@ impl Fleet {
         let is_driver = heartbeat.ours.as_ref().is_none_or(|ours| ours.role == Role::Driver);
         let incarnation = heartbeat.ours.as_ref().map(|ours| ours.incarnation);
         let node = self.nodes.get_mut(&heartbeat.node_id);
-        if let Some(node) = node.filter(|node| is_driver && node.incarnation() == incarnation) {
-            node.hear(heartbeat, stamp, &mut changes);
+        if let Some(node) = node.filter(|_| is_driver) {
+            if node.incarnation() == incarnation {
+                node.hear(heartbeat, stamp, &mut changes);
+            } else if let Some(rival) = node.rival.as_mut().filter(|rival| rival.incarnation() == incarnation)
+            {
+                rival.heard = stamp;
+            }
         }
         for change in &changes {
             if let Change::NameTaken { incarnation, .. } = change {

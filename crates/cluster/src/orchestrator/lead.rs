@@ -96,10 +96,12 @@ impl Orchestrator {
         let Some(stamp) = stamp.or_else(|| self.broker_now(now)) else { return };
         match self.run.as_ref().map(|run| run.claim) {
             Some(Claim::Waiting { nonce, token, .. }) if self.is_own_claim(control, nonce) => {
-                self.decide_claim(offset, stamp, token, now);
+                self.decide_claim(offset, stamp, (nonce, token), now);
             }
-            Some(Claim::Held { epoch }) if self.supersedes(control, offset, epoch) => {
-                self.superseded(control, now)
+            Some(Claim::Held { epoch, nonce })
+                if !self.is_own_claim(control, nonce) && self.supersedes(control, offset, epoch) =>
+            {
+                self.superseded(control, now);
             }
             _ => {}
         }
@@ -121,7 +123,7 @@ impl Orchestrator {
         }
     }
 
-    fn decide_claim(&mut self, offset: i64, stamp: BrokerTime, token: Option<u64>, now: Now) {
+    fn decide_claim(&mut self, epoch: i64, stamp: BrokerTime, (nonce, token): (u64, Option<u64>), now: Now) {
         let own = self.settings.store;
         let rival = self.holds.rival(own, stamp).filter(|_| !self.bugs.has(Bug::IgnoreRival));
         if let Some((store, until)) = rival {
@@ -130,7 +132,7 @@ impl Orchestrator {
         }
         let was_led = self.holds.until(own).is_some_and(|until| until > stamp);
         let Some(run) = &mut self.run else { return };
-        run.claim = Claim::Held { epoch: offset };
+        run.claim = Claim::Held { epoch, nonce };
         let interrupted = run.start_at.is_some() && run.ending.is_none() && !was_led;
         let (run_id, state) = (run.run_id.clone(), run.state);
         self.next_lease = now.instant;
@@ -148,6 +150,8 @@ impl Orchestrator {
         }
         self.lease_tick(now);
         self.rearm(now);
+        // What was stored may never have been sent, and no heartbeat echoes a rate.
+        self.send_rates();
     }
 
     /// Gives way to another orchestrator, and tells the log, so that nobody gives way to this claim.
@@ -264,6 +268,14 @@ impl Orchestrator {
         let text = format!("rate × {factor} from second {}", from_ns / 1_000_000_000);
         self.timeline("rate_changed", text, None, now);
         Ok(state)
+    }
+
+    /// Says all changes of rate; whoever knows them takes no notice.
+    pub(super) fn send_rates(&mut self) {
+        let rates = self.run.as_ref().map(|run| run.rates.clone()).unwrap_or_default();
+        for (from_ns, factor) in rates {
+            self.control(transport::Command::SetRate { from_ns, factor });
+        }
     }
 
     /// The run time from which a change can hold: a whole second at least 2 s ahead, so that everybody reads it before.

@@ -227,7 +227,7 @@ impl Run {
     /// The epoch it is commanded under.
     pub fn epoch(&self) -> Option<i64> {
         match self.claim {
-            Claim::Held { epoch } => Some(epoch),
+            Claim::Held { epoch, .. } => Some(epoch),
             Claim::Waiting { .. } | Claim::Superseded => None,
         }
     }

@@ -4,7 +4,7 @@
 //! lanes it lost is fenced. Every change is in the timeline.
 
 use clock::Instant;
-use transport::{Command, NodeState, Uuid};
+use transport::{Command, Heartbeat, NodeState, Role, Uuid};
 
 use super::run::{Member, Standing, Table};
 use super::{Liveness, Orchestrator};
@@ -145,6 +145,18 @@ impl Orchestrator {
         self.control(Command::Fence { node_id: node_id.to_owned(), incarnation });
     }
 
+    /// A life that works on the run and has no part in it took up what was meant for another life of its name.
+    pub(super) fn fence_stranger(&mut self, heartbeat: &Heartbeat) {
+        let Some(run) = self.run.as_ref().filter(|run| !run.members.is_empty()) else { return };
+        let Some(ours) = heartbeat.ours.as_ref().filter(|ours| ours.role == Role::Driver) else { return };
+        let at_work = matches!(ours.state, NodeState::Arming | NodeState::Armed | NodeState::Running);
+        let mut members = run.members.iter();
+        let is_member = members.any(|member| member.is_life(&heartbeat.node_id, Some(ours.incarnation)));
+        if at_work && ours.test_id.as_deref() == Some(run.run_id.as_str()) && !is_member {
+            self.fence(&heartbeat.node_id, Some(ours.incarnation));
+        }
+    }
+
     /// The run time for the next table: never before that of the last one.
     fn next_table_ns(&self, now: Now) -> Option<u64> {
         let last_ns = self.run.as_ref()?.tables.last().map_or(0, |table| table.from_ns);
@@ -212,15 +224,17 @@ impl Orchestrator {
         }
     }
 
-    /// The table it is told names it and gives it nothing: it arms first.
+    /// The table it is told names it alone, and gives it nothing: it arms first. The lanes are put down to the run
+    /// itself, so that no other life of a driver can take the table for its own.
     fn ask_to_join(&mut self, node_id: &str, incarnation: Option<Uuid>, now: Now) {
         let Some(run) = &mut self.run else { return };
-        let Some(table) = run.tables.last() else { return };
-        let mut shares = table.shares.clone();
-        if shares.drivers.iter().any(|driver| driver == node_id) {
+        let owned =
+            run.tables.last().is_none_or(|table| table.shares.drivers.iter().any(|name| name == node_id));
+        let Some(nothing) = plan::Shares::even(vec![format!("run {}", run.run_id)]).filter(|_| !owned) else {
             return;
-        }
-        shares.drivers.push(node_id.to_owned());
+        };
+        let drivers = [nothing.drivers, vec![node_id.to_owned()]].concat();
+        let shares = plan::Shares { version: run.version(), drivers, owners: nothing.owners };
         run.members.push(Member::new(node_id.to_owned(), incarnation, None));
         self.persist();
         self.send_config(shares);
@@ -264,16 +278,13 @@ impl Orchestrator {
             return;
         }
         run.tables.push(Table { from_ns, shares: shares.clone() });
-        let rates = run.rates.clone();
         if let Some(member) = run.member_mut(node_id, incarnation) {
             member.standing = Standing::Active;
             member.first_version = Some(version);
         }
         self.persist();
         self.send_trigger();
-        for (from_ns, factor) in rates {
-            self.control(Command::SetRate { from_ns, factor });
-        }
+        self.send_rates();
         self.control(Command::SetShares { from_ns, shares });
         let text = format!("driver {node_id} has lanes from second {}", from_ns / 1_000_000_000);
         self.timeline("driver_joined", text, Some(node_id), now);

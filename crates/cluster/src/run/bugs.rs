@@ -7,7 +7,7 @@
 pub(crate) enum Bug {
     /// The orchestrator does not count what was due on a lost driver.
     ForgetLost,
-    /// The driver sends a window twice under two identities.
+    /// The driver reports a window twice, under two identities.
     ReportTwice,
     /// The driver never hands over its third window.
     DropWindow,
@@ -31,8 +31,6 @@ pub(crate) enum Bug {
     LossByOwnClock,
     /// The driver obeys an orchestrator that was superseded.
     ObeyOldEpoch,
-    /// The driver applies a rate change as often as it reads it.
-    RepeatRate,
     /// The driver starts when it reads the trigger.
     StartOnReading,
     /// The driver arms although it does not know the broker's time.

@@ -1,1 +1,187 @@
-//! wip
+//! The rows of the fault table that a simulation can show, each with what makes it pass.
+
+use std::collections::BTreeSet;
+
+use super::script::{Fault, SECOND, Script, open_plan};
+use super::{Report, simulate};
+use crate::orchestrator::Outcome;
+use crate::view::RunState;
+
+/// 60 iterations a second for 12 s.
+const PLANNED: u64 = 720;
+
+fn run(script: Script) -> Report {
+    let report = simulate(script, None, false);
+    assert!(report.violations.is_empty(), "{:?}", report.violations);
+    report
+}
+
+fn with(faults: Vec<(u64, Fault)>) -> Report {
+    run(Script::calm(11, 3, faults))
+}
+
+fn only(report: &Report) -> &Outcome {
+    assert_eq!(report.outcomes.len(), 1, "{:?}", report.outcomes);
+    &report.outcomes[0]
+}
+
+fn due(outcome: &Outcome) -> u64 {
+    outcome.members.iter().map(|member| member.stored.due).sum()
+}
+
+/// Started and missed iterations of a run that came to its natural end with all its totals.
+fn finished(outcome: &Outcome) -> (u64, u64) {
+    assert_eq!((outcome.state, &outcome.reason), (RunState::Finished, &None));
+    assert!(outcome.complete, "{outcome:?}");
+    let missed = outcome.members.iter().map(|member| member.stored.missed.total()).sum();
+    (outcome.members.iter().map(|member| member.stored.started).sum(), missed)
+}
+
+#[test]
+fn nothing_happens() {
+    let report = with(vec![]);
+    let outcome = only(&report);
+    assert_eq!(finished(outcome), (PLANNED, 0));
+    assert_eq!((outcome.lost, outcome.overlap, outcome.unknown), (0, 0, 0));
+}
+
+#[test]
+fn f1_a_driver_is_killed() {
+    let report = with(vec![(11 * SECOND, Fault::KillDriver { driver: 0, restart_after_ms: None })]);
+    let outcome = only(&report);
+    assert!(!outcome.complete && outcome.replaced);
+    // At most 1 s unreported, 5 s until it is lost and 3 s until its lanes have moved, at 20 a second.
+    assert!((60..=200).contains(&outcome.lost), "{}", outcome.lost);
+    assert_eq!(due(outcome) + outcome.lost, PLANNED);
+    assert_eq!(report.kinds.get("driver_lost"), Some(&1));
+}
+
+#[test]
+fn f2_a_driver_is_paused_and_resumed() {
+    let report = with(vec![(9 * SECOND, Fault::PauseDriver { driver: 0, for_ms: 9000 })]);
+    let outcome = only(&report);
+    let missed = finished(outcome).1;
+    assert!(missed > 100, "what was due meanwhile is missed, not sent: {missed}");
+    assert_eq!(due(outcome) + outcome.lost, PLANNED + outcome.overlap);
+    assert!(outcome.overlap > 0);
+}
+
+#[test]
+fn f3_the_broker_is_away_for_20_s() {
+    let script = Script { plan: open_plan("redistribute", "fail", 40, 60), ..Script::calm(11, 3, vec![]) };
+    let report = run(Script { faults: vec![(12 * SECOND, Fault::BrokerAway { for_ms: 20_000 })], ..script });
+    let outcome = only(&report);
+    assert_eq!(finished(outcome), (40 * 60, 0));
+    assert_eq!((outcome.lost, outcome.overlap), (0, 0));
+    assert_eq!(report.kinds.get("driver_lost"), None);
+    assert!(report.kinds.contains_key("log_gap"));
+}
+
+#[test]
+fn f4_the_orchestrator_is_away_for_good() {
+    let script = Script { plan: open_plan("redistribute", "fail", 60, 60), ..Script::calm(11, 3, vec![]) };
+    let killed = (12 * SECOND, Fault::KillOrchestrator { restart_after_ms: Some(60_000) });
+    let report = run(Script { faults: vec![killed], ..script });
+    let outcome = only(&report);
+    assert_eq!(outcome.state, RunState::Aborted);
+    assert!(outcome.reason.as_deref().is_some_and(|reason| reason.starts_with("control lost")));
+    assert!(outcome.complete, "what was measured is complete");
+}
+
+#[test]
+fn f5_the_orchestrator_is_killed_and_back_after_10_s() {
+    let report = with(vec![(10 * SECOND, Fault::KillOrchestrator { restart_after_ms: Some(10_000) })]);
+    let outcome = only(&report);
+    assert_eq!(finished(outcome), (PLANNED, 0));
+    assert_eq!((outcome.lost, outcome.overlap), (0, 0));
+}
+
+#[test]
+fn f6_two_orchestrators() {
+    let report = with(vec![(9 * SECOND, Fault::Rival)]);
+    let refused = report.replies.iter().filter(|(_, result)| result.is_err()).count();
+    assert_eq!(refused, 1, "{:?}", report.replies);
+    let states: BTreeSet<(&str, &str)> =
+        report.outcomes.iter().map(|outcome| (outcome.run_id.as_str(), outcome.state.as_str())).collect();
+    assert_eq!(states, BTreeSet::from([("run-0", "finished"), ("run-1", "failed")]));
+}
+
+#[test]
+fn f6_one_after_the_other() {
+    let report = with(vec![(25 * SECOND, Fault::Rival)]);
+    assert!(report.outcomes.iter().all(|outcome| finished(outcome) == (PLANNED, 0)), "{:?}", report.outcomes);
+    assert_eq!(report.outcomes.len(), 2);
+}
+
+#[test]
+fn f9_a_driver_is_cut_off() {
+    let report = with(vec![(9 * SECOND, Fault::CutDriver { driver: 0, for_ms: 9000 })]);
+    let outcome = only(&report);
+    // It never stopped, so nothing is missing; what both sent is overlap.
+    assert!(finished(outcome).0 > PLANNED && outcome.lost == 0 && outcome.overlap > 0, "{outcome:?}");
+    assert!(outcome.members.iter().any(|member| member.state == "fenced"));
+}
+
+#[test]
+fn f15_everything_is_there_twice() {
+    let script = Script { repeats: 255, ..Script::calm(11, 3, vec![]) };
+    assert_eq!(finished(only(&run(script))), (PLANNED, 0));
+}
+
+#[test]
+fn f17_a_driver_joins() {
+    let report = with(vec![(9 * SECOND, Fault::Join)]);
+    let outcome = only(&report);
+    assert_eq!(finished(outcome), (PLANNED, 0));
+    assert_eq!(outcome.members.len(), 4);
+    assert!(outcome.members[3].stored.due > 0);
+}
+
+#[test]
+fn f17_a_driver_that_flaps_is_set_aside() {
+    let flap = |at_s: u64| (at_s * SECOND, Fault::KillDriver { driver: 0, restart_after_ms: Some(200) });
+    let script = Script { plan: open_plan("redistribute", "fail", 60, 60), ..Script::calm(11, 3, vec![]) };
+    let report = run(Script { faults: (0..5).map(|n| flap(10 + 9 * n)).collect(), ..script });
+    assert_eq!(report.kinds.get("driver_set_aside"), Some(&1), "{:?}", report.kinds);
+    let lives = only(&report).members.iter().filter(|member| member.node_id == "driver-0").count();
+    assert_eq!(lives, 3);
+}
+
+#[test]
+fn f19_a_driver_is_asked_to_leave() {
+    let report = with(vec![(11 * SECOND, Fault::Leave { driver: 0 })]);
+    let outcome = only(&report);
+    assert_eq!(finished(outcome), (PLANNED, 0));
+    assert_eq!((outcome.lost, outcome.overlap), (0, 0));
+}
+
+#[test]
+fn a_second_driver_of_a_name_is_refused() {
+    let report = with(vec![(9 * SECOND, Fault::Twin { driver: 1 })]);
+    assert_eq!(finished(only(&report)), (PLANNED, 0));
+    assert_eq!(report.kinds.get("name_taken"), Some(&1));
+}
+
+#[test]
+fn a_rate_is_changed() {
+    let report = with(vec![(12 * SECOND, Fault::SetRate { percent: 50 })]);
+    let started = finished(only(&report)).0;
+    assert!((PLANNED / 2..PLANNED * 9 / 10).contains(&started), "{started}");
+}
+
+#[test]
+fn the_operator_stops_and_aborts() {
+    for (fault, state) in [(Fault::Stop, RunState::Finished), (Fault::Abort, RunState::Aborted)] {
+        let report = with(vec![(12 * SECOND, fault)]);
+        let outcome = only(&report);
+        assert_eq!(outcome.state, state);
+        assert!(outcome.complete && outcome.lost == 0, "{outcome:?}");
+    }
+}
+
+#[test]
+fn sixty_four_drivers() {
+    let report =
+        run(Script { plan: open_plan("redistribute", "fail", 12, 640), ..Script::calm(11, 64, vec![]) });
+    assert_eq!(finished(only(&report)), (12 * 640, 0));
+}

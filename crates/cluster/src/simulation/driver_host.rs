@@ -180,7 +180,7 @@ impl World {
                 self.facts.released(id, self.now);
                 self.with_engine(id, Engine::release);
             }
-            Action::Notice(..) => {}
+            Action::Notice(_, text) => self.facts.noticed(id, &text, self.now),
             Action::Exit(exit) => {
                 self.check_exit(id, &exit);
                 self.processes[id].alive = false;
@@ -204,7 +204,8 @@ impl World {
             && let Some(host) = self.driver(id)
         {
             let due = std::mem::take(&mut host.due);
-            let known = self.due_of_window.entry((ours.incarnation, ours.seq)).or_default();
+            let known =
+                self.due_of_window.entry((metrics.test_id.clone(), ours.incarnation, ours.seq)).or_default();
             known.extend(due);
         }
         self.send(id, message);
@@ -238,6 +239,7 @@ impl World {
     fn start_engine(&mut self, id: usize, at: Instant, lease_until: Instant) {
         let rng = self.rng.fork();
         let true_start = self.processes[id].true_time(at.as_nanos());
+        let life = self.facts.life_of(id);
         let Some(host) = self.driver(id) else { return };
         let prepared = host.prepared;
         let Some(preparation) = host.preparation.take().filter(|_| prepared) else {
@@ -248,7 +250,7 @@ impl World {
         host.requests_sent = 0;
         let engine = Engine::start(&preparation.plan, lanes, at.as_nanos(), lease_until.as_nanos(), rng);
         host.engine = Some(engine);
-        host.life = self.facts.life_of(id);
+        host.life = life;
         let shared = !preparation.plan.is_per_driver();
         self.facts.engine_started(id, &preparation.test_id, true_start, shared, self.now);
     }

@@ -104,13 +104,14 @@ impl Engine {
         let gained = lanes.minus(&self.lanes);
         let Some(arrivals) = &mut self.arrivals else { return };
         let schedule = Arc::clone(arrivals.schedule());
-        let late = arrivals.change_lanes(from_ns, now_ns, lanes);
+        arrivals.change_lanes(from_ns, now_ns, lanes);
         self.lanes = lanes;
-        if late.missed > 0 {
-            let (first, end) = (schedule.first_at_or_after(from_ns), schedule.first_at_or_after(now_ns.max(self.done_ns)));
-            self.due.extend((first..end).filter(|index| gained.contains(lane(*index))));
-            self.recorder.due_and_missed(schedule.stage_at(from_ns), Unstarted::Ours, late.missed);
-        }
+        // Counted here and not by what `change_lanes` says, since each index is followed to the books.
+        let (first, end) =
+            (schedule.first_at_or_after(from_ns), schedule.first_at_or_after(now_ns.max(self.done_ns)));
+        let missed: Vec<u64> = (first..end).filter(|index| gained.contains(lane(*index))).collect();
+        self.recorder.due_and_missed(schedule.stage_at(from_ns), Unstarted::Ours, missed.len() as u64);
+        self.due.extend(missed);
     }
 
     pub fn change_rate(&mut self, from_ns: u64, factor: f64, now: u64) {
@@ -251,7 +252,11 @@ impl Engine {
             }
             self.in_flight.pop();
             let done = done_ns.max(not_before_ns);
-            let outcome = if done_ns % 16 == 0 { Outcome::Failed(ErrorKind::Status, 503) } else { Outcome::Success(200) };
+            let outcome = if done_ns % 16 == 0 {
+                Outcome::Failed(ErrorKind::Status, 503)
+            } else {
+                Outcome::Success(200)
+            };
             self.done(sent_ns, done, stage, outcome);
         }
     }
@@ -264,7 +269,9 @@ impl Engine {
 
     fn finish_if_done(&mut self, now_ns: u64) {
         let is_over = match (&mut self.arrivals, self.rest) {
-            (Some(arrivals), _) => arrivals.peek().is_none() && now_ns >= Schedule::end_ns(arrivals.schedule()),
+            (Some(arrivals), _) => {
+                arrivals.peek().is_none() && now_ns >= Schedule::end_ns(arrivals.schedule())
+            }
             (None, rest) => rest.is_none_or(|(left, _)| left == 0),
         };
         if self.stopped_ns.is_none() && !is_over {

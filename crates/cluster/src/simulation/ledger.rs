@@ -29,7 +29,7 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// Takes in one report; `due` names the arrivals of a window by its identity.
-    pub fn ingest(&mut self, metrics: &Metrics, due: &HashMap<(Uuid, u64), Vec<u64>>) {
+    pub fn ingest(&mut self, metrics: &Metrics, due: &HashMap<(String, Uuid, u64), Vec<u64>>) {
         let Some(ours) = &metrics.ours else { return };
         let run = &metrics.test_id;
         let key = (run.clone(), metrics.node_id.clone(), ours.incarnation);
@@ -58,7 +58,7 @@ impl Ledger {
         life.stored.merge(&added);
         life.reported_s = life.reported_s.max(window.to_s);
         let counts = self.due.entry(run.clone()).or_default();
-        for index in due.get(&(ours.incarnation, ours.seq)).into_iter().flatten() {
+        for index in due.get(&(run.clone(), ours.incarnation, ours.seq)).into_iter().flatten() {
             *counts.entry(*index).or_default() += 1;
         }
     }

@@ -14,7 +14,7 @@ const TICK: u64 = 200 * MS;
 #[derive(Debug)]
 pub(super) struct OrchestratorHost {
     pub machine: Orchestrator,
-    started: bool,
+    pub started: bool,
     collecting: Option<String>,
     next_token: u64,
 }
@@ -91,7 +91,10 @@ impl World {
                 self.records[store] = Some(text);
             }
             Action::Reply { token, result } => {
-                let run_id = self.orchestrator(id).and_then(|host| host.machine.current()).map(|run| run.run_id.clone());
+                let run_id = self
+                    .orchestrator(id)
+                    .and_then(|host| host.machine.current())
+                    .map(|run| run.run_id.clone());
                 self.facts.replied(token, run_id, result.map_err(|error| error.to_string()), self.now);
             }
             Action::Collect { run_id } => {
@@ -100,7 +103,7 @@ impl World {
                 }
                 self.collect(id, true);
             }
-            Action::Timeline(event) => self.facts.timeline(event),
+            Action::Timeline(event) => self.facts.timeline(event, self.now),
             Action::Ended(outcome) => {
                 self.records[store] = None;
                 if let Some(host) = self.orchestrator(id) {
@@ -108,8 +111,11 @@ impl World {
                 }
                 self.check_outcome(store, *outcome);
             }
-            Action::Notice(..) => {}
-            Action::Exit => self.processes[id].alive = false,
+            Action::Notice(_, text) => self.facts.noticed(id, &text, self.now),
+            Action::Exit => {
+                self.processes[id].alive = false;
+                self.facts.violate("an orchestrator exits and nobody asked it to");
+            }
         }
     }
 
@@ -130,7 +136,8 @@ impl World {
                 self.ledgers[store].ingest(metrics, &self.due_of_window);
             }
         }
-        self.ledgers[store].cursor = self.processes[id].port.cursors[Topic::Metrics.index()].take().unwrap_or(0);
+        self.ledgers[store].cursor =
+            self.processes[id].port.cursors[Topic::Metrics.index()].take().unwrap_or(0);
         for collected in self.ledgers[store].collected(&run_id, all) {
             self.tell_orchestrator(id, Event::Collected(Box::new(collected)));
         }

@@ -8,26 +8,49 @@ pub(super) const SECOND: u64 = 1000 * MS;
 /// Something that is done to the cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Fault {
-    KillDriver { driver: usize, restart_after_ms: Option<u64> },
-    PauseDriver { driver: usize, for_ms: u64 },
-    CutDriver { driver: usize, for_ms: u64 },
+    KillDriver {
+        driver: usize,
+        restart_after_ms: Option<u64>,
+    },
+    PauseDriver {
+        driver: usize,
+        for_ms: u64,
+    },
+    CutDriver {
+        driver: usize,
+        for_ms: u64,
+    },
     /// SIGTERM.
-    Leave { driver: usize },
+    Leave {
+        driver: usize,
+    },
     /// One that was not there before.
     Join,
     /// A second process under the name of a driver.
-    Twin { driver: usize },
-    KillOrchestrator { restart_after_ms: Option<u64> },
-    PauseOrchestrator { for_ms: u64 },
-    CutOrchestrator { for_ms: u64 },
-    BrokerAway { for_ms: u64 },
+    Twin {
+        driver: usize,
+    },
+    KillOrchestrator {
+        restart_after_ms: Option<u64>,
+    },
+    PauseOrchestrator {
+        for_ms: u64,
+    },
+    CutOrchestrator {
+        for_ms: u64,
+    },
+    BrokerAway {
+        for_ms: u64,
+    },
     /// Another orchestrator with a store of its own tries to start a run.
     Rival,
     /// A stop by an orchestrator that was superseded long ago.
     Ghost,
     Stop,
     Abort,
-    SetRate { percent: u64 },
+    SetRate {
+        percent: u64,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -61,7 +84,8 @@ impl Script {
             1..10 => rng.usize(6..16),
             _ => rng.usize(1..6),
         };
-        let duration_s = rng.u64(6..20);
+        // A lease outlives a short run.
+        let duration_s = if rng.u8(0..12) == 0 { rng.u64(45..80) } else { rng.u64(6..20) };
         let plan = plan_text(&mut rng, drivers, duration_s);
         let count = [0, 1, 1, 2, 2, 3, 4][rng.usize(0..7)];
         let mut faults: Vec<(u64, Fault)> = (0..count)
@@ -80,6 +104,26 @@ impl Script {
             unprepared: u8::from(rng.u8(0..16) == 0),
             faults,
         }
+    }
+
+    /// Whether nothing happens that should leave a trace.
+    pub fn is_calm(&self) -> bool {
+        self.faults.is_empty() && self.deaf.is_none() && self.unprepared == 0
+    }
+
+    /// Whether every command is read well before it holds.
+    pub fn is_prompt(&self) -> bool {
+        let late = |fault: &Fault| {
+            matches!(
+                fault,
+                Fault::PauseDriver { .. }
+                    | Fault::CutDriver { .. }
+                    | Fault::PauseOrchestrator { .. }
+                    | Fault::CutOrchestrator { .. }
+                    | Fault::BrokerAway { .. }
+            )
+        };
+        self.delay_ms <= 20 && !self.faults.iter().any(|(_, fault)| late(fault))
     }
 
     /// A calm run on which one thing is tried.
@@ -141,7 +185,7 @@ fn plan_text(rng: &mut Rng, drivers: usize, duration_s: u64) -> String {
     }
 }
 
-fn open_plan(loss: &str, unready: &str, duration_s: u64, rate: u64) -> String {
+pub(super) fn open_plan(loss: &str, unready: &str, duration_s: u64, rate: u64) -> String {
     let load = format!("{{ model: open, stages: [{{ at: {rate}/s, for: {duration_s}s }}] }}");
     plan(&load, loss, unready)
 }

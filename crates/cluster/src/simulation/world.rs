@@ -35,7 +35,10 @@ pub(super) enum Due {
     Prepared(usize, String, bool),
     Collect(usize),
     Fault(usize),
-    StartRun { process: usize, run_id: String },
+    StartRun {
+        process: usize,
+        run_id: String,
+    },
     Restart(Restart),
     /// Looks whether all is over.
     Watch,
@@ -125,7 +128,7 @@ pub(super) struct World {
     pub ledgers: Vec<Ledger>,
     /// What each store persisted.
     pub records: Vec<Option<String>>,
-    pub due_of_window: HashMap<(Uuid, u64), Vec<u64>>,
+    pub due_of_window: HashMap<(String, Uuid, u64), Vec<u64>>,
     pub facts: Facts,
     pub orchestrator_starts: u64,
     /// What is still to come back, or to ask for something.
@@ -320,7 +323,13 @@ impl World {
         self.broker_away_until = self.broker_away_until.max(until);
     }
 
-    pub fn acknowledgement(&self, id: usize, sent: Sent, handed_over: Instant, stamp: BrokerTime) -> Acknowledged {
+    pub fn acknowledgement(
+        &self,
+        id: usize,
+        sent: Sent,
+        handed_over: Instant,
+        stamp: BrokerTime,
+    ) -> Acknowledged {
         let acknowledged = Instant::from_nanos(self.processes[id].clock(self.now));
         Acknowledged { sent, handed_over, acknowledged, stamp: Some(stamp) }
     }
