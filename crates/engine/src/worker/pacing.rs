@@ -17,8 +17,11 @@ const PAUSE_NS: u64 = 1_000_000_000;
 /// How long nothing is sent after a pause, unless the owner has read its commands before and says so.
 const HOLD_NS: u64 = 1_000_000_000;
 
-/// Iterations made due in one go, so that answers do not wait for a great many of them.
-const PACED_AT_ONCE: usize = 64;
+/// Requests sent in one go, so that answers do not wait for a great many of them.
+const SENT_AT_ONCE: u32 = 64;
+
+/// Iterations made due in one go. Those that find no connection cost next to nothing, and must not come late for it.
+const PACED_AT_ONCE: usize = 4096;
 
 /// Iterations of one thread that are due and not over. A bound on memory (a hundred bytes each), far beyond what a
 /// thread can have under way.
@@ -34,7 +37,11 @@ impl<S: Source> Worker<S> {
         while let Some(flight) = self.pauses.pop(self.now_ns) {
             self.go_on(flight);
         }
+        let in_flight_most = self.in_flight + SENT_AT_ONCE;
         for _ in 0..PACED_AT_ONCE {
+            if self.in_flight >= in_flight_most {
+                break;
+            }
             let Some(arrival) = self.source.pull(self.now_ns) else { return };
             if let Some(flight) = self.admit(arrival) {
                 self.submit(flight);

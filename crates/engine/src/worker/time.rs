@@ -54,6 +54,9 @@ pub(crate) fn boot_ns(instant: Instant) -> u64 {
 /// A wait that is over so soon only asked: there was work already.
 const ASKING_NS: u64 = 2_000;
 
+/// The seconds of a pause are cut at once: what is shorter than this says nothing.
+const LEAST_SPAN_NS: u64 = 1_000_000;
+
 /// Share of a second below which a worker's waits are noise: then it never waited.
 const NEVER_WAITED_SHARE: u64 = 100;
 
@@ -94,7 +97,10 @@ impl Meter {
     /// The greater of two shares counts: not waiting tells of a thread that had work but no CPU, CPU time of what the
     /// system does inside of waits, which on virtual machines can be more than all the rest.
     pub(crate) fn cut(&mut self, now_ns: u64, cpu_ns: u64) -> Use {
-        let span_ns = now_ns.saturating_sub(self.since_ns).max(1);
+        let span_ns = now_ns.saturating_sub(self.since_ns);
+        if span_ns < LEAST_SPAN_NS {
+            return Use { busy_permille: 0, never_waited: false };
+        }
         let by_clock_ns = span_ns.saturating_sub(self.waited_ns);
         let by_cpu_ns = cpu_ns.saturating_sub(self.cpu_ns).saturating_sub(self.spun_ns);
         let busy_ns = by_clock_ns.max(by_cpu_ns).min(span_ns);
