@@ -1,7 +1,7 @@
 //! A whole cluster in virtual time: real machines, real bytes, a model engine and target, and whatever can go wrong.
 //!
 //! `GROUNDSWELL_SEED=17 cargo test -p cluster simulation -- --nocapture` replays one seed;
-//! `GROUNDSWELL_SEEDS=100000` runs more of them. A failing seed is printed with what it broke.
+//! `GROUNDSWELL_SEEDS=100000` runs more of them, from that one or from 0 on. A failing seed is printed with what it broke.
 
 mod script;
 mod port;
@@ -13,6 +13,7 @@ mod orchestrator_host;
 mod checks;
 mod bugs;
 mod cases;
+mod foreign;
 
 use transport::{Command as Order, Control, Message, Uuid};
 
@@ -258,10 +259,9 @@ impl World {
 #[test]
 fn seeds() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    let (first, count) = match number("GROUNDSWELL_SEED") {
-        Some(seed) => (seed, 1),
-        None => (0, number("GROUNDSWELL_SEEDS").unwrap_or(SEEDS)),
-    };
+    let first = number("GROUNDSWELL_SEED");
+    let count = number("GROUNDSWELL_SEEDS").unwrap_or(if first.is_some() { 1 } else { SEEDS });
+    let first = first.unwrap_or(0);
     let mut failed = Vec::new();
     let mut states = std::collections::BTreeMap::<String, u64>::new();
     let mut kinds = std::collections::BTreeMap::<String, u64>::new();

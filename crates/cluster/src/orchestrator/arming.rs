@@ -40,7 +40,12 @@ impl Orchestrator {
             run.arm_by = Some(now.instant + self.settings.arm_timeout);
             self.configure(now);
         } else if now.instant >= arm_by {
-            self.end_run(RunState::Failed, &format!("too few drivers: {there} of {min}"), now);
+            let waited_s = self.settings.arm_timeout.as_secs();
+            let text = format!(
+                "too few drivers: {there} of {min} after {waited_s} s; start more with `swell driver --kafka`, on the same \
+                 broker and --topic-prefix"
+            );
+            self.end_run(RunState::Failed, &text, now);
         }
     }
 

@@ -23,8 +23,6 @@ const HANDOVER_WAIT: Duration = Duration::from_secs(15);
 const FOREIGN_SILENCE: Duration = Duration::from_secs(10);
 /// How long an avalanche of a foreign driver may take before its first report.
 const FOREIGN_FIRST_REPORT: Duration = Duration::from_secs(60);
-/// A driver that does not work on the run this long after its end was ordered never took it up.
-const NOT_AT_WORK: Duration = Duration::from_secs(5);
 
 impl Orchestrator {
     /// Orders the end of the run. The first order counts, unless a later one is harsher.
@@ -135,8 +133,7 @@ impl Orchestrator {
         }
         let node = self.fleet.life(&member.node_id, member.incarnation);
         let at_work = node.is_some_and(|node| node.is_present() && node.at_work_on(&run.run_id).is_some());
-        let ordered = run.ending_since.is_some_and(|since| now.instant.since(since) > NOT_AT_WORK);
-        !at_work && (ordered || (run.start_at.is_none() && run.ending.is_some()))
+        !at_work && run.start_at.is_none() && run.ending.is_some()
     }
 
     fn foreign_is_done(&self, run: &Run, member: &Member, now: Now) -> bool {

@@ -167,7 +167,10 @@ pub enum Refused {
         why: &'static str,
     },
     /// Another orchestrator leads on these topics.
-    #[error("another orchestrator (store {store}) has the lead on these topics until {until} (Unix ms)", until = .until.unix_ms())]
+    #[error(
+        "another orchestrator (store {store}) has the lead on these topics; try again when its run is over, or give this \
+         one and its drivers topics of their own with --topic-prefix"
+    )]
     Led {
         /// Its store.
         store: Uuid,

@@ -364,6 +364,10 @@ impl World {
                 self.facts.violate(format!("accounting: {text}"));
             }
         }
+        let bare = (outcome.complete, outcome.lost, outcome.overlap);
+        if self.script.is_calm() && outcome.started.is_some() && bare != (true, 0, 0) {
+            self.facts.violate(format!("nothing went wrong, and yet (complete, lost, overlap) is {bare:?}"));
+        }
         let triggers = self.facts.triggers;
         let bound = 15 + self.now / SECOND / 2 + 2 * self.processes.len() as u64;
         if triggers > bound {
@@ -434,10 +438,6 @@ impl World {
                 "accounting: (lost, overlap) is {:?} and said to be {said:?}",
                 (lost, overlap)
             ));
-        }
-        if self.script.is_calm() && (!outcome.complete || said != (0, 0)) {
-            self.facts
-                .violate(format!("nothing went wrong, and yet: {said:?}, complete: {}", outcome.complete));
         }
     }
 }

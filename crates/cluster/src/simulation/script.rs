@@ -87,7 +87,7 @@ impl Script {
         // A lease outlives a short run.
         let duration_s = if rng.u8(0..12) == 0 { rng.u64(45..80) } else { rng.u64(6..20) };
         let plan = plan_text(&mut rng, drivers, duration_s);
-        let count = [0, 1, 1, 2, 2, 3, 4][rng.usize(0..7)];
+        let count = [0, 1, 1, 2, 2, 3, 4, 8][rng.usize(0..8)];
         let mut faults: Vec<(u64, Fault)> = (0..count)
             .map(|_| (START_AT + rng.u64(0..(duration_s + 8) * 1000) * MS, draw_fault(&mut rng, drivers)))
             .collect();
@@ -106,9 +106,21 @@ impl Script {
         }
     }
 
-    /// Whether nothing happens that should leave a trace.
+    /// Whether nothing happens that should cost a measurement.
     pub fn is_calm(&self) -> bool {
-        self.faults.is_empty() && self.deaf.is_none() && self.unprepared == 0
+        let costs = |fault: &Fault| {
+            !matches!(
+                fault,
+                Fault::Stop
+                    | Fault::Abort
+                    | Fault::SetRate { .. }
+                    | Fault::Join
+                    | Fault::Twin { .. }
+                    | Fault::Rival
+                    | Fault::Ghost
+            )
+        };
+        self.deaf.is_none() && self.unprepared == 0 && !self.faults.iter().any(|(_, fault)| costs(fault))
     }
 
     /// Whether every command is read well before it holds.
