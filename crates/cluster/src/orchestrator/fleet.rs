@@ -212,7 +212,8 @@ impl Fleet {
             node.rival.take_if(|rival| rival.incarnation() == incarnation);
             return vec![];
         }
-        if node.is_present() {
+        // One that was fenced comes again under a new incarnation: nobody else has the name.
+        if node.is_present() && !node.fenced {
             let since = stamp.or(self.log_now).unwrap_or_default();
             // Of several that wait for a name the first one has it, as long as it speaks.
             let waits = |rival: &Rival| since.since(rival.heard) <= LOST_AFTER;

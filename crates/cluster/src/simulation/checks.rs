@@ -335,11 +335,9 @@ impl World {
     pub fn check_exit(&mut self, id: usize, exit: &Exit) {
         let Exit::NameTaken(_) = exit else { return };
         let Some(name) = self.driver(id).map(|host| host.name.clone()) else { return };
-        let others: Vec<usize> = (0..self.processes.len()).filter(|other| *other != id).collect();
-        let mut twins = others.into_iter().filter(|other| {
-            self.processes[*other].alive && self.driver(*other).is_some_and(|host| host.name == name)
-        });
-        let is_first = twins.next().is_some_and(|first| first > id);
+        let ids: Vec<usize> = (0..self.processes.len()).collect();
+        let of_name = |id: &usize| self.driver(*id).is_some_and(|host| host.name == name);
+        let is_first = ids.into_iter().find(of_name) == Some(id);
         if is_first && !self.facts.was_silent(id) && self.orchestrator_starts == 1 {
             self.facts.violate(format!("the first driver named {name} was disturbed by the second"));
         }
