@@ -142,6 +142,8 @@ impl From<Failure> for Refused {
             ) => Self::Conflict { why },
             Failure::Refused(orchestrator::Refused::NoLog(_) | orchestrator::Refused::ShuttingDown)
             | Failure::Store(_)
+            | Failure::Unsaved(_)
+            | Failure::Unstamped(_)
             | Failure::Plan(_)
             | Failure::NoAnswer => Self::Unavailable { why },
         }

@@ -59,6 +59,14 @@ pub enum Failure {
     /// The store cannot take or give it.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// What the store should have of the last run is still waiting for it.
+    #[error("the end of the last run is not stored yet: {0}")]
+    Unsaved(String),
+    /// Heartbeats come without the time of the broker, which drivers need to start together. With the command that mends it.
+    #[error(
+        "the broker does not stamp the heartbeat topic (message.timestamp.type is not LogAppendTime), so no driver can arm; fix: {0}"
+    )]
+    Unstamped(String),
     /// The stored plan is not one that this version reads.
     #[error("the stored plan of run {0} cannot be read by this version")]
     Plan(String),

@@ -1,10 +1,9 @@
 //! The collector's thread: reads reports from the log, merges them on the board, stores them.
 //!
 //! Invariant: control is told of a report only once the store has it. When the store fails, what was taken is kept and
-//! tried again; when too much is kept, the log is not read further, so it waits there. Deliberately absent: the state
-//! of the run.
+//! tried again, also after the end of the run; when too much is kept, the log is not read further, so it waits there.
+//! Deliberately absent: the state of the run.
 
-use std::mem;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -39,7 +38,13 @@ pub(super) enum Order {
 /// What the collector tells control.
 pub(super) enum News {
     Collected(Collected),
-    Summarised { node_id: String, test_id: String, summary: Summary },
+    Summarised {
+        node_id: String,
+        test_id: String,
+        summary: Summary,
+    },
+    /// The store fails, or, with nothing, has everything again.
+    StoreFault(Option<String>),
 }
 
 pub(super) struct Collector {
@@ -49,7 +54,8 @@ pub(super) struct Collector {
     pub(super) orders: Receiver<Order>,
     pub(super) news: Sender<News>,
     pub(super) run: Option<String>,
-    pub(super) unstored: Vec<Delivery>,
+    /// What the store does not have yet, a batch per run, oldest first.
+    pub(super) unstored: Vec<Batch>,
     pub(super) flushed: Instant,
 }
 
@@ -61,9 +67,9 @@ impl Collector {
             match self.orders.try_recv() {
                 Ok(order) => self.obey(order),
                 Err(TryRecvError::Empty) => {}
-                Err(TryRecvError::Disconnected) => return,
+                Err(TryRecvError::Disconnected) => return self.leave(),
             }
-            if self.unstored.len() < MAX_UNSTORED {
+            if self.unstored_count() < MAX_UNSTORED {
                 if let Some(event) = self.transport.next(TURN) {
                     self.received(event);
                 }
@@ -78,6 +84,21 @@ impl Collector {
                 }
                 self.show();
             }
+        }
+    }
+
+    fn unstored_count(&self) -> usize {
+        self.unstored.iter().map(|batch| batch.deliveries.len()).sum()
+    }
+
+    /// A last attempt. The run of what is left counts as under way in the store, so its reports are read again.
+    fn leave(mut self) {
+        if !self.flush() {
+            let reports = self.unstored_count();
+            tracing::error!(
+                reports,
+                "not stored; start again on this store once it has room, to read them again"
+            );
         }
     }
 
@@ -106,9 +127,6 @@ impl Collector {
             Some(current) => current.gathering = Gathering::new(run_id.clone(), plan),
             None => {}
         });
-        if !resumed {
-            self.unstored.clear();
-        }
         self.run = Some(run_id);
     }
 
@@ -138,7 +156,7 @@ impl Collector {
             content.current_of(run_id).map_or(Taken::OtherRun, |current| current.gathering.take(&report))
         });
         match (taken, report.ours) {
-            (Taken::New, Some(ours)) => self.unstored.push(Delivery {
+            (Taken::New, Some(ours)) => self.keep(Delivery {
                 node_id: report.node_id,
                 identity: Identity { incarnation: ours.incarnation, seq: ours.seq, part: ours.part },
                 window: ours.window,
@@ -153,22 +171,35 @@ impl Collector {
         }
     }
 
+    /// Puts a report of the current run aside for the next transaction.
+    fn keep(&mut self, delivery: Delivery) {
+        let Some(run_id) = &self.run else { return };
+        match self.unstored.last_mut().filter(|batch| batch.run_id == *run_id) {
+            Some(batch) => batch.deliveries.push(delivery),
+            None => self.unstored.push(Batch {
+                run_id: run_id.clone(),
+                deliveries: vec![delivery],
+                positions: Vec::new(),
+            }),
+        }
+    }
+
     /// Stores what was taken, then tells control of it; false when the store cannot take it now.
     fn flush(&mut self) -> bool {
-        let Some(run_id) = self.run.clone() else { return true };
-        if !self.unstored.is_empty() {
-            let deliveries = mem::take(&mut self.unstored);
-            let mut batch = Batch { run_id: run_id.clone(), deliveries, positions: Vec::new() };
-            let stored = locked(&self.store).ingest(&batch);
-            let fault = stored.as_ref().err().map(ToString::to_string);
-            self.note_store_fault(fault);
-            if stored.is_err() {
-                self.unstored = mem::take(&mut batch.deliveries);
+        while let Some(batch) = self.unstored.first() {
+            let stored = locked(&self.store).ingest(batch);
+            if let Err(error) = stored {
+                self.note_store_fault(Some(error.to_string()));
                 return false;
             }
+            self.unstored.remove(0);
+            if self.unstored.is_empty() {
+                self.note_store_fault(None);
+            }
         }
+        let Some(run_id) = &self.run else { return true };
         let changes = self.board.look(|content| {
-            content.current_of(&run_id).map_or_else(Vec::new, |current| current.gathering.take_changes())
+            content.current_of(run_id).map_or_else(Vec::new, |current| current.gathering.take_changes())
         });
         changes.into_iter().for_each(|collected| self.tell(News::Collected(collected)));
         true
@@ -183,7 +214,8 @@ impl Collector {
                 }
                 None => tracing::info!("results are stored again"),
             }
-            self.board.change(|content| content.store_fault = fault);
+            self.board.change(|content| content.store_fault.clone_from(&fault));
+            self.tell(News::StoreFault(fault));
         }
     }
 

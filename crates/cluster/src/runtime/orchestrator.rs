@@ -3,7 +3,7 @@
 //!
 //! Invariant: nothing here decides. Deliberately absent: HTTP and text; viewers read the board through a [`Handle`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -39,6 +39,8 @@ const MAX_NEWS: usize = 1_024;
 const LAST_FLUSH: Duration = Duration::from_secs(5);
 /// Before a resumed run was created: the broker's clock may differ from ours by that much.
 const CLOCK_MARGIN: Duration = Duration::from_secs(600);
+/// Events of the timeline that may wait for the store; one run shows as many.
+const MAX_UNSAVED_EVENTS: usize = 2_000;
 /// How far back a claimant reads: a lease is at most 30 s long, and clocks differ.
 const CLAIMS_BACK: Duration = Duration::from_secs(120);
 
@@ -55,6 +57,8 @@ pub struct Ground<'a> {
     pub arm_timeout: Duration,
     /// Where results are kept.
     pub store: Store,
+    /// The command that makes the broker stamp heartbeats, for whoever starts a run while it does not.
+    pub stamp_command: Option<String>,
     /// Connects to the log.
     pub connect: &'a dyn Fn(Connect) -> Result<Box<dyn Transport>, ConnectError>,
 }
@@ -176,6 +180,10 @@ pub fn start(ground: Ground<'_>) -> Result<Running, StartError> {
         next_token: 0,
         row: None,
         row_unsaved: false,
+        events_unsaved: VecDeque::new(),
+        save_fault: None,
+        stamp_command: ground.stamp_command,
+        unstamped: false,
         exit: false,
     };
     let spawn =
@@ -252,6 +260,13 @@ struct Control {
     /// The current run as it is, or should be, in the store.
     row: Option<RunRow>,
     row_unsaved: bool,
+    /// Events of runs that are not in the store yet, oldest first.
+    events_unsaved: VecDeque<(String, EventRow)>,
+    /// Why the last attempt to save row or events failed, if it did.
+    save_fault: Option<String>,
+    stamp_command: Option<String>,
+    /// The broker did not stamp the last heartbeat, so no driver learns its time.
+    unstamped: bool,
     exit: bool,
 }
 
@@ -284,7 +299,7 @@ impl Control {
             }
             if now.since(shown) >= SHOW {
                 shown = now;
-                self.save_row();
+                self.save();
                 self.show();
             }
         }
@@ -333,6 +348,9 @@ impl Control {
             Heard::Record(record) => self.tell(Event::Record(record)),
             Heard::Acknowledged { ticket, stamp, sent: handed_over, acknowledged, .. } => {
                 if let Some(sent) = self.sent.remove(&ticket) {
+                    if sent == Sent::Heartbeat {
+                        self.unstamped = stamp.is_none();
+                    }
                     self.tell(Event::Acknowledged(Acknowledged { sent, handed_over, acknowledged, stamp }));
                 }
             }
@@ -355,6 +373,7 @@ impl Control {
             News::Summarised { node_id, test_id, summary } => {
                 self.tell(Event::Summarised { node_id, test_id, summary });
             }
+            News::StoreFault(fault) => self.store_changed(fault),
         }
     }
 
@@ -362,7 +381,7 @@ impl Control {
         match request {
             // Whoever asked has stopped waiting when an answer cannot be given.
             Request::Create { plan, answer } => drop(answer.send(self.create(&plan))),
-            Request::Start { run_id, wanted, answer } => match self.plan_of(&run_id) {
+            Request::Start { run_id, wanted, answer } => match self.startable(&run_id) {
                 Ok(plan) => {
                     let Wanted { min_drivers, max_drivers } = wanted;
                     let start =
@@ -390,14 +409,25 @@ impl Control {
         Ok(run_id)
     }
 
-    /// The plan of a run that was created and not started yet.
-    fn plan_of(&self, run_id: &str) -> Result<Plan, Failure> {
+    /// The plan of a run that was created and not started yet, if there is ground to start it on.
+    fn startable(&mut self, run_id: &str) -> Result<Plan, Failure> {
+        if self.unstamped {
+            return Err(Failure::Unstamped(self.stamp_command.clone().unwrap_or_default()));
+        }
+        self.save();
+        if self.row_unsaved {
+            let waits_for =
+                self.save_fault.clone().or_else(|| self.board.look(|content| content.store_fault.clone()));
+            return Err(Failure::Unsaved(waits_for.unwrap_or_default()));
+        }
         let row = self.stored(run_id)?;
         let state = RunState::parse(&row.state).unwrap_or(RunState::Failed);
         if state != RunState::Created {
             let why = "a run is started once; create another one of the same plan";
             return Err(orchestrator::Refused::State { state, why }.into());
         }
+        // What a restart must know of a run is stored before anybody hears of it, so the store must be able to.
+        locked(&self.store).update_run(&row)?;
         plan::parse("stored plan", &row.plan_source).map_err(|_| Failure::Plan(run_id.to_owned()))
     }
 
@@ -437,18 +467,46 @@ impl Control {
             row.extras = serde_json::to_string(&Extras::Record(record.to_json())).ok();
         }
         self.row_unsaved = true;
-        self.save_row();
+        self.save();
     }
 
-    /// Stores the current run's row when it is not stored as it is; what fails is tried again each second.
-    fn save_row(&mut self) {
-        let Some(row) = self.row.as_ref().filter(|_| self.row_unsaved) else { return };
-        match locked(&self.store).update_run(row) {
-            Ok(()) => self.row_unsaved = false,
-            Err(error) => {
-                tracing::error!(node = self.node_id, %error, "the state of the run is not stored yet")
-            }
+    /// Stores what is not stored as it is; what fails is tried again each second.
+    fn save(&mut self) {
+        let fault = self.try_save().err().map(|error| error.to_string());
+        if let Some(error) = fault.as_ref().filter(|_| self.save_fault.is_none()) {
+            tracing::error!(node = self.node_id, error, "the state of the run is not stored yet");
         }
+        self.save_fault = fault;
+    }
+
+    fn try_save(&mut self) -> Result<(), store::Error> {
+        let mut store = locked(&self.store);
+        while let Some((run_id, event)) = self.events_unsaved.front() {
+            store.add_event(run_id, event)?;
+            self.events_unsaved.pop_front();
+        }
+        let Some(row) = self.row.as_ref().filter(|_| self.row_unsaved) else { return Ok(()) };
+        // A run is over in the store only when its reports are: else a restart would not read them again.
+        let reports_wait = row.ended_ms.is_some() && self.board.look(|content| content.store_fault.is_some());
+        if !reports_wait {
+            store.update_run(row)?;
+            self.row_unsaved = false;
+        }
+        Ok(())
+    }
+
+    /// Puts the store's state into the timeline of the run.
+    fn store_changed(&mut self, fault: Option<String>) {
+        let (kind, text) = match fault {
+            Some(why) => {
+                ("store_fault", format!("results cannot be stored, and are kept until they can: {why}"))
+            }
+            None => ("store_back", "results are stored again, with all that was kept".to_owned()),
+        };
+        let run = self.machine.current().zip(self.machine.broker_now(now()));
+        let elapsed_ms = run.and_then(|(run, broker_now)| run.elapsed_ms(broker_now));
+        let second = elapsed_ms.and_then(|elapsed_ms| u32::try_from(elapsed_ms.div_euclid(1000)).ok());
+        self.note(TimelineEvent { second, unix_ms: clock::unix_ms(), kind: kind.into(), text, driver: None });
     }
 
     fn collect(&mut self, run_id: String) {
@@ -460,9 +518,9 @@ impl Control {
         }
     }
 
-    fn note(&self, event: TimelineEvent) {
+    fn note(&mut self, event: TimelineEvent) {
         tracing::info!(node = self.node_id, kind = %event.kind, driver = event.driver, "{}", event.text);
-        if let Some(row) = &self.row {
+        if let Some(row) = self.row.as_ref().filter(|_| self.events_unsaved.len() < MAX_UNSAVED_EVENTS) {
             let stored = EventRow {
                 second: event.second,
                 unix_ms: event.unix_ms,
@@ -470,9 +528,8 @@ impl Control {
                 text: event.text.clone(),
                 driver: event.driver.clone(),
             };
-            if let Err(error) = locked(&self.store).add_event(&row.run_id, &stored) {
-                tracing::warn!(node = self.node_id, %error, "an event of the timeline is not stored");
-            }
+            self.events_unsaved.push_back((row.run_id.clone(), stored));
+            self.save();
         }
         self.board.change(|content| {
             if let Some(current) = &mut content.current {
@@ -501,15 +558,23 @@ impl Control {
             current.ending = Some(ending.clone());
             Some((result.view, ending))
         });
-        if let (Some(row), Some((view, ending))) = (&mut self.row, result) {
-            row.state = outcome.state.as_str().to_owned();
-            row.started_ms = view.started_ms;
-            row.ended_ms = view.ended_ms;
-            row.verdict = Some(view.verdict.value.as_str().to_owned());
-            row.extras = serde_json::to_string(&Extras::Ending(ending)).ok();
-            self.row_unsaved = true;
-            self.save_row();
+        let Some(row) = self.row.as_mut().filter(|row| row.run_id == outcome.run_id) else { return };
+        match result {
+            Some((view, ending)) => {
+                row.state = outcome.state.as_str().to_owned();
+                row.started_ms = view.started_ms;
+                row.ended_ms = view.ended_ms;
+                row.verdict = Some(view.verdict.value.as_str().to_owned());
+                row.extras = serde_json::to_string(&Extras::Ending(ending)).ok();
+            }
+            // It never got the lead, so nobody heard of it: it can be started later, and not by a restart.
+            None => {
+                row.state = RunState::Created.as_str().to_owned();
+                row.extras = None;
+            }
         }
+        self.row_unsaved = true;
+        self.save();
     }
 
     /// Copies what the machine knows of the fleet and the run to the board.

@@ -28,7 +28,8 @@ pub fn run(arguments: &Demo, terminal: Terminal) -> anyhow::Result<Exit> {
 
     let store = serving::open_store(folder)?;
     let broker = memory::Broker::new();
-    let orchestrator = serving::orchestrate(store, serving::IN_PROCESS, &|connect| Ok(broker.node(connect)))?;
+    let orchestrator =
+        serving::orchestrate(store, serving::IN_PROCESS, None, &|connect| Ok(broker.node(connect)))?;
     let drivers = Drivers::start(&broker, DRIVERS, local::default_threads(), &Allow::default())?;
     let handle = orchestrator.handle();
     let page = serving::serve(arguments.listen, &handle, folder)?;

@@ -16,7 +16,9 @@ pub fn run(arguments: &Orchestrator, terminal: Terminal) -> anyhow::Result<Exit>
     let store = serving::open_store(&arguments.storage.store)?;
     let cluster = kafka::require(&arguments.kafka, "orchestrator")?;
     let orchestrator =
-        serving::orchestrate(store, serving::OVER_KAFKA, &|connect| Ok(cluster.node(connect)?))?;
+        serving::orchestrate(store, serving::OVER_KAFKA, Some(cluster.stamp_command()), &|connect| {
+            Ok(cluster.node(connect)?)
+        })?;
     let server = serving::serve(arguments.listen, &orchestrator.handle(), &arguments.storage.store)?;
     if !terminal.quiet {
         output::tell(&format!("dashboard on http://{}", server.local_addr()));

@@ -27,8 +27,12 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
     let broker = memory::Broker::new();
     let (orchestrator, drivers, wanted) = match &remote {
         Some(cluster) => {
-            let orchestrator =
-                serving::orchestrate(store, serving::OVER_KAFKA, &|connect| Ok(cluster.node(connect)?))?;
+            let orchestrator = serving::orchestrate(
+                store,
+                serving::OVER_KAFKA,
+                Some(cluster.stamp_command()),
+                &|connect| Ok(cluster.node(connect)?),
+            )?;
             let max_drivers = arguments.drivers.map_or(cluster::MAX_DRIVERS, usize::from);
             (orchestrator, None, Wanted { min_drivers: usize::from(arguments.min_drivers), max_drivers })
         }
@@ -37,7 +41,7 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
             let threads = arguments.generator.threads.map(|each| usize::from(each) * count);
             let allow = allow_plan(driver::allow(&arguments.generator)?, &plan)?;
             let orchestrator =
-                serving::orchestrate(store, serving::IN_PROCESS, &|connect| Ok(broker.node(connect)))?;
+                serving::orchestrate(store, serving::IN_PROCESS, None, &|connect| Ok(broker.node(connect)))?;
             let drivers =
                 Drivers::start(&broker, count, threads.unwrap_or_else(local::default_threads), &allow)?;
             (orchestrator, Some(drivers), Wanted { min_drivers: count, max_drivers: count })

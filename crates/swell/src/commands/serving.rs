@@ -37,11 +37,13 @@ pub fn open_store(folder: &Path) -> anyhow::Result<Store> {
 pub fn orchestrate(
     store: Store,
     patience: Patience,
+    stamp_command: Option<String>,
     connect: &dyn Fn(Connect) -> Result<Box<dyn Transport>, ConnectError>,
 ) -> anyhow::Result<Running> {
     let node_id = format!("orchestrator-{}", rustix::system::uname().nodename().to_string_lossy());
     let Patience { start_lead, arm_timeout } = patience;
-    start(Ground { node_id, start_lead, arm_timeout, store, connect }).map_err(|error| {
+    let ground = Ground { node_id, start_lead, arm_timeout, store, stamp_command, connect };
+    start(ground).map_err(|error| {
         let exit = match &error {
             StartError::Transport(_) => Exit::Preflight,
             StartError::Store(_) | StartError::Record { .. } => Exit::Invalid,
@@ -54,7 +56,12 @@ pub fn orchestrate(
 /// Serves REST and the page.
 pub fn serve(listen: SocketAddr, handle: &Handle, folder: &Path) -> anyhow::Result<api::Server> {
     api::serve(api::Settings { listen, data: folder.to_owned() }, handle.clone()).map_err(|error| {
-        let exit = if error.is_listen() { Exit::CannotListen } else { Exit::Invalid };
-        Ended::new(exit, format!("{:#}", anyhow::Error::new(error)))
+        let is_listen = error.is_listen();
+        let text = format!("{:#}", anyhow::Error::new(error));
+        if is_listen {
+            let advice = "choose another address with --listen, or port 0 for a free one";
+            return Ended::new(Exit::CannotListen, format!("{text}; {advice}"));
+        }
+        Ended::new(Exit::Invalid, text)
     })
 }

@@ -136,6 +136,11 @@ impl Cluster {
         topics::prepare(&self.settings, self.brokers)
     }
 
+    /// The command that makes the broker stamp heartbeats, without which nobody arms.
+    pub fn stamp_command(&self) -> String {
+        topics::stamp_command(&self.settings)
+    }
+
     /// A new node. When this returns, its positions are settled: whatever is appended from now on will be read.
     pub fn node(&self, connect: Connect) -> Result<Box<dyn Transport>, Error> {
         Ok(Box::new(Node::new(&self.settings, &connect)?))

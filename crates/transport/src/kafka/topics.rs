@@ -256,12 +256,6 @@ fn check_properties(
     name: &str,
     found: &HashMap<&str, &str>,
 ) -> Vec<Warning> {
-    let repair = |property: &str, value: &str| {
-        format!(
-            "{} --alter --entity-type topics --entity-name {name} --add-config {property}={value}",
-            configs(settings)
-        )
-    };
     let mut warnings = Vec::new();
     for (property, wanted) in specification(topic).properties() {
         let Some(&value) = found.get(property) else { continue };
@@ -281,11 +275,21 @@ fn check_properties(
         warnings.push(Warning {
             topic,
             text: format!("{name} has {property}={value} instead of {wanted}: {consequence}"),
-            command: repair(property, &wanted),
+            command: alteration(settings, name, property, &wanted),
             prevents_arming: property == "message.timestamp.type" && topic == Topic::Heartbeat,
         });
     }
     warnings
+}
+
+fn alteration(settings: &Settings, name: &str, property: &str, value: &str) -> String {
+    let configs = configs(settings);
+    format!("{configs} --alter --entity-type topics --entity-name {name} --add-config {property}={value}")
+}
+
+/// The command that gives heartbeats the broker's stamps.
+pub fn stamp_command(settings: &Settings) -> String {
+    alteration(settings, &settings.topic_name(Topic::Heartbeat), "message.timestamp.type", "LogAppendTime")
 }
 
 /// Whether a bound is below the wanted one; -1 stands for none.
