@@ -25,8 +25,12 @@ const PAGE_BINS: usize = 128;
 /// Pages of a full table.
 const PAGES: usize = (BINS as usize).div_ceil(PAGE_BINS);
 
-/// Up to this many bins a merge of two lists stays a list: 4 KiB, what a table and two pages take.
-const LONGEST_LIST: usize = 256;
+/// Up to this many bins a merge of two lists stays a list: 16 KiB. A table whose bins are spread over the seven octaves
+/// of an overloaded target takes four times that, and a run of 500 steps has a thousand of them.
+const LONGEST_LIST: usize = 1024;
+
+/// A list that is this many times shorter is inserted into the longer one; else both are copied in order.
+const INSERT_FACTOR: usize = 8;
 
 /// The bin of a duration in ns; durations above [`LONGEST_NS`] share the last.
 #[expect(clippy::cast_possible_truncation, reason = "a shifted value is below 2,048")]
@@ -236,7 +240,7 @@ impl Histogram {
         self.clamped = self.clamped.saturating_add(other.clamped);
         match (&mut self.form, &other.form) {
             (Form::Listed(mine), Form::Listed(theirs)) if mine.len() + theirs.len() <= LONGEST_LIST => {
-                *mine = merged_lists(mine, theirs);
+                add_list(mine, theirs);
             }
             (_, Form::Listed(theirs)) => {
                 let pool = &mut Pool::default();
@@ -355,6 +359,19 @@ fn rank(q: f64, count: u64) -> u64 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts from f64 saturate")]
     let rank = (q * count as f64).next_down().ceil() as u64;
     rank.clamp(1, count)
+}
+
+fn add_list(mine: &mut Vec<(u32, u64)>, theirs: &[(u32, u64)]) {
+    if theirs.len() * INSERT_FACTOR > mine.len() {
+        *mine = merged_lists(mine, theirs);
+        return;
+    }
+    for &(bin, count) in theirs {
+        match mine.binary_search_by_key(&bin, |&(held, _)| held) {
+            Ok(at) => mine[at].1 = mine[at].1.saturating_add(count),
+            Err(at) => mine.insert(at, (bin, count)),
+        }
+    }
 }
 
 fn merged_lists(a: &[(u32, u64)], b: &[(u32, u64)]) -> Vec<(u32, u64)> {
