@@ -125,6 +125,23 @@ impl Orchestrator {
         self.clock.broker_time(now.instant)
     }
 
+    /// Run time of the current run: negative before its start, `None` before its trigger.
+    pub fn elapsed_ms(&self, now: Now) -> Option<i64> {
+        self.run.as_ref()?.elapsed_ms(now.instant)
+    }
+
+    /// Whole seconds since the start of the current run.
+    pub fn second(&self, now: Now) -> Option<u32> {
+        self.elapsed_ms(now).and_then(|elapsed_ms| u32::try_from(elapsed_ms.div_euclid(1000)).ok())
+    }
+
+    /// Takes the start of the current run to this machine's clock.
+    fn convert_start(&mut self) {
+        if let Some(run) = self.run.as_mut().filter(|run| run.started.is_none()) {
+            run.started = run.start_at.and_then(|start_at| self.clock.instant(start_at));
+        }
+    }
+
     fn begin(&mut self, record: Option<Box<RunRecord>>, now: Now) {
         self.incarnation = self.ids.uuid(now);
         self.started = Some(now.instant);
@@ -165,6 +182,7 @@ impl Orchestrator {
                     let text = "broker time jumped against this machine's clock".to_owned();
                     self.timeline("clock_jump", text, None, now);
                 }
+                self.convert_start();
             }
             (Sent::Config { test_id }, _) => self.configured(test_id, now),
             _ => {}
@@ -321,12 +339,11 @@ impl Orchestrator {
 
     /// Tells the current run's timeline, or the process's log when there is none.
     fn timeline(&mut self, kind: &'static str, text: String, driver: Option<&str>, now: Now) {
-        let Some(run) = &self.run else {
+        if self.run.is_none() {
             self.notice(Level::Info, text);
             return;
-        };
-        let elapsed_ms = self.broker_now(now).and_then(|broker_now| run.elapsed_ms(broker_now));
-        let second = elapsed_ms.and_then(|elapsed_ms| u32::try_from(elapsed_ms.div_euclid(1000)).ok());
+        }
+        let second = self.second(now);
         let driver = driver.map(str::to_owned);
         let event = TimelineEvent { second, unix_ms: now.unix_ms, kind: kind.into(), text, driver };
         self.actions.push(Action::Timeline(event));

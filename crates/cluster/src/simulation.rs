@@ -192,6 +192,10 @@ impl World {
                 self.leader().map(|id| self.processes[id].port.cut_until = until).unwrap_or_default();
             }
             Fault::BrokerAway { for_ms } => self.broker_away(until(for_ms)),
+            Fault::BrokerStep { by_ms } => {
+                self.broker_offset_ms += by_ms;
+                self.facts.stepped(by_ms);
+            }
             Fault::Rival => {
                 let store = self.ledgers.len();
                 let rival = self.spawn_orchestrator(store);

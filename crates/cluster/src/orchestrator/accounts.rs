@@ -29,6 +29,7 @@ fn of_member(run: &Run, member: &Member, bugs: Bugs) -> MemberOutcome {
             Standing::Arming | Standing::Active if fin.is_some() => Standing::Finished.as_str(),
             standing => standing.as_str(),
         },
+        replaced: member.end_version.is_some(),
         stored,
         fin,
         lost: if bugs.has(Bug::ForgetLost) { 0 } else { lost },
@@ -42,6 +43,8 @@ fn due_on(run: &Run, member: &Member) -> Option<u64> {
     let said_all = member.has_said_totals();
     let stopped_ns = run.ending.and(run.stopped_ns);
     run.start_at?;
+    // One that was never given a part owes nothing.
+    member.first_version?;
     if !run.is_shared() {
         // Its rest is lost when it is; a stop of the run loses nothing.
         let stopped_itself = said_all && run.ending.is_some() && !member.standing.is_gone();

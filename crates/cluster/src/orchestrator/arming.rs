@@ -180,6 +180,7 @@ impl Orchestrator {
         let start_at = broker_now.after(lead).ceil_second();
         run.state = RunState::Running;
         run.start_at = Some(start_at);
+        run.started = self.clock.instant(start_at);
         let present = run.members.iter_mut().filter(|member| member.standing == Standing::Arming);
         present.for_each(|member| member.standing = Standing::Active);
         let count = run.present().count();

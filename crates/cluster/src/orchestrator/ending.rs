@@ -27,8 +27,7 @@ const FOREIGN_FIRST_REPORT: Duration = Duration::from_secs(60);
 impl Orchestrator {
     /// Orders the end of the run. The first order counts, unless a later one is harsher.
     pub(super) fn end_run(&mut self, state: RunState, reason: &str, now: Now) {
-        let elapsed_ms =
-            self.run.as_ref().zip(self.broker_now(now)).and_then(|(run, now)| run.elapsed_ms(now));
+        let elapsed_ms = self.elapsed_ms(now);
         let Some(run) = &mut self.run else { return };
         if run.ending.is_some_and(|ending| ending != RunState::Finished || state == RunState::Finished) {
             return;
@@ -50,6 +49,9 @@ impl Orchestrator {
         let Some(run) = self.run.as_mut().filter(|run| run.run_id == collected.run_id) else { return };
         let (node_id, incarnation) = (collected.node_id.clone(), Some(collected.incarnation));
         if run.member_mut(&node_id, incarnation).is_none() {
+            if collected.stored.requests_sent == 0 {
+                return;
+            }
             // A life that this orchestrator never asked; what it measured counts all the same.
             let mut member = Member::new(node_id.clone(), incarnation, None);
             member.standing = Standing::Failed;
@@ -72,21 +74,19 @@ impl Orchestrator {
 
     /// Ends the run once nothing more can come.
     pub(super) fn check_end(&mut self, now: Now) {
-        let broker_now = self.broker_now(now);
         let Some(run) = self.run.as_ref().filter(|run| !matches!(run.claim, Claim::Waiting { .. })) else {
             return;
         };
-        let over_by_schedule = run.start_at.is_some() && self.schedule_is_over(run, broker_now);
+        let over_by_schedule = run.is_shared() && schedule_is_over(run, now);
         let all_said = run.members.iter().all(|member| self.has_said_all(run, member, now));
         let all_done = run.start_at.is_some() || run.ending.is_some();
         if !(all_done && (run.ending.is_some() || over_by_schedule || (all_said && !run.members.is_empty())))
         {
             return;
         }
-        let drained = match (run.ending_since, run.drained_by(), broker_now) {
-            (Some(since), ..) => now.instant.since(since) > run.plan.drain,
-            (None, Some(by), Some(broker_now)) => broker_now > by,
-            _ => false,
+        let drained = match run.ending_since {
+            Some(since) => now.instant.since(since) > run.plan.drain,
+            None => run.drained_by().is_some_and(|drained_by| now.instant > drained_by),
         };
         let incomplete =
             |member: &Member| !member.is_complete() && !member.standing.is_gone() && !member.is_foreign();
@@ -104,17 +104,6 @@ impl Orchestrator {
             if (all_said && all_stored) || waited {
                 self.conclude(now);
             }
-        }
-    }
-
-    fn schedule_is_over(&self, run: &Run, broker_now: Option<BrokerTime>) -> bool {
-        let elapsed_ms = broker_now.and_then(|now| run.elapsed_ms(now));
-        let elapsed_ms = elapsed_ms.and_then(|elapsed_ms| u64::try_from(elapsed_ms).ok());
-        match (run.end_ns(), elapsed_ms) {
-            (Some(end_ns), Some(elapsed_ms)) => {
-                run.is_shared() && elapsed_ms.saturating_mul(1_000_000) >= end_ns
-            }
-            _ => false,
         }
     }
 
@@ -145,8 +134,7 @@ impl Orchestrator {
             return left || now.instant.since(reported_at) > FOREIGN_SILENCE;
         }
         let expected = run.plan.duration().unwrap_or(FOREIGN_FIRST_REPORT) + FOREIGN_SILENCE;
-        let elapsed_ms = self.broker_now(now).and_then(|now| run.elapsed_ms(now)).unwrap_or(0);
-        left || u128::try_from(elapsed_ms).is_ok_and(|elapsed_ms| elapsed_ms > expected.as_millis())
+        left || run.started.is_some_and(|started| now.instant > started + expected)
     }
 
     /// Ends the run now, with what there is.
@@ -166,13 +154,14 @@ impl Orchestrator {
             None => outcome.state.as_str().to_owned(),
         };
         self.timeline("ended", text, None, now);
-        self.actions.push(Action::Ended(Box::new(outcome)));
         if untold && self.run.as_ref().is_some_and(|run| run.ending.is_none()) {
             self.control(Command::Stop);
         }
         if self.run.as_ref().is_some_and(|run| matches!(run.claim, Claim::Held { .. })) {
             self.release_lead(BrokerTime::default());
         }
+        // Last: whoever waits for the end may leave, and the commands must be on their way by then.
+        self.actions.push(Action::Ended(Box::new(outcome)));
         self.run = None;
     }
 
@@ -183,6 +172,11 @@ impl Orchestrator {
             self.actions.push(Action::Ended(Box::new(outcome(&run, ended, self.bugs))));
         }
     }
+}
+
+fn schedule_is_over(run: &Run, now: Now) -> bool {
+    let end = run.started.zip(run.end_ns()).map(|(started, end_ns)| started + Duration::from_nanos(end_ns));
+    end.is_some_and(|end| now.instant >= end)
 }
 
 fn outcome(run: &Run, ended: Option<BrokerTime>, bugs: Bugs) -> Outcome {

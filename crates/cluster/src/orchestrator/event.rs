@@ -224,6 +224,8 @@ pub struct MemberOutcome {
     pub incarnation: Option<Uuid>,
     /// `finished`, `lost`, `fenced`, `left` or `failed`.
     pub state: &'static str,
+    /// Whether its lanes were given to another driver.
+    pub replaced: bool,
     /// What was merged and stored.
     pub stored: Totals,
     /// What it counted itself, if it said so.

@@ -29,7 +29,9 @@ impl Orchestrator {
             Command::Stop { run_id } => {
                 self.stop(&run_id, RunState::Finished, &format!("{STOPPED} by the operator"), now)
             }
-            Command::Abort { run_id, reason } => self.stop(&run_id, RunState::Aborted, &reason, now),
+            Command::Abort { run_id, reason } => {
+                self.stop(&run_id, RunState::Aborted, &format!("{STOPPED} at once: {reason}"), now)
+            }
             Command::SetRate { run_id, factor } => self.set_rate(&run_id, factor, now),
         };
         self.actions.push(Action::Reply { token, result });
@@ -281,8 +283,7 @@ impl Orchestrator {
     /// The run time from which a change can hold: a whole second at least 2 s ahead, so that everybody reads it before.
     pub(super) fn change_ns(&self, now: Now) -> Option<u64> {
         const AHEAD_MS: i64 = 2000;
-        let (run, broker_now) = (self.run.as_ref()?, self.broker_now(now)?);
-        let from_ms = run.elapsed_ms(broker_now)?.saturating_add(AHEAD_MS).max(0);
+        let from_ms = self.elapsed_ms(now)?.saturating_add(AHEAD_MS).max(0);
         u64::try_from(from_ms).ok().map(|from_ms| from_ms.div_ceil(1000) * 1_000_000_000)
     }
 }

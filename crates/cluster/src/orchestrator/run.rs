@@ -157,6 +157,8 @@ pub struct Run {
     pub(super) schedule: Option<Schedule>,
     /// The moment by which everybody must be there or be armed.
     pub(super) arm_by: Option<Instant>,
+    /// Second 0 by the machine's own clock, once both are known.
+    pub(super) started: Option<Instant>,
     pub(super) ending_since: Option<Instant>,
     /// Since when only stored totals are missing.
     pub(super) closing_since: Option<Instant>,
@@ -182,6 +184,7 @@ impl Run {
             tables: Vec::new(),
             rates: Vec::new(),
             arm_by: None,
+            started: None,
             ending_since: None,
             closing_since: None,
             set_aside: Vec::new(),
@@ -242,9 +245,12 @@ impl Run {
         self.schedule.as_ref()
     }
 
-    /// Run time now: negative before the start.
-    pub fn elapsed_ms(&self, now: BrokerTime) -> Option<i64> {
-        self.start_at.map(|start_at| now.unix_ms().saturating_sub(start_at.unix_ms()))
+    /// Run time now: negative before the start. Converted to the machine's own clock once, as drivers do it, so that a
+    /// step of the broker's clock does not distort it.
+    pub(super) fn elapsed_ms(&self, now: Instant) -> Option<i64> {
+        let started = self.started?;
+        let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        Some(if now >= started { ms(now.since(started)) } else { -ms(started.since(now)) })
     }
 
     /// The run time at which the schedule ends; `None` where the target sets the pace.
@@ -296,9 +302,8 @@ impl Run {
     }
 
     /// When drivers that follow the plan have finished what was in flight.
-    pub(super) fn drained_by(&self) -> Option<BrokerTime> {
-        let (start_at, end_ns) = (self.start_at?, self.end_ns()?);
-        Some(start_at.after(Duration::from_nanos(end_ns)).after(self.plan.drain))
+    pub(super) fn drained_by(&self) -> Option<Instant> {
+        Some(self.started? + Duration::from_nanos(self.end_ns()?) + self.plan.drain)
     }
 }
 

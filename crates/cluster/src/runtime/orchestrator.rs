@@ -503,9 +503,7 @@ impl Control {
             }
             None => ("store_back", "results are stored again, with all that was kept".to_owned()),
         };
-        let run = self.machine.current().zip(self.machine.broker_now(now()));
-        let elapsed_ms = run.and_then(|(run, broker_now)| run.elapsed_ms(broker_now));
-        let second = elapsed_ms.and_then(|elapsed_ms| u32::try_from(elapsed_ms.div_euclid(1000)).ok());
+        let second = self.machine.second(now());
         self.note(TimelineEvent { second, unix_ms: clock::unix_ms(), kind: kind.into(), text, driver: None });
     }
 

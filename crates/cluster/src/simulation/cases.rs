@@ -123,6 +123,17 @@ fn f9_a_driver_is_cut_off() {
 }
 
 #[test]
+fn f11_the_clock_of_the_broker_jumps() {
+    for by_ms in [-4000, -1500, 1500, 4000] {
+        let report = with(vec![(12 * SECOND, Fault::BrokerStep { by_ms })]);
+        let outcome = only(&report);
+        assert_eq!(finished(outcome), (PLANNED, 0));
+        assert_eq!(report.kinds.get("driver_lost"), None);
+        assert!(report.kinds.contains_key("clock_jump"));
+    }
+}
+
+#[test]
 fn f15_everything_is_there_twice() {
     let script = Script { repeats: 255, ..Script::calm(11, 3, vec![]) };
     assert_eq!(finished(only(&run(script))), (PLANNED, 0));

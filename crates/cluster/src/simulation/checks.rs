@@ -6,7 +6,7 @@ use clock::BrokerTime;
 use transport::{Command, Control, Message, NodeState, Role, Uuid};
 
 use super::script::{MS, SECOND};
-use super::world::World;
+use super::world::{EPOCH_MS, World};
 use crate::driver::Exit;
 use crate::orchestrator::{MemberOutcome, Outcome};
 use crate::view::{RunState, TimelineEvent};
@@ -39,7 +39,8 @@ struct EngineFacts {
 
 #[derive(Debug, Default)]
 struct Silence {
-    last: BrokerTime,
+    /// When it was heard last, true time.
+    last: u64,
     too_long: bool,
 }
 
@@ -51,7 +52,7 @@ pub(super) struct Facts {
     /// Heartbeats in the log, by incarnation.
     silences: HashMap<Uuid, Silence>,
     nodes: HashMap<String, HashSet<Uuid>>,
-    log_last: Option<BrokerTime>,
+    log_last: Option<u64>,
     /// The latest end of any lease, by run, true time.
     leases: HashMap<String, i64>,
     starts: HashMap<String, i64>,
@@ -62,6 +63,9 @@ pub(super) struct Facts {
     /// Requests that the target saw, by run and life.
     hits: HashMap<(String, Uuid), u64>,
     pub delay_ms: u64,
+    pub broker_offset_ms: i64,
+    /// How far the broker's clock jumped in all: what its time says is known only to within this.
+    steps_ms: u64,
     /// Prints what happens.
     pub trace: bool,
     triggers: u64,
@@ -94,33 +98,44 @@ impl Facts {
         }
     }
 
-    pub fn appended(&mut self, message: &Message, _: i64, stamp: BrokerTime, now: u64) {
+    pub fn appended(&mut self, message: &Message, now: u64) {
         match message {
             Message::Heartbeat(heartbeat) => {
                 let driver = heartbeat.ours.as_ref().filter(|ours| ours.role == Role::Driver);
-                self.heard(driver.map(|ours| ours.incarnation), stamp);
+                self.heard(driver.map(|ours| ours.incarnation), now);
             }
             Message::Control(control) => self.commanded(control, now),
             Message::Trigger(trigger) => {
                 if let Some(ours) = trigger.ours {
-                    self.starts.insert(trigger.test_id.clone(), World::true_time(ours.start_at));
+                    self.starts.insert(trigger.test_id.clone(), self.true_time(ours.start_at));
                 }
             }
             _ => {}
         }
     }
 
-    fn heard(&mut self, incarnation: Option<Uuid>, stamp: BrokerTime) {
-        let gap = self.log_last.map_or(0, |last| stamp.since(last).as_millis());
-        if gap > 2000 {
-            self.silences.values_mut().for_each(|silence| silence.last = stamp);
+    /// The true time at which the broker's clock, as it goes now, shows `time`.
+    fn true_time(&self, time: BrokerTime) -> i64 {
+        (time.unix_ms() - EPOCH_MS - self.broker_offset_ms) * MS.cast_signed()
+    }
+
+    /// The broker's clock jumped by that much.
+    pub fn stepped(&mut self, by_ms: i64) {
+        self.steps_ms += by_ms.unsigned_abs();
+    }
+
+    fn heard(&mut self, incarnation: Option<Uuid>, now: u64) {
+        let steps = self.steps_ms * MS;
+        if self.log_last.is_some_and(|last| now - last > 2 * SECOND + steps) {
+            self.silences.values_mut().for_each(|silence| silence.last = now);
         }
-        self.log_last = Some(stamp);
+        self.log_last = Some(now);
         for silence in self.silences.values_mut() {
-            silence.too_long |= stamp.since(silence.last).as_millis() > 5000;
+            // A stamp has whole milliseconds.
+            silence.too_long |= now - silence.last + steps + 2 * MS > 5 * SECOND;
         }
         if let Some(incarnation) = incarnation {
-            self.silences.entry(incarnation).or_default().last = stamp;
+            self.silences.entry(incarnation).or_default().last = now;
         }
     }
 
@@ -128,11 +143,11 @@ impl Facts {
         self.epoch = self.epoch.max(control.epoch);
         match (&control.command, &control.test_id) {
             (Command::Lease { expires_at }, Some(test_id)) => {
-                let until = World::true_time(*expires_at);
+                let until = self.true_time(*expires_at);
                 let known = self.leases.entry(test_id.clone()).or_insert(until);
                 *known = (*known).max(until);
                 let ahead = until - i64::try_from(now).unwrap();
-                if ahead > 32_000 * MS.cast_signed() {
+                if ahead > (32_000 + self.steps_ms.cast_signed()) * MS.cast_signed() {
                     self.violate(format!("a lease lies {} ms ahead", ahead / MS.cast_signed()));
                 }
             }
@@ -190,7 +205,7 @@ impl Facts {
     }
 
     pub fn engine_started(&mut self, id: usize, test_id: &str, true_start: i64, _: bool, now: u64) {
-        let tolerance = i64::try_from((self.delay_ms + 60) * MS).unwrap();
+        let tolerance = i64::try_from((self.delay_ms + self.steps_ms + 60) * MS).unwrap();
         match self.starts.get(test_id) {
             Some(start_at) if (true_start - start_at).abs() > tolerance => {
                 let off_ms = (true_start - start_at) / MS.cast_signed();
@@ -215,7 +230,7 @@ impl Facts {
         *self.hits.entry((engine.test_id.clone(), life)).or_default() += 1;
         let grace = GRACE.cast_signed();
         let leased = self.leases.get(&engine.test_id).copied().unwrap_or(i64::MIN / 2);
-        let late = if at > leased + grace {
+        let late = if at > leased + grace + (self.steps_ms * MS).cast_signed() {
             Some("its last lease ended".to_owned())
         } else if engine.ordered_at.is_some_and(|ordered_at| at > ordered_at.cast_signed() + grace) {
             Some("it was told to stop".to_owned())
@@ -356,7 +371,8 @@ impl World {
         }
         if natural && plan.is_per_driver() {
             let each = plan.planned_iterations(1);
-            for member in outcome.members.iter().filter(|member| member.stored.due + member.lost != each) {
+            let chosen = outcome.members.iter().filter(|member| member.state != "failed");
+            for member in chosen.filter(|member| member.stored.due + member.lost != each) {
                 let text =
                     format!("{}: {} + {} lost of {each}", member.node_id, member.stored.due, member.lost);
                 self.facts.violate(format!("accounting: {text}"));

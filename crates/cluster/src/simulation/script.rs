@@ -42,6 +42,10 @@ pub(super) enum Fault {
     BrokerAway {
         for_ms: u64,
     },
+    /// The log's leader moves to a broker whose clock differs.
+    BrokerStep {
+        by_ms: i64,
+    },
     /// Another orchestrator with a store of its own tries to start a run.
     Rival,
     /// A stop by an orchestrator that was superseded long ago.
@@ -133,6 +137,7 @@ impl Script {
                     | Fault::PauseOrchestrator { .. }
                     | Fault::CutOrchestrator { .. }
                     | Fault::BrokerAway { .. }
+                    | Fault::BrokerStep { .. }
             )
         };
         self.delay_ms <= 20 && !self.faults.iter().any(|(_, fault)| late(fault))
@@ -158,7 +163,7 @@ impl Script {
 
 fn draw_fault(rng: &mut Rng, drivers: usize) -> Fault {
     let driver = rng.usize(0..drivers);
-    match rng.u8(0..26) {
+    match rng.u8(0..27) {
         0..4 => Fault::KillDriver { driver, restart_after_ms: rng.bool().then(|| rng.u64(500..12_000)) },
         4..7 => Fault::PauseDriver { driver, for_ms: rng.u64(1000..20_000) },
         7..10 => Fault::CutDriver { driver, for_ms: rng.u64(1000..40_000) },
@@ -174,6 +179,7 @@ fn draw_fault(rng: &mut Rng, drivers: usize) -> Fault {
         22 => Fault::Ghost,
         23 => Fault::Stop,
         24 => Fault::Abort,
+        25 => Fault::BrokerStep { by_ms: rng.i64(-4000..4000) },
         _ => Fault::SetRate { percent: rng.u64(20..300) },
     }
 }

@@ -21,7 +21,7 @@ use super::script::{MS, SECOND, Script};
 use crate::run::{Acknowledged, Bugs, Now, Sent};
 
 /// Unix milliseconds of true time 0, by the broker.
-const EPOCH_MS: i64 = 1_700_000_000_000;
+pub(super) const EPOCH_MS: i64 = 1_700_000_000_000;
 /// How long a heartbeat may wait for the broker.
 const HEARTBEAT_TIMEOUT: u64 = 3 * SECOND;
 
@@ -123,6 +123,8 @@ pub(super) struct World {
     pub log: Log,
     decoded: HashMap<(Topic, i64), Result<Message, Malformed>>,
     broker_away_until: u64,
+    /// The broker's clock less true time.
+    pub broker_offset_ms: i64,
     pub processes: Vec<Process>,
     /// One per store; a store survives its orchestrator.
     pub ledgers: Vec<Ledger>,
@@ -148,6 +150,7 @@ impl World {
             log: Log::new(),
             decoded: HashMap::new(),
             broker_away_until: 0,
+            broker_offset_ms: 0,
             processes: Vec::new(),
             ledgers: Vec::new(),
             records: Vec::new(),
@@ -170,12 +173,7 @@ impl World {
     }
 
     pub fn broker_time(&self) -> BrokerTime {
-        BrokerTime::from_unix_ms(EPOCH_MS + i64::try_from(self.now / MS).unwrap())
-    }
-
-    /// The true time at which the broker's clock shows `time`.
-    pub fn true_time(time: BrokerTime) -> i64 {
-        (time.unix_ms() - EPOCH_MS) * i64::try_from(MS).unwrap()
+        BrokerTime::from_unix_ms(EPOCH_MS + self.broker_offset_ms + i64::try_from(self.now / MS).unwrap())
     }
 
     pub fn hop(&mut self) -> u64 {
@@ -270,7 +268,8 @@ impl World {
         let stamp = self.broker_time();
         let offset = self.log.append(stamp, encoded);
         if let Ok(message) = &message {
-            self.facts.appended(message, offset, stamp, self.now);
+            self.facts.broker_offset_ms = self.broker_offset_ms;
+            self.facts.appended(message, self.now);
         }
         self.decoded.insert((topic, offset), message);
         for id in 0..self.processes.len() {
