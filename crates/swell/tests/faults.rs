@@ -3,6 +3,8 @@
 //!
 //! All tests share one broker; each has topics of its own, told apart by their prefix.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that fails says where")]
+
 mod support;
 
 use std::fs;
@@ -171,6 +173,11 @@ fn a_run_over_a_broker_that_is_not_there_ends_at_once() {
     let output = run(&["run", "http://127.0.0.1:9/", "--requests", "5", "--kafka", &broker], folder.path());
     assert_eq!(output.status.code(), Some(110), "{}", err(&output));
     has_all(&err(&output), &["cannot reach Kafka", &broker, "refused", "check that Kafka runs there"]);
+    for malformed in ["localhost", "", "127.0.0.1:99999", "127.0.0.1:9,,127.0.0.1:9"] {
+        let output = run(&["driver", "--kafka", malformed], folder.path());
+        assert_eq!(output.status.code(), Some(104), "{}", err(&output));
+        has_all(&err(&output), &["--kafka: expected HOST:PORT"]);
+    }
 }
 
 #[test]
@@ -417,7 +424,7 @@ impl SmallDisk {
         mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(folder.path());
         let mounted = mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
         if !mounted {
-            println!("not tested: this user may not mount");
+            eprintln!("not tested: this user may not mount");
         }
         mounted.then_some(Self(folder))
     }
@@ -487,7 +494,7 @@ fn a_full_disk_stops_no_run_and_loses_nothing() {
     }
 }
 
-/// The run ends while the disk is full, and its results are stored once there is room.
+/// The result is whole although the disk is full when the run ends, and is stored once there is room.
 #[test]
 fn a_run_that_ends_on_a_full_disk_is_stored_later() {
     let Some(disk) = SmallDisk::new("8m") else { return };
@@ -497,20 +504,46 @@ fn a_run_that_ends_on_a_full_disk_is_stored_later() {
     let (orchestrator, api) = ground.orchestrator("orchestrator", &store);
     let _driver = ground.driver("d1");
     api.drivers_ready(1);
+    let next = api.post("/runs", &plan(&target.url, "1/s", "1s")).1["run_id"].as_str().unwrap().to_owned();
     let run = api.start_run(&plan(&target.url, "100/s", "6s"));
     wait_sent(&target, 100);
     disk.fill();
-    wait_sent(&target, 600);
-    wait_for("readyz to say so", || (ready(&api).0 == 503).then_some(()));
-    wait_for("the drivers to be done", || {
-        let drivers = api.get("/drivers");
-        (drivers["drivers"][0]["state"] == "idle").then_some(())
-    });
-    disk.empty();
     is_whole(&api.finished(&run), &target);
+    let (status, problem) = api.post(&format!("/runs/{next}/start"), &json!({}));
+    assert_eq!(status, 503, "{problem}");
+    has_all(
+        problem["detail"].as_str().unwrap(),
+        &["last run is not stored yet", "no space is left", "swell.db"],
+    );
+    disk.empty();
+    wait_for("all of it to be stored", || (ready(&api).0 == 200).then_some(()));
+    wait_for("the next run to start", || {
+        (api.post(&format!("/runs/{next}/start"), &json!({})).0 < 300).then_some(())
+    });
+    assert_eq!(api.finished(&next)["state"], "finished");
     orchestrator.kill();
     let (_again, api) = ground.orchestrator("again", &store);
-    is_whole(&api.get(&format!("/runs/{run}/summary")), &target);
+    let summary = api.get(&format!("/runs/{run}/summary"));
+    assert_eq!(summary["state"], "finished", "{summary}");
+    assert_eq!(summary["requests"]["sent"], 600, "{summary}");
+    assert_eq!(summary["accounting"]["balanced"], true, "{summary}");
+}
+
+#[test]
+fn a_run_in_one_process_says_that_its_result_is_not_stored() {
+    let Some(disk) = SmallDisk::new("8m") else { return };
+    let folder = tempdir().unwrap();
+    let target = Target::start(folder.path());
+    let url = format!("{}/ping", target.url);
+    let mut command = swell();
+    command.args(["run", &url, "--rate", "100/s", "--for", "6s", "-o", "json=result.json", "--store"]);
+    let mut process = Process::start("run", command.arg(disk.0.path().join("store")), folder.path());
+    wait_sent(&target, 100);
+    disk.fill();
+    assert_eq!(process.wait().code(), Some(1), "{}", process.log());
+    has_all(&process.log(), &["the result above is not stored", "no space is left", "swell.db"]);
+    let summary = fs::read_to_string(folder.path().join("result.json")).unwrap();
+    is_whole(&serde_json::from_str(&summary).unwrap(), &target);
 }
 
 #[test]

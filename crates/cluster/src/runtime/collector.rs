@@ -1,8 +1,8 @@
 //! The collector's thread: reads reports from the log, merges them on the board, stores them.
 //!
-//! Invariant: control is told of a report only once the store has it. When the store fails, what was taken is kept and
-//! tried again, also after the end of the run; when too much is kept, the log is not read further, so it waits there.
-//! Deliberately absent: the state of the run.
+//! Invariant: control is told of a report only once the store has it or has refused it. What it refused is kept and tried
+//! again, also after the end of the run, which is over in the store only when all of it is in; when too much is kept,
+//! the log is not read further, so it waits there. Deliberately absent: the state of the run.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -97,7 +97,7 @@ impl Collector {
             let reports = self.unstored_count();
             tracing::error!(
                 reports,
-                "not stored; start again on this store once it has room, to read them again"
+                "reports are not stored; a restart on this store reads them again from Kafka"
             );
         }
     }
@@ -184,8 +184,20 @@ impl Collector {
         }
     }
 
-    /// Stores what was taken, then tells control of it; false when the store cannot take it now.
+    /// Stores what was taken, then tells control of it; false when the store cannot take it now. Control is told all the
+    /// same: a result is no less true for a full disk.
     fn flush(&mut self) -> bool {
+        let stored = self.store_waiting();
+        if let Some(run_id) = &self.run {
+            let changes = self.board.look(|content| {
+                content.current_of(run_id).map_or_else(Vec::new, |current| current.gathering.take_changes())
+            });
+            changes.into_iter().for_each(|collected| self.tell(News::Collected(collected)));
+        }
+        stored
+    }
+
+    fn store_waiting(&mut self) -> bool {
         while let Some(batch) = self.unstored.first() {
             let stored = locked(&self.store).ingest(batch);
             if let Err(error) = stored {
@@ -197,11 +209,6 @@ impl Collector {
                 self.note_store_fault(None);
             }
         }
-        let Some(run_id) = &self.run else { return true };
-        let changes = self.board.look(|content| {
-            content.current_of(run_id).map_or_else(Vec::new, |current| current.gathering.take_changes())
-        });
-        changes.into_iter().for_each(|collected| self.tell(News::Collected(collected)));
         true
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use transport::kafka::{Cluster, Settings};
+use transport::kafka::{Cluster, Error, Settings};
 
 use crate::arguments::Kafka;
 use crate::exit::{Ended, Exit};
@@ -12,7 +12,10 @@ pub fn connect(arguments: &Kafka) -> anyhow::Result<Option<Cluster>> {
     let Some(settings) = settings(arguments)? else {
         return Ok(None);
     };
-    let unusable = |error| Ended::new(Exit::Preflight, format!("{:#}", anyhow::Error::new(error)));
+    let unusable = |error: Error| {
+        let exit = if matches!(error, Error::Settings { .. }) { Exit::Invalid } else { Exit::Preflight };
+        Ended::new(exit, format!("{:#}", anyhow::Error::new(error)))
+    };
     let cluster = Cluster::connect(&settings).map_err(unusable)?;
     for warning in cluster.prepare_topics().map_err(unusable)? {
         let fix =

@@ -86,7 +86,7 @@ impl Settings {
     /// The addresses to try first, as host and port.
     pub(super) fn addresses(&self) -> Result<Vec<(String, u16)>, Error> {
         let fault = |address: &str| Error::Settings {
-            setting: "brokers".to_owned(),
+            setting: "--kafka".to_owned(),
             problem: format!("expected HOST:PORT,…, found {address:?}"),
         };
         self.brokers
