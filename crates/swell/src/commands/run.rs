@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use cluster::runtime::orchestrator::Running;
-use cluster::view::RunState;
-use cluster::{RunResult, Wanted};
+use cluster::{Handle, RunResult, Wanted};
 use engine::Allow;
 use plan::{Plan, Quick};
 use transport::memory;
@@ -24,17 +22,17 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
     let outputs =
         arguments.output.iter().map(|text| Output::parse(text)).collect::<anyhow::Result<Vec<_>>>()?;
     let plan = plan_of(arguments)?;
-    let with_page = arguments.ui || arguments.linger;
-    if with_page {
-        serving::check_listen(arguments.listen)?;
-    }
     let store = serving::open_store(&arguments.storage.store)?;
     let remote = kafka::connect(&arguments.kafka)?;
     let broker = memory::Broker::new();
     let (orchestrator, drivers, wanted) = match &remote {
         Some(cluster) => {
-            let connect = |connect| Ok(cluster.node(connect)?);
-            let orchestrator = serving::orchestrate(store, serving::OVER_KAFKA, Some(cluster), &connect)?;
+            let orchestrator = serving::orchestrate(
+                store,
+                serving::OVER_KAFKA,
+                Some(cluster.stamp_command()),
+                &|connect| Ok(cluster.node(connect)?),
+            )?;
             let max_drivers = arguments.drivers.map_or(cluster::MAX_DRIVERS, usize::from);
             (orchestrator, None, Wanted { min_drivers: usize::from(arguments.min_drivers), max_drivers })
         }
@@ -50,27 +48,23 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
         }
     };
     let handle = orchestrator.handle();
-    let server = if with_page {
+    let server = if arguments.ui || arguments.linger {
         let server = serving::serve(arguments.listen, &handle, &arguments.storage.store)?;
         output::tell(&format!("dashboard on http://{}", server.local_addr()));
         Some(server)
     } else {
         None
     };
-    let result = one_run(&orchestrator, plan, wanted, &interrupts, terminal);
-    let told = result.as_ref().map_or(Ok(()), |result| {
-        let summary = api::summary(result);
-        output::print(&report::text(&summary, terminal.color_out, output::WIDTH))?;
-        outputs.iter().try_for_each(|output| output.write(&summary))
-    });
-    if arguments.linger && result.is_ok() && interrupts.asked() == Asked::Nothing {
+    let result = one_run(&handle, plan, wanted, &interrupts, terminal)?;
+    let summary = api::summary(&result);
+    output::print(&report::text(&summary, terminal.color_out, output::WIDTH))?;
+    outputs.iter().try_for_each(|output| output.write(&summary))?;
+    if arguments.linger && interrupts.asked() == Asked::Nothing {
         linger(&interrupts);
     }
-    // Whatever became of the run, its drivers hear that it is over before this process goes.
     let store_fault = handle.store_fault();
     orchestrator::end(orchestrator, &interrupts)?;
     drop(server);
-    let (result, ()) = (result?, told?);
     if drivers.is_some_and(|drivers| !drivers.end()) {
         return Err(Ended::new(Exit::Internal, "a driver died; see the log"));
     }
@@ -82,18 +76,17 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
 
 /// Creates, starts and follows a run to its end.
 pub fn one_run(
-    orchestrator: &Running,
+    handle: &Handle,
     plan: Plan,
     wanted: Wanted,
     interrupts: &Interrupts,
     terminal: Terminal,
 ) -> anyhow::Result<RunResult> {
-    let handle = orchestrator.handle();
     let refused = |failure: cluster::Failure| Ended::new(Exit::Preflight, failure.to_string());
     let run_id = handle.create(plan).map_err(refused)?;
     handle.start(&run_id, wanted).map_err(refused)?;
-    let result = follow::to_the_end(orchestrator, &run_id, interrupts, terminal)?;
-    if result.view.state == RunState::Failed && result.view.started_ms.is_none() {
+    let result = follow::to_the_end(handle, &run_id, interrupts, terminal)?;
+    if result.view.state == cluster::view::RunState::Failed && result.view.started_ms.is_none() {
         let reason = result.view.state_reason.as_deref().unwrap_or("the run could not start");
         return Err(Ended::new(Exit::Preflight, format!("nothing was sent: {reason}")));
     }
@@ -115,8 +108,7 @@ pub fn exit_of(result: &RunResult, strict: bool) -> Exit {
     if result.view.was_stopped() {
         reasons.push(Exit::Stopped);
     }
-    let broken = result.view.state != RunState::Finished && !result.view.was_stopped();
-    if !result.lost_drivers.is_empty() || result.complete == Some(false) || broken {
+    if !result.lost_drivers.is_empty() || result.complete == Some(false) {
         reasons.push(Exit::DriversLost);
     }
     if totals.succeeded == 0 && result.view.drivers.iter().all(|driver| driver.summary_only.is_none()) {
