@@ -113,7 +113,10 @@ impl BrokerClock {
     /// What the broker's clock shows at `instant`.
     pub fn broker_time(&self, instant: Instant) -> Option<BrokerTime> {
         self.offset().map(|offset| {
-            #[expect(clippy::cast_possible_truncation, reason = "Unix milliseconds fit an i64 for 292 million years")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "Unix milliseconds fit an i64 for 292 million years"
+            )]
             BrokerTime((millis(instant) + offset.ms).floor() as i64)
         })
     }
@@ -122,7 +125,11 @@ impl BrokerClock {
     pub fn instant(&self, time: BrokerTime) -> Option<Instant> {
         self.offset().map(|offset| {
             let ms = (time.0 as f64 - offset.ms).max(0.0);
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and below 2^63 ns")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "not negative, and below 2^63 ns"
+            )]
             Instant::from_nanos((ms * 1e6) as u64)
         })
     }
@@ -157,7 +164,10 @@ mod tests {
         let offset = clock.offset().unwrap();
         assert_eq!(offset.error_ms, 1.5);
         assert_eq!(offset.ms, 1_700_000_000_000.5);
-        assert_eq!(clock.broker_time(Instant::from_nanos(3_000_000_000)), Some(BrokerTime(1_700_000_003_000)));
+        assert_eq!(
+            clock.broker_time(Instant::from_nanos(3_000_000_000)),
+            Some(BrokerTime(1_700_000_003_000))
+        );
         let instant = clock.instant(BrokerTime(1_700_000_003_000)).unwrap();
         assert!(instant.since(Instant::from_nanos(2_999_000_000)) <= Duration::from_millis(1));
     }

@@ -157,9 +157,14 @@ impl Gathering {
 
     /// Shows the seconds that are complete, given the drivers that are expected to report.
     pub fn close_seconds(&mut self, expected: &BTreeSet<String>) -> Vec<Arc<Tick>> {
+        // A life that said its totals has told all its seconds; of a driver that came back, the present one counts.
         let reported = |node: &String| {
             let lives = self.sources.iter().filter(|((name, _), _)| name == node);
-            lives.map(|(_, source)| if source.fin.is_some() { u32::MAX } else { source.reported_s }).max()
+            let present = lives.clone().filter(|(_, source)| source.fin.is_none());
+            match present.map(|(_, source)| source.reported_s).max() {
+                None if lives.count() > 0 => Some(u32::MAX),
+                present => present,
+            }
         };
         let slowest = expected.iter().map(|node| reported(node).unwrap_or(0)).min().unwrap_or(0);
         let newest = self.open.keys().next_back().copied().unwrap_or(0);

@@ -66,11 +66,23 @@ pub(crate) fn context(view: &RunView, ending: Option<&Ending>) -> Context {
     let summary_only = view.drivers.iter().filter(|driver| driver.summary_only.is_some());
     Context {
         saturated: matches!(view.plan.load, Load::Avalanche { limit: None, .. }),
-        lost: ending.map(Ending::lost_drivers).unwrap_or_default(),
+        lost: ending.map_or_else(|| lost_so_far(view), Ending::lost_drivers),
         overlap: ending.map_or(0, |ending| ending.overlap),
         summary_only: summary_only.map(|driver| driver.node_id.clone()).collect(),
         ended: view.state.is_over(),
     }
+}
+
+/// Drivers that are lost in a run under way; what was lost on them is only known at its end.
+fn lost_so_far(view: &RunView) -> Vec<LostDriver> {
+    let lost = view.drivers.iter().filter(|driver| matches!(driver.state, "lost" | "fenced"));
+    let lost = lost.map(|driver| LostDriver {
+        node_id: driver.node_id.clone(),
+        replaced: driver.state == "fenced",
+        requests_sent: driver.requests_sent,
+        ..LostDriver::default()
+    });
+    lost.collect()
 }
 
 fn view_of(
@@ -104,7 +116,7 @@ fn running(node_id: &str, merged: &Merged) -> RunDriver {
     RunDriver { node_id: node_id.to_owned(), state: "running", requests_sent, summary_only: None }
 }
 
-fn event(row: store::EventRow) -> TimelineEvent {
+pub(crate) fn event(row: store::EventRow) -> TimelineEvent {
     TimelineEvent {
         second: row.second,
         unix_ms: row.unix_ms,
@@ -129,7 +141,6 @@ pub(crate) enum Extras {
 pub(crate) struct Ending {
     reason: Option<String>,
     complete: bool,
-    replaced: bool,
     overlap: u64,
     members: Vec<EndedMember>,
 }
@@ -140,6 +151,8 @@ struct EndedMember {
     state: String,
     /// Whether it died, or was cut off, before it said its totals.
     silent: bool,
+    /// Whether its lanes were given to another driver.
+    replaced: bool,
     summary_only: Option<SummaryRecord>,
     requests_sent: u64,
     lost: u64,
@@ -163,7 +176,8 @@ impl Ending {
         let members = outcome.members.iter().map(|member| EndedMember {
             node_id: member.node_id.clone(),
             state: member.state.to_owned(),
-            silent: member.incarnation.is_some() && member.fin.is_none(),
+            silent: member.incarnation.is_some() && member.fin.is_none() && member.state != "arming",
+            replaced: member.replaced,
             summary_only: summary_only(&member.node_id).filter(|_| member.incarnation.is_none()),
             requests_sent: member.stored.requests_sent,
             lost: member.lost,
@@ -171,10 +185,24 @@ impl Ending {
         Self {
             reason: outcome.reason.clone(),
             complete: outcome.complete,
-            replaced: outcome.replaced,
             overlap: outcome.overlap,
             members: members.collect(),
         }
+    }
+
+    /// The end of a run whose process was killed: its drivers died with it.
+    pub(crate) fn abandoned(drivers: &[String]) -> Self {
+        let members = drivers.iter().map(|node_id| EndedMember {
+            node_id: node_id.clone(),
+            state: "lost".to_owned(),
+            silent: true,
+            replaced: false,
+            summary_only: None,
+            requests_sent: 0,
+            lost: 0,
+        });
+        let reason = Some("the process that ran it was killed".to_owned());
+        Self { reason, complete: false, overlap: 0, members: members.collect() }
     }
 
     /// How each driver ended; of several lives of one, the last.
@@ -190,15 +218,27 @@ impl Ending {
         drivers
     }
 
+    /// Drivers that left something undone, whether or not they could still say so; several lives of one are one.
     fn lost_drivers(&self) -> Vec<LostDriver> {
-        let silent = self.members.iter().filter(|member| member.silent);
-        let lost = silent.map(|member| LostDriver {
-            node_id: member.node_id.clone(),
-            replaced: self.replaced,
-            requests_sent: member.requests_sent,
-            due_unreported: member.lost,
-        });
-        lost.collect()
+        let mut lost: Vec<LostDriver> = Vec::new();
+        for member in self.members.iter().filter(|member| member.silent || member.lost > 0) {
+            match lost.iter_mut().find(|driver| driver.node_id == member.node_id) {
+                Some(driver) => {
+                    driver.replaced &= member.replaced;
+                    driver.said_totals &= !member.silent;
+                    driver.requests_sent += member.requests_sent;
+                    driver.due_unreported += member.lost;
+                }
+                None => lost.push(LostDriver {
+                    node_id: member.node_id.clone(),
+                    replaced: member.replaced,
+                    said_totals: !member.silent,
+                    requests_sent: member.requests_sent,
+                    due_unreported: member.lost,
+                }),
+            }
+        }
+        lost
     }
 }
 

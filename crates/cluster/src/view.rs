@@ -99,10 +99,9 @@ pub struct RunView {
 pub(crate) const STOPPED: &str = "stopped";
 
 impl RunView {
-    /// Whether somebody, or a rule of the plan, ended the run before its load did.
+    /// Whether somebody ended the run before its load did.
     pub fn was_stopped(&self) -> bool {
-        let told = self.state_reason.as_deref().is_some_and(|reason| reason.starts_with(STOPPED));
-        self.state == RunState::Aborted || told
+        self.state_reason.as_deref().is_some_and(|reason| reason.starts_with(STOPPED))
     }
 }
 

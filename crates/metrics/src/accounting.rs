@@ -19,6 +19,8 @@ pub struct LostDriver {
     pub node_id: String,
     /// Whether another driver took its share over.
     pub replaced: bool,
+    /// Whether it said its totals before it went, so that they can be compared.
+    pub said_totals: bool,
     /// Requests it had sent by its last report of any kind.
     pub requests_sent: u64,
     /// Iterations that were due on it after its last window, and before they were another's.
@@ -169,9 +171,9 @@ fn requests(merged: &Merged, lost: &[LostDriver]) -> Requests {
     }
 }
 
-/// Drivers, none of them lost, whose own totals are missing or are not what their windows add up to.
+/// Drivers, none of them lost without a word, whose own totals are missing or are not what their windows add up to.
 pub(crate) fn differences(merged: &Merged, lost: &[LostDriver]) -> Vec<(String, String)> {
-    let is_lost = |node_id: &str| lost.iter().any(|driver| driver.node_id == node_id);
+    let is_lost = |node_id: &str| lost.iter().any(|driver| driver.node_id == node_id && !driver.said_totals);
     let present = merged.drivers.iter().filter(|(node_id, _)| !is_lost(node_id));
     present
         .filter_map(|(node_id, driver)| {

@@ -256,8 +256,13 @@ fn iterations_not_started_by_our_fault_are_weighed_by_their_number() {
 fn a_lost_driver_is_suspect_and_its_share_counts_when_nobody_took_it() {
     let mut merged = run(100, 0, late);
     merged.add("d2", &good(0));
-    let lost =
-        |replaced| LostDriver { node_id: "d2".to_owned(), replaced, requests_sent: 140, due_unreported: 600 };
+    let lost = |replaced| LostDriver {
+        node_id: "d2".to_owned(),
+        replaced,
+        said_totals: false,
+        requests_sent: 140,
+        due_unreported: 600,
+    };
     check(
         &merged,
         &Context { lost: vec![lost(true)], overlap: 12, ..ended() },
@@ -376,8 +381,13 @@ fn what_a_lost_driver_took_with_it_is_lost_or_unknown() {
     // Three waited for a connection, and four were in flight.
     (last.stages[0].due, last.steps[0].sent) = (103, 104);
     merged.add("d2", &last);
-    let lost =
-        LostDriver { node_id: "d2".to_owned(), replaced: true, requests_sent: 140, due_unreported: 60 };
+    let lost = LostDriver {
+        node_id: "d2".to_owned(),
+        replaced: true,
+        said_totals: false,
+        requests_sent: 140,
+        due_unreported: 60,
+    };
     account(
         &Accounting::of(&merged, &[lost], 2),
         expect![[r#"
@@ -386,8 +396,13 @@ fn what_a_lost_driver_took_with_it_is_lost_or_unknown() {
         balanced
     "#]],
     );
-    let silent =
-        LostDriver { node_id: "d3".to_owned(), replaced: false, requests_sent: 7, due_unreported: 9 };
+    let silent = LostDriver {
+        node_id: "d3".to_owned(),
+        replaced: false,
+        said_totals: false,
+        requests_sent: 7,
+        due_unreported: 9,
+    };
     account(
         &Accounting::of(&run(1, 0, late), &[silent], 0),
         expect![[r#"

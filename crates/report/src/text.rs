@@ -100,7 +100,9 @@ fn title(summary: &Summary, width: usize) -> Vec<Line> {
     let second = second.text(format!(", {} loop", summary.loop_kind));
     let mut lines = vec![first, second];
     if summary.loop_kind == "closed" {
-        lines.push(Line::new().text("stalls of the target are under-represented in the times of a closed loop"));
+        lines.push(
+            Line::new().text("stalls of the target are under-represented in the times of a closed loop"),
+        );
     }
     lines
 }

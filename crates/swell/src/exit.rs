@@ -53,7 +53,7 @@ pub struct Ended {
 
 impl Ended {
     /// Ends with `exit` after telling `message`.
-    pub fn new(exit: Exit, message: impl Into<String>) -> anyhow::Error {
+    pub fn because(exit: Exit, message: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Self { exit, message: message.into() })
     }
 }

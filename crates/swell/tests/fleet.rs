@@ -1,5 +1,7 @@
 //! The distributed run over real Kafka: one orchestrator, drivers in processes of their own, and what they survive.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that fails says where")]
+
 mod support;
 
 use std::path::Path;
@@ -36,7 +38,8 @@ impl Fleet {
         let (orchestrator, api) = orchestrator(&kafka, folder.path(), "127.0.0.1:0");
         let drivers =
             (0..drivers).map(|number| Some(driver(&kafka, folder.path(), number, swell()))).collect();
-        let fleet = Self { _turn: turn, drivers, orchestrator: Some(orchestrator), api, target, kafka, folder };
+        let fleet =
+            Self { _turn: turn, drivers, orchestrator: Some(orchestrator), api, target, kafka, folder };
         fleet.api.drivers_ready(fleet.drivers.len());
         fleet
     }
@@ -97,7 +100,11 @@ fn rates(fleet: &Fleet, run: &str) -> Vec<(u64, f64)> {
     let series = fleet.api.get(&format!("/runs/{run}/series"));
     let column = |name: &str| series[name].as_array().unwrap().clone();
     let (seconds, sent) = (column("second"), column("sent_per_s"));
-    seconds.iter().zip(&sent).map(|(second, sent)| (second.as_u64().unwrap(), sent.as_f64().unwrap_or(0.0))).collect()
+    seconds
+        .iter()
+        .zip(&sent)
+        .map(|(second, sent)| (second.as_u64().unwrap(), sent.as_f64().unwrap_or(0.0)))
+        .collect()
 }
 
 fn number(value: &Value) -> f64 {

@@ -1,5 +1,7 @@
 //! The program in one process, run as a user would: results, exit codes, and what it says of bad input.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that fails says where")]
+
 mod support;
 
 use std::net::TcpListener;

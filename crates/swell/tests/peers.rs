@@ -1,5 +1,7 @@
 //! Peers of other make, in Python, that know only the five basic messages: each completes a run with ours.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that fails says where")]
+
 mod support;
 
 use std::path::Path;

@@ -5,13 +5,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::error::Error;
-use std::{fs, iter, mem};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
+use std::{fs, iter, mem};
 
 use clock::Instant;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use engine::{Allow, Job, Prepared, Running};
 use transport::{SendError, Start, Ticket, Topic, Transport};
 use uuid::Uuid;
@@ -285,8 +285,16 @@ impl Host {
     }
 
     fn take_engine_events(&mut self) {
-        while let Some(event) = self.engine.as_ref().and_then(|engine| engine.events().try_recv().ok()) {
-            self.engine_said(event);
+        while let Some(engine) = &self.engine {
+            match engine.events().try_recv() {
+                Ok(event) => self.engine_said(event),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => {
+                    self.end_engine();
+                    let reason = self.died.take().unwrap_or_else(|| "it ended without a word".to_owned());
+                    self.tell(Event::EngineDied { reason });
+                }
+            }
         }
     }
 

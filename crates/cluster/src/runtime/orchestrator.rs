@@ -23,7 +23,7 @@ use crate::board::{Board, Current};
 use crate::collector::Gathering;
 use crate::handle::{Failure, Handle, MAX_REQUESTS, Request, Wanted};
 use crate::orchestrator::{self, Action, Command, Event, Orchestrator, Outcome, Settings};
-use crate::result::{self, Ending, Extras, RunResult};
+use crate::result::{self, Ending, Extras};
 use crate::run::{Acknowledged, Now, RunRecord, Sent};
 use crate::view::{RunState, RunView, TimelineEvent};
 
@@ -57,6 +57,8 @@ pub struct Ground<'a> {
     pub arm_timeout: Duration,
     /// Where results are kept.
     pub store: Store,
+    /// Whether the log outlives this process, so that a run that the store knows as under way can be continued.
+    pub log_survives: bool,
     /// The command that makes the broker stamp heartbeats, for whoever starts a run while it does not.
     pub stamp_command: Option<String>,
     /// Connects to the log.
@@ -110,7 +112,7 @@ impl Running {
 
     /// Waits for its end; false when a thread of it panicked.
     pub fn join(mut self) -> bool {
-        mem::take(&mut self.threads).into_iter().all(|thread| thread.join().is_ok())
+        mem::take(&mut self.threads).into_iter().fold(true, |well, thread| thread.join().is_ok() & well)
     }
 }
 
@@ -120,9 +122,17 @@ impl Drop for Running {
     }
 }
 
-/// Starts an orchestrator. A run that its store knows as under way is continued.
-pub fn start(ground: Ground<'_>) -> Result<Running, StartError> {
-    let resumed = resumed(&ground.store)?;
+/// Starts an orchestrator. A run that its store knows as under way is continued, or ended where its log is gone.
+pub fn start(mut ground: Ground<'_>) -> Result<Running, StartError> {
+    let mut resumed = resumed(&ground.store)?;
+    while let Some((row, _)) = resumed.take_if(|_| !ground.log_survives) {
+        abandon(&mut ground.store, row)?;
+        resumed = self::resumed(&ground.store)?;
+    }
+    let events = match &resumed {
+        Some((row, _)) => ground.store.reader()?.events(&row.run_id)?,
+        None => Vec::new(),
+    };
     let reports_from = match &resumed {
         Some((row, _)) => Start::Ago(CLOCK_MARGIN + age(row.created_ms)),
         None => Start::End,
@@ -154,7 +164,7 @@ pub fn start(ground: Ground<'_>) -> Result<Running, StartError> {
     let (news, collected) = bounded(MAX_NEWS);
     // A resumed run is gathered again from its first report on, which may come before control asks for it.
     if let Some((row, _)) = &resumed {
-        put_on_board(&board, row);
+        put_on_board(&board, row, events);
     }
     let collector = Collector {
         board: Arc::clone(&board),
@@ -214,8 +224,17 @@ fn resumed(store: &Store) -> Result<Option<Resumed>, StartError> {
     Ok(None)
 }
 
+/// Ends a run in the store whose process was killed, and whose log died with it.
+fn abandon(store: &mut Store, mut row: RunRow) -> Result<(), store::Error> {
+    tracing::warn!(run_id = row.run_id, "the process of this run was killed; what it stored is kept");
+    row.state = RunState::Aborted.as_str().to_owned();
+    row.ended_ms = Some(clock::unix_ms());
+    row.extras = serde_json::to_string(&Extras::Ending(Ending::abandoned(&row.drivers))).ok();
+    store.update_run(&row)
+}
+
 /// Puts a run on the board, unless it is there; its plan, or `None` when this version cannot read it.
-fn put_on_board(board: &Board, row: &RunRow) -> Option<Arc<Plan>> {
+fn put_on_board(board: &Board, row: &RunRow, events: Vec<EventRow>) -> Option<Arc<Plan>> {
     let plan = Arc::new(plan::parse("stored plan", &row.plan_source).ok()?);
     let view = RunView {
         run_id: row.run_id.clone(),
@@ -228,7 +247,7 @@ fn put_on_board(board: &Board, row: &RunRow) -> Option<Arc<Plan>> {
         drivers: Vec::new(),
         verdict: Verdict::default(),
         latest: None,
-        events: Vec::new(),
+        events: events.into_iter().map(result::event).collect(),
     };
     board.change(|content| {
         if content.current_of(&row.run_id).is_none() {
@@ -509,7 +528,7 @@ impl Control {
 
     fn collect(&mut self, run_id: String) {
         let Some(row) = self.row.as_ref().filter(|row| row.run_id == run_id) else { return };
-        let Some(plan) = put_on_board(&self.board, row) else { return };
+        let Some(plan) = put_on_board(&self.board, row, Vec::new()) else { return };
         if self.orders.send(Order::Begin { run_id, plan }).is_err() {
             tracing::error!(node = self.node_id, "the collector has ended");
             self.exit = true;
@@ -541,7 +560,6 @@ impl Control {
         if self.orders.send(Order::End { done }).is_ok() && is_done.recv_timeout(LAST_FLUSH).is_err() {
             tracing::error!(node = self.node_id, "the last reports of the run are not stored yet");
         }
-        self.show();
         let result = self.board.change(|content| {
             let current = content.current_of(&outcome.run_id)?;
             let ending = Ending::of(outcome, &current.view.drivers);
@@ -550,11 +568,10 @@ impl Control {
             current.view.ended_ms =
                 Some(outcome.ended.map_or_else(clock::unix_ms, clock::BrokerTime::unix_ms));
             current.view.drivers = ending.drivers(current.gathering.merged());
-            let result =
-                RunResult::new(current.view.clone(), current.gathering.merged().clone(), Some(&ending));
-            current.view.verdict = result.verdict.clone();
+            let context = result::context(&current.view, Some(&ending));
+            current.view.verdict = metrics::verdict::judge(current.gathering.merged(), &context);
             current.ending = Some(ending.clone());
-            Some((result.view, ending))
+            Some((current.view.clone(), ending))
         });
         let Some(row) = self.row.as_mut().filter(|row| row.run_id == outcome.run_id) else { return };
         match result {

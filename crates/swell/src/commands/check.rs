@@ -28,7 +28,7 @@ pub fn read(file: &str) -> anyhow::Result<String> {
     } else {
         std::fs::read_to_string(file)
     };
-    text.map_err(|error| Ended::new(Exit::Invalid, format!("cannot read the plan {file}: {error}")))
+    text.map_err(|error| Ended::because(Exit::Invalid, format!("cannot read the plan {file}: {error}")))
 }
 
 /// All faults, one paragraph each.

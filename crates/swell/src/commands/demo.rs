@@ -24,22 +24,23 @@ pub fn run(arguments: &Demo, terminal: Terminal) -> anyhow::Result<Exit> {
     let server = sample::start(Settings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), threads: 1 })?;
     let target = format!("http://{}", server.local_addr());
     let plan = plan::parse("demo.plan.yaml", &include_str!("demo.plan.yaml").replace("TARGET", &target))
-        .map_err(|diagnostics| Ended::new(Exit::Internal, super::check::shown(&diagnostics)))?;
+        .map_err(|diagnostics| Ended::because(Exit::Internal, super::check::shown(&diagnostics)))?;
 
     let store = serving::open_store(folder)?;
     let broker = memory::Broker::new();
     let orchestrator =
         serving::orchestrate(store, serving::IN_PROCESS, None, &|connect| Ok(broker.node(connect)))?;
     let drivers = Drivers::start(&broker, DRIVERS, local::default_threads(), &Allow::default())?;
-    let handle = orchestrator.handle();
-    let page = serving::serve(arguments.listen, &handle, folder)?;
+    let page = serving::serve(arguments.listen, &orchestrator.handle(), folder)?;
     output::tell(&format!("dashboard on http://{}", page.local_addr()));
     output::tell(&format!("target on {target}, {DRIVERS} drivers in this process"));
 
     let wanted = Wanted { min_drivers: DRIVERS, max_drivers: DRIVERS };
-    let result = run::one_run(&handle, plan, wanted, &interrupts, terminal)?;
-    output::print(&report::text(&api::summary(&result), terminal.color_out, output::WIDTH))?;
-    if arguments.linger && interrupts.asked() == Asked::Nothing {
+    let result = run::one_run(&orchestrator, plan, wanted, &interrupts, terminal);
+    if let Ok(result) = &result {
+        output::print(&report::text(&api::summary(result), terminal.color_out, output::WIDTH))?;
+    }
+    if arguments.linger && result.is_ok() && interrupts.asked() == Asked::Nothing {
         run::linger(&interrupts);
     }
     orchestrator::end(orchestrator, &interrupts)?;
@@ -47,7 +48,7 @@ pub fn run(arguments: &Demo, terminal: Terminal) -> anyhow::Result<Exit> {
     server.stop();
     server.join();
     if !drivers.end() {
-        return Err(Ended::new(Exit::Internal, "a driver died; see the log"));
+        return Err(Ended::because(Exit::Internal, "a driver died; see the log"));
     }
-    Ok(run::exit_of(&result, false))
+    Ok(run::exit_of(&result?, false))
 }

@@ -29,7 +29,7 @@ pub fn run(arguments: &Driver, terminal: Terminal) -> anyhow::Result<Exit> {
     kafka::addresses(&arguments.kafka).into_iter().for_each(|address| allow.refuse(address));
     let transport = cluster
         .node(Connect { node: node_id.clone(), subscriptions: subscriptions() })
-        .map_err(|error| Ended::new(Exit::Preflight, format!("{:#}", anyhow::Error::new(error))))?;
+        .map_err(|error| Ended::because(Exit::Preflight, format!("{:#}", anyhow::Error::new(error))))?;
     if !terminal.quiet {
         output::tell(&format!(
             "driver {node_id} on {}",
@@ -45,7 +45,7 @@ pub fn run(arguments: &Driver, terminal: Terminal) -> anyhow::Result<Exit> {
     match run_driver(settings, load(threads, allow), transport, interrupts.flag()) {
         driver::Exit::Done => Ok(Exit::Success),
         driver::Exit::NameTaken(text) => {
-            Err(Ended::new(Exit::Invalid, format!("{text}; choose another name with --node-id")))
+            Err(Ended::because(Exit::Invalid, format!("{text}; choose another name with --node-id")))
         }
     }
 }
@@ -72,7 +72,7 @@ pub fn load(threads: usize, allow: Allow) -> Load {
 /// The rules of `--allow`.
 pub fn allow(generator: &Generator) -> anyhow::Result<Allow> {
     Allow::new(generator.allow.iter().map(String::as_str))
-        .map_err(|error| Ended::new(Exit::Invalid, format!("--allow: {error}")))
+        .map_err(|error| Ended::because(Exit::Invalid, format!("--allow: {error}")))
 }
 
 /// Cores this process may use.
@@ -83,7 +83,7 @@ pub fn cores() -> usize {
 fn labels(labels: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
     let split = |label: &String| match label.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(Ended::new(Exit::Invalid, format!("--label {label}: write it as key=value"))),
+        _ => Err(Ended::because(Exit::Invalid, format!("--label {label}: write it as key=value"))),
     };
     labels.iter().map(split).collect()
 }

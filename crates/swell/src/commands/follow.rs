@@ -5,6 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use clock::Instant;
+use cluster::runtime::orchestrator::Running;
 use cluster::view::RunView;
 use cluster::{Handle, RunResult};
 use plan::{Load, Stage};
@@ -23,34 +24,43 @@ const LINE: Duration = Duration::from_secs(10);
 
 /// Follows a run until it is over; its result.
 pub fn to_the_end(
-    handle: &Handle,
+    orchestrator: &Running,
     run_id: &str,
     interrupts: &Interrupts,
     terminal: Terminal,
 ) -> anyhow::Result<RunResult> {
+    let handle = orchestrator.handle();
     let mut screen = Screen { terminal, drawn: 0, last: None };
     let mut obeyed = Asked::Nothing;
     let mut seen = 0;
     loop {
         seen = handle.wait_change(seen, LOOK);
-        obey(handle, run_id, interrupts, &mut obeyed);
-        let Some(view) = handle.run(run_id) else { continue };
+        if interrupts.asked() > obeyed {
+            obeyed = interrupts.asked();
+            screen.clear();
+            obey(&handle, run_id, obeyed);
+        }
+        let ended = orchestrator.has_ended();
+        let view = handle.run(run_id);
+        if ended && view.as_ref().is_none_or(|view| !view.state.is_over()) {
+            screen.clear();
+            return Err(Ended::because(
+                Exit::Internal,
+                "the orchestrator ended before the run did; see the log",
+            ));
+        }
+        let Some(view) = view else { continue };
         if view.state.is_over() {
             screen.clear();
-            return handle
-                .result(run_id)
-                .ok_or_else(|| Ended::new(Exit::Internal, format!("the result of run {run_id} is gone")));
+            return handle.result(run_id).ok_or_else(|| {
+                Ended::because(Exit::Internal, format!("the result of run {run_id} is gone"))
+            });
         }
         screen.show(&view, clock::now());
     }
 }
 
-fn obey(handle: &Handle, run_id: &str, interrupts: &Interrupts, obeyed: &mut Asked) {
-    let asked = interrupts.asked();
-    if asked <= *obeyed {
-        return;
-    }
-    *obeyed = asked;
+fn obey(handle: &Handle, run_id: &str, asked: Asked) {
     let done = match asked {
         Asked::Nothing => return,
         Asked::Stop => {

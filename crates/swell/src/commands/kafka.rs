@@ -14,7 +14,7 @@ pub fn connect(arguments: &Kafka) -> anyhow::Result<Option<Cluster>> {
     };
     let unusable = |error: Error| {
         let exit = if matches!(error, Error::Settings { .. }) { Exit::Invalid } else { Exit::Preflight };
-        Ended::new(exit, format!("{:#}", anyhow::Error::new(error)))
+        Ended::because(exit, format!("{:#}", anyhow::Error::new(error)))
     };
     let cluster = Cluster::connect(&settings).map_err(unusable)?;
     for warning in cluster.prepare_topics().map_err(unusable)? {
@@ -30,7 +30,7 @@ pub fn require(arguments: &Kafka, command: &str) -> anyhow::Result<Cluster> {
     connect(arguments)?.ok_or_else(|| {
         let message =
             format!("`swell {command}` needs --kafka HOST:PORT (or SWELL_KAFKA); `swell run` needs none");
-        Ended::new(Exit::Usage, message)
+        Ended::because(Exit::Usage, message)
     })
 }
 
@@ -51,7 +51,7 @@ fn settings(arguments: &Kafka) -> anyhow::Result<Option<Settings>> {
     if let Some(path) = &arguments.kafka_config {
         settings
             .load_properties(path)
-            .map_err(|error| Ended::new(Exit::Invalid, format!("--kafka-config {error}")))?;
+            .map_err(|error| Ended::because(Exit::Invalid, format!("--kafka-config {error}")))?;
     }
     Ok(Some(settings))
 }

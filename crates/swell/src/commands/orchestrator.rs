@@ -13,12 +13,12 @@ use crate::signals::{Asked, Interrupts};
 
 pub fn run(arguments: &Orchestrator, terminal: Terminal) -> anyhow::Result<Exit> {
     let interrupts = Interrupts::listen()?;
+    serving::check_listen(arguments.listen)?;
     let store = serving::open_store(&arguments.storage.store)?;
     let cluster = kafka::require(&arguments.kafka, "orchestrator")?;
-    let orchestrator =
-        serving::orchestrate(store, serving::OVER_KAFKA, Some(cluster.stamp_command()), &|connect| {
-            Ok(cluster.node(connect)?)
-        })?;
+    let orchestrator = serving::orchestrate(store, serving::OVER_KAFKA, Some(&cluster), &|connect| {
+        Ok(cluster.node(connect)?)
+    })?;
     let server = serving::serve(arguments.listen, &orchestrator.handle(), &arguments.storage.store)?;
     if !terminal.quiet {
         output::tell(&format!("dashboard on http://{}", server.local_addr()));
@@ -26,23 +26,34 @@ pub fn run(arguments: &Orchestrator, terminal: Terminal) -> anyhow::Result<Exit>
     while interrupts.asked() == Asked::Nothing && !orchestrator.has_ended() {
         thread::sleep(Duration::from_millis(50));
     }
+    let unasked = interrupts.asked() == Asked::Nothing;
     end(orchestrator, &interrupts)?;
     server.stop();
+    if unasked {
+        return Err(Ended::because(Exit::Internal, "the orchestrator ended by itself; see the log"));
+    }
     Ok(Exit::Success)
 }
 
-/// Ends an orchestrator: the current run is stopped first; a second signal does not wait for it.
+/// Ends an orchestrator: the current run is stopped first, and aborted by a second signal.
 pub fn end(orchestrator: runtime::Running, interrupts: &Interrupts) -> anyhow::Result<()> {
     orchestrator.shut_down();
+    let handle = orchestrator.handle();
+    let mut aborted = false;
     while !orchestrator.has_ended() {
-        if interrupts.asked() == Asked::Abort {
-            return Ok(());
+        if interrupts.asked() == Asked::Abort && !aborted {
+            aborted = true;
+            if let Some(run) = handle.current().filter(|run| !run.state.is_over())
+                && let Err(failure) = handle.abort(&run.run_id, "interrupted")
+            {
+                output::tell(&failure.to_string());
+            }
         }
         thread::sleep(Duration::from_millis(20));
     }
     if orchestrator.join() {
         Ok(())
     } else {
-        Err(Ended::new(Exit::Internal, "the orchestrator died; see the log"))
+        Err(Ended::because(Exit::Internal, "the orchestrator died; see the log"))
     }
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use cluster::{Handle, RunResult, Wanted};
+use cluster::runtime::orchestrator::Running;
+use cluster::view::RunState;
+use cluster::{RunResult, Wanted};
 use engine::Allow;
 use plan::{Plan, Quick};
 use transport::memory;
@@ -22,17 +24,17 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
     let outputs =
         arguments.output.iter().map(|text| Output::parse(text)).collect::<anyhow::Result<Vec<_>>>()?;
     let plan = plan_of(arguments)?;
+    let with_page = arguments.ui || arguments.linger;
+    if with_page {
+        serving::check_listen(arguments.listen)?;
+    }
     let store = serving::open_store(&arguments.storage.store)?;
     let remote = kafka::connect(&arguments.kafka)?;
     let broker = memory::Broker::new();
     let (orchestrator, drivers, wanted) = match &remote {
         Some(cluster) => {
-            let orchestrator = serving::orchestrate(
-                store,
-                serving::OVER_KAFKA,
-                Some(cluster.stamp_command()),
-                &|connect| Ok(cluster.node(connect)?),
-            )?;
+            let connect = |connect| Ok(cluster.node(connect)?);
+            let orchestrator = serving::orchestrate(store, serving::OVER_KAFKA, Some(cluster), &connect)?;
             let max_drivers = arguments.drivers.map_or(cluster::MAX_DRIVERS, usize::from);
             (orchestrator, None, Wanted { min_drivers: usize::from(arguments.min_drivers), max_drivers })
         }
@@ -48,47 +50,52 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
         }
     };
     let handle = orchestrator.handle();
-    let server = if arguments.ui || arguments.linger {
+    let server = if with_page {
         let server = serving::serve(arguments.listen, &handle, &arguments.storage.store)?;
         output::tell(&format!("dashboard on http://{}", server.local_addr()));
         Some(server)
     } else {
         None
     };
-    let result = one_run(&handle, plan, wanted, &interrupts, terminal)?;
-    let summary = api::summary(&result);
-    output::print(&report::text(&summary, terminal.color_out, output::WIDTH))?;
-    outputs.iter().try_for_each(|output| output.write(&summary))?;
-    if arguments.linger && interrupts.asked() == Asked::Nothing {
+    let result = one_run(&orchestrator, plan, wanted, &interrupts, terminal);
+    let told = result.as_ref().map_or(Ok(()), |result| {
+        let summary = api::summary(result);
+        output::print(&report::text(&summary, terminal.color_out, output::WIDTH))?;
+        outputs.iter().try_for_each(|output| output.write(&summary))
+    });
+    if arguments.linger && result.is_ok() && interrupts.asked() == Asked::Nothing {
         linger(&interrupts);
     }
+    // Whatever became of the run, its drivers hear that it is over before this process goes.
     let store_fault = handle.store_fault();
     orchestrator::end(orchestrator, &interrupts)?;
     drop(server);
+    let (result, ()) = (result?, told?);
     if drivers.is_some_and(|drivers| !drivers.end()) {
-        return Err(Ended::new(Exit::Internal, "a driver died; see the log"));
+        return Err(Ended::because(Exit::Internal, "a driver died; see the log"));
     }
     if let Some(why) = store_fault {
-        return Err(Ended::new(Exit::Internal, format!("the result above is not stored: {why}")));
+        return Err(Ended::because(Exit::Internal, format!("the result above is not stored: {why}")));
     }
     Ok(exit_of(&result, arguments.strict))
 }
 
 /// Creates, starts and follows a run to its end.
 pub fn one_run(
-    handle: &Handle,
+    orchestrator: &Running,
     plan: Plan,
     wanted: Wanted,
     interrupts: &Interrupts,
     terminal: Terminal,
 ) -> anyhow::Result<RunResult> {
-    let refused = |failure: cluster::Failure| Ended::new(Exit::Preflight, failure.to_string());
+    let handle = orchestrator.handle();
+    let refused = |failure: cluster::Failure| Ended::because(Exit::Preflight, failure.to_string());
     let run_id = handle.create(plan).map_err(refused)?;
     handle.start(&run_id, wanted).map_err(refused)?;
-    let result = follow::to_the_end(handle, &run_id, interrupts, terminal)?;
-    if result.view.state == cluster::view::RunState::Failed && result.view.started_ms.is_none() {
+    let result = follow::to_the_end(orchestrator, &run_id, interrupts, terminal)?;
+    if result.view.state == RunState::Failed && result.view.started_ms.is_none() {
         let reason = result.view.state_reason.as_deref().unwrap_or("the run could not start");
-        return Err(Ended::new(Exit::Preflight, format!("nothing was sent: {reason}")));
+        return Err(Ended::because(Exit::Preflight, format!("nothing was sent: {reason}")));
     }
     Ok(result)
 }
@@ -108,7 +115,8 @@ pub fn exit_of(result: &RunResult, strict: bool) -> Exit {
     if result.view.was_stopped() {
         reasons.push(Exit::Stopped);
     }
-    if !result.lost_drivers.is_empty() || result.complete == Some(false) {
+    let broken = result.view.state != RunState::Finished && !result.view.was_stopped();
+    if !result.lost_drivers.is_empty() || result.complete == Some(false) || broken {
         reasons.push(Exit::DriversLost);
     }
     if totals.succeeded == 0 && result.view.drivers.iter().all(|driver| driver.summary_only.is_none()) {
@@ -123,7 +131,7 @@ pub fn exit_of(result: &RunResult, strict: bool) -> Exit {
 /// Whoever is at the keyboard owns the drivers of this process, so the plan's own targets are allowed.
 fn allow_plan(mut allow: Allow, plan: &Plan) -> anyhow::Result<Allow> {
     for target in &plan.targets {
-        allow.add(&target.host).map_err(|error| Ended::new(Exit::Invalid, error.to_string()))?;
+        allow.add(&target.host).map_err(|error| Ended::because(Exit::Invalid, error.to_string()))?;
     }
     Ok(allow)
 }
@@ -132,7 +140,7 @@ fn plan_of(arguments: &Run) -> anyhow::Result<Plan> {
     let quick = &arguments.quick;
     let is_url = arguments.plan.contains("://");
     if is_url && arguments.target.is_some() {
-        return Err(Ended::new(Exit::Usage, "--target goes with a plan file; the URL is the target"));
+        return Err(Ended::because(Exit::Usage, "--target goes with a plan file; the URL is the target"));
     }
     let plan = if is_url {
         plan::quick(&Quick {
@@ -150,7 +158,7 @@ fn plan_of(arguments: &Run) -> anyhow::Result<Plan> {
         })
     } else {
         if quick.is_given() {
-            return Err(Ended::new(
+            return Err(Ended::because(
                 Exit::Usage,
                 "the quick options go with a URL; a plan file says all that itself",
             ));
@@ -163,7 +171,7 @@ fn plan_of(arguments: &Run) -> anyhow::Result<Plan> {
     };
     plan.map_err(|diagnostics| {
         let usage = diagnostics.iter().any(|diagnostic| diagnostic.code == "usage");
-        Ended::new(if usage { Exit::Usage } else { Exit::Invalid }, check::shown(&diagnostics))
+        Ended::because(if usage { Exit::Usage } else { Exit::Invalid }, check::shown(&diagnostics))
     })
 }
 
@@ -178,7 +186,7 @@ impl Output {
         match text.split_once('=') {
             Some(("json", file)) if !file.is_empty() => Ok(Self::Json(file.into())),
             Some(("text", file)) if !file.is_empty() => Ok(Self::Text(file.into())),
-            _ => Err(Ended::new(Exit::Usage, format!("-o {text}: write json=FILE or text=FILE"))),
+            _ => Err(Ended::because(Exit::Usage, format!("-o {text}: write json=FILE or text=FILE"))),
         }
     }
 
@@ -187,7 +195,8 @@ impl Output {
             Self::Json(file) => (file, summary.to_json()),
             Self::Text(file) => (file, report::text(summary, false, output::WIDTH)),
         };
-        fs::write(file, text)
-            .map_err(|error| Ended::new(Exit::Internal, format!("cannot write {}: {error}", file.display())))
+        fs::write(file, text).map_err(|error| {
+            Ended::because(Exit::Internal, format!("cannot write {}: {error}", file.display()))
+        })
     }
 }

@@ -13,7 +13,8 @@ pub fn run(arguments: &Runs) -> anyhow::Result<Exit> {
         Err(store::Error::Missing { .. }) => Ok(Vec::new()),
         Err(error) => Err(error),
     };
-    let rows = rows.map_err(|error| Ended::new(Exit::Invalid, format!("{:#}", anyhow::Error::new(error))))?;
+    let rows =
+        rows.map_err(|error| Ended::because(Exit::Invalid, format!("{:#}", anyhow::Error::new(error))))?;
     if arguments.json {
         let runs: Vec<_> = rows.iter().map(as_json).collect();
         output::print(&format!("{:#}\n", json!({ "runs": runs })))?;

@@ -1,15 +1,17 @@
 //! The pieces of the system as the commands put them together: store, orchestrator, page.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
 use cluster::Handle;
 use cluster::runtime::orchestrator::{ConnectError, Ground, Running, StartError, start};
 use store::Store;
+use transport::kafka::Cluster;
 use transport::{Connect, Transport};
 
 use crate::exit::{Ended, Exit};
+use crate::output;
 
 /// How patient an orchestrator is with its drivers.
 #[derive(Debug, Clone, Copy)]
@@ -30,38 +32,55 @@ pub const IN_PROCESS: Patience =
 
 /// Opens the store for writing, or says who has it and what to do.
 pub fn open_store(folder: &Path) -> anyhow::Result<Store> {
-    Store::open(folder).map_err(|error| Ended::new(Exit::Invalid, error.to_string()))
+    Store::open(folder).map_err(|error| Ended::because(Exit::Invalid, error.to_string()))
 }
 
 /// Starts an orchestrator.
 pub fn orchestrate(
     store: Store,
     patience: Patience,
-    stamp_command: Option<String>,
+    kafka: Option<&Cluster>,
     connect: &dyn Fn(Connect) -> Result<Box<dyn Transport>, ConnectError>,
 ) -> anyhow::Result<Running> {
     let node_id = format!("orchestrator-{}", rustix::system::uname().nodename().to_string_lossy());
     let Patience { start_lead, arm_timeout } = patience;
-    let ground = Ground { node_id, start_lead, arm_timeout, store, stamp_command, connect };
+    let (log_survives, stamp_command) = (kafka.is_some(), kafka.map(Cluster::stamp_command));
+    let ground = Ground { node_id, start_lead, arm_timeout, store, log_survives, stamp_command, connect };
     start(ground).map_err(|error| {
         let exit = match &error {
             StartError::Transport(_) => Exit::Preflight,
             StartError::Store(_) | StartError::Record { .. } => Exit::Invalid,
             StartError::Thread(_) => Exit::Internal,
         };
-        Ended::new(exit, format!("{:#}", anyhow::Error::new(error)))
+        Ended::because(exit, format!("{:#}", anyhow::Error::new(error)))
     })
 }
 
 /// Serves REST and the page.
 pub fn serve(listen: SocketAddr, handle: &Handle, folder: &Path) -> anyhow::Result<api::Server> {
-    api::serve(api::Settings { listen, data: folder.to_owned() }, handle.clone()).map_err(|error| {
+    let server = api::serve(api::Settings { listen, data: folder.to_owned() }, handle.clone());
+    let server = server.map_err(|error| {
         let is_listen = error.is_listen();
         let text = format!("{:#}", anyhow::Error::new(error));
         if is_listen {
             let advice = "choose another address with --listen, or port 0 for a free one";
-            return Ended::new(Exit::CannotListen, format!("{text}; {advice}"));
+            return Ended::because(Exit::CannotListen, format!("{text}; {advice}"));
         }
-        Ended::new(Exit::Invalid, text)
+        Ended::because(Exit::Invalid, text)
+    })?;
+    if let Some(tokens) = server.new_tokens() {
+        output::tell(
+            "this address is open to others, so every call needs a token; these are shown only now:",
+        );
+        output::tell(&format!("  to control: {}\n  to read:    {}", tokens.controlling, tokens.reading));
+    }
+    Ok(server)
+}
+
+/// Finds out early that an address is taken, before a run is resumed or a driver started.
+pub fn check_listen(listen: SocketAddr) -> anyhow::Result<()> {
+    TcpListener::bind(listen).map(drop).map_err(|error| {
+        let advice = "choose another address with --listen, or port 0 for a free one";
+        Ended::because(Exit::CannotListen, format!("cannot listen on {listen}: {error}; {advice}"))
     })
 }

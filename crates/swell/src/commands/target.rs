@@ -30,6 +30,6 @@ pub fn start(settings: Settings) -> anyhow::Result<Server> {
     let listen = settings.listen;
     target::serve(settings).map_err(|error| {
         let advice = "choose another address with --listen, or port 0 for a free one";
-        Ended::new(Exit::CannotListen, format!("cannot serve on {listen}: {error}; {advice}"))
+        Ended::because(Exit::CannotListen, format!("cannot serve on {listen}: {error}; {advice}"))
     })
 }

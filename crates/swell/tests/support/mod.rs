@@ -1,5 +1,6 @@
 //! Real processes for the tests: each is started as a user would, logs to a file of its own, and is killed when dropped.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that fails says where")]
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::fs::{self, File};
@@ -47,10 +48,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command`; its output goes to `NAME.log` in `folder`.
+    /// Starts `command`; its output goes to a file of its own in `folder`.
     pub fn start(name: &str, command: &mut Command, folder: &Path) -> Self {
-        let log = folder.join(format!("{name}.log"));
-        let file = File::options().create(true).append(true).open(&log).unwrap();
+        let logs = (1..).map(|life| folder.join(format!("{name}-{life}.log")));
+        let log = logs.into_iter().find(|log| !log.exists()).unwrap();
+        let file = File::create(&log).unwrap();
         let child =
             command.stdout(file.try_clone().unwrap()).stderr(file).current_dir(folder).spawn().unwrap();
         Self { name: name.to_owned(), child, log }
