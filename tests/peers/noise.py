@@ -106,6 +106,8 @@ def plausible(test_id, node_id):
     yield {"test_id": other_run, "test_type": "MAELSTROM", "test_message_delay": 20, "message_count_per_driver": 5}
     yield {"test_id": other_run, "test_type": "TSUNAMI", "test_message_delay": -20, "message_count_per_driver": 5}
     yield {"test_id": other_run, "test_type": "AVALANCHE", "test_message_delay": 0, "message_count_per_driver": 10**30}
+    # A whole run of an orchestrator of other make, while ours is on.
+    yield {"test_id": other_run, "test_type": "AVALANCHE", "test_message_delay": 0, "message_count_per_driver": 5}
     yield {"test_id": other_run, "trigger": "YES"}
     yield {"test_id": other_run, "trigger": "MAYBE"}
     yield {"test_id": test_id, "command": "self_destruct", "epoch": 10**12, "seq": 1, "store": life}
