@@ -528,6 +528,29 @@ fn a_run_that_ends_on_a_full_disk_is_stored_later() {
     assert_eq!(summary["accounting"]["balanced"], true, "{summary}");
 }
 
+/// What the store could not take is read again from Kafka.
+#[test]
+fn an_orchestrator_that_ends_on_a_full_disk_loses_nothing() {
+    let Some(disk) = SmallDisk::new("8m") else { return };
+    let ground = Ground::new("ended");
+    let target = Target::start(ground.path());
+    let store = disk.0.path().join("store");
+    let (mut orchestrator, api) = ground.orchestrator("orchestrator", &store);
+    let _driver = ground.driver("d1");
+    api.drivers_ready(1);
+    let run = api.start_run(&plan(&target.url, "100/s", "60s"));
+    wait_sent(&target, 300);
+    disk.fill();
+    wait_for("readyz to say so", || (ready(&api).0 == 503).then_some(()));
+    orchestrator.signal("TERM");
+    assert_eq!(orchestrator.wait().code(), Some(0), "{}", orchestrator.log());
+    disk.empty();
+    let (_again, api) = ground.orchestrator("again", &store);
+    let summary = api.finished(&run);
+    assert_eq!(summary["accounting"]["balanced"], true, "{summary}");
+    assert_eq!(summary["requests"]["sent"], target.requests(), "{summary}");
+}
+
 #[test]
 fn a_run_in_one_process_says_that_its_result_is_not_stored() {
     let Some(disk) = SmallDisk::new("8m") else { return };

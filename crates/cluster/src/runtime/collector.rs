@@ -97,7 +97,7 @@ impl Collector {
             let reports = self.unstored_count();
             tracing::error!(
                 reports,
-                "reports are not stored; a restart on this store reads them again from Kafka"
+                "reports are not stored; a restart on this store reads those again that are in Kafka"
             );
         }
     }
