@@ -16,6 +16,9 @@ use crate::run::{Bug, Level, Now};
 const CATCH_UP: Duration = Duration::from_secs(1);
 /// A start this late is still on time: what was due since is within any send lag that would be judged.
 const LATE_START: Duration = Duration::from_millis(20);
+/// A driver that knows the broker's time less well waits for a better sample before it starts: in common is the start
+/// of all only as far as they agree on the time.
+const START_ERROR_MS: f64 = 500.0;
 /// How long a run may stay armed without a lease before it is let go.
 const ARMED_WITHOUT_LEASE: Duration = Duration::from_secs(60);
 
@@ -44,7 +47,11 @@ impl Driver {
             self.start(now.instant);
             return;
         }
+        let Some(offset) = self.clock.offset() else { return };
         let Some(broker_now) = self.clock.broker_time(now.instant) else { return };
+        if offset.error_ms > START_ERROR_MS {
+            return;
+        }
         if task.lease.is_none_or(|lease| lease.expires_at <= broker_now) {
             return;
         }

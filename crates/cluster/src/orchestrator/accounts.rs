@@ -43,14 +43,13 @@ fn due_on(run: &Run, member: &Member) -> Option<u64> {
     let said_all = member.has_said_totals();
     let stopped_ns = run.ending.and(run.stopped_ns);
     run.start_at?;
-    // One that was never given a part owes nothing.
-    member.first_version?;
     if !run.is_shared() {
         // Its rest is lost when it is; a stop of the run loses nothing.
         let stopped_itself = said_all && run.ending.is_some() && !member.standing.is_gone();
         let until_ns = stopped_ns.unwrap_or(u64::MAX);
+        // One that was never given a part owes nothing.
         return match &run.schedule {
-            _ if stopped_itself => None,
+            _ if stopped_itself || member.first_version.is_none() => None,
             Some(schedule) => Some(schedule.count_in(&LaneSet::all(), 0, until_ns)),
             None => Some(run.plan.planned_iterations(1)),
         };

@@ -179,11 +179,14 @@ fn schedule_is_over(run: &Run, now: Now) -> bool {
     end.is_some_and(|end| now.instant >= end)
 }
 
+fn sent(member: &Member) -> u64 {
+    member.collected.as_ref().map_or(0, |collected| collected.stored.requests_sent)
+}
+
 fn outcome(run: &Run, ended: Option<BrokerTime>, bugs: Bugs) -> Outcome {
     let members = accounts::of(run, bugs);
     let complete = run.members.iter().filter(|member| !member.is_foreign()).all(|member| {
-        let never_began =
-            run.start_at.is_none() || (member.first_version.is_none() && member.collected.is_none());
+        let never_began = run.start_at.is_none() || (member.first_version.is_none() && sent(member) == 0);
         member.is_complete() || never_began
     });
     let replaced =

@@ -24,8 +24,10 @@ impl Orchestrator {
         let place =
             run.members.iter_mut().find(|member| member.node_id == node_id && member.first_version.is_some());
         if let Some(member) = place.filter(|member| arming && member.incarnation != incarnation) {
+            let before = member.incarnation;
             *member = Member::new(node_id.to_owned(), incarnation, Some(1));
             self.persist();
+            self.fence(node_id, before);
             self.rearm(now);
         }
     }
@@ -251,7 +253,8 @@ impl Orchestrator {
             let state = node.at_work_on(&run.run_id).map(|heartbeat| heartbeat.state);
             let life = (member.node_id.clone(), member.incarnation);
             match (member.standing, state) {
-                (Standing::Arming, Some(NodeState::Armed)) => joiners.push(life),
+                // One that has read the trigger runs already, without a lane.
+                (Standing::Arming, Some(NodeState::Armed | NodeState::Running)) => joiners.push(life),
                 (Standing::Arming, Some(NodeState::Failed)) => ended.push(life),
                 (Standing::Active, _) if member.has_said_totals() => ended.push(life),
                 _ => {}

@@ -94,7 +94,19 @@ impl Facts {
                 self.nodes.entry(register.node_id.clone()).or_default().insert(incarnation);
             }
             Message::Trigger(_) => self.triggers += 1,
+            Message::Control(control) => self.ordered(control),
             _ => {}
+        }
+    }
+
+    fn ordered(&mut self, control: &Control) {
+        let (Command::SetRate { from_ns, factor }, Some(test_id)) = (&control.command, &control.test_id)
+        else {
+            return;
+        };
+        let rates = self.rates.entry(test_id.clone()).or_default();
+        if rates.iter().all(|rate| rate.0 != *from_ns) {
+            rates.push((*from_ns, *factor));
         }
     }
 
@@ -149,12 +161,6 @@ impl Facts {
                 let ahead = until - i64::try_from(now).unwrap();
                 if ahead > (32_000 + self.steps_ms.cast_signed()) * MS.cast_signed() {
                     self.violate(format!("a lease lies {} ms ahead", ahead / MS.cast_signed()));
-                }
-            }
-            (Command::SetRate { from_ns, factor }, Some(test_id)) => {
-                let rates = self.rates.entry(test_id.clone()).or_default();
-                if rates.iter().all(|rate| rate.0 != *from_ns) {
-                    rates.push((*from_ns, *factor));
                 }
             }
             _ => {}
