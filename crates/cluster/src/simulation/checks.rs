@@ -153,17 +153,15 @@ impl Facts {
 
     fn commanded(&mut self, control: &Control, now: u64) {
         self.epoch = self.epoch.max(control.epoch);
-        match (&control.command, &control.test_id) {
-            (Command::Lease { expires_at }, Some(test_id)) => {
-                let until = self.true_time(*expires_at);
-                let known = self.leases.entry(test_id.clone()).or_insert(until);
-                *known = (*known).max(until);
-                let ahead = until - i64::try_from(now).unwrap();
-                if ahead > (32_000 + self.steps_ms.cast_signed()) * MS.cast_signed() {
-                    self.violate(format!("a lease lies {} ms ahead", ahead / MS.cast_signed()));
-                }
-            }
-            _ => {}
+        let (Command::Lease { expires_at }, Some(test_id)) = (&control.command, &control.test_id) else {
+            return;
+        };
+        let until = self.true_time(*expires_at);
+        let known = self.leases.entry(test_id.clone()).or_insert(until);
+        *known = (*known).max(until);
+        let ahead_ms = (until - now.cast_signed()) / MS.cast_signed();
+        if ahead_ms > 32_000 + self.steps_ms.cast_signed() {
+            self.violate(format!("a lease lies {ahead_ms} ms ahead"));
         }
     }
 
