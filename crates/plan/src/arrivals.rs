@@ -27,6 +27,8 @@ pub struct Late {
 struct Era {
     from_ns: u64,
     lanes: LaneSet,
+    /// Lanes that became ours too late for this span: their arrivals in it were told as missed.
+    told: LaneSet,
     schedule: Arc<Schedule>,
 }
 
@@ -54,7 +56,7 @@ impl Arrivals {
     /// The arrivals of `lanes` in `schedule`.
     pub fn new(schedule: Arc<Schedule>, lanes: LaneSet) -> Self {
         let mut eras = VecDeque::with_capacity(PENDING_CHANGES + 1);
-        eras.push_back(Era { from_ns: 0, lanes, schedule });
+        eras.push_back(Era { from_ns: 0, lanes, told: LaneSet::empty(), schedule });
         Self { eras, index: 0, segment: 0, passed_ns: 0, peeked: None }
     }
 
@@ -74,12 +76,16 @@ impl Arrivals {
         let effective_ns = from_ns.max(now_ns).max(self.passed_ns);
         let mut late = Late::default();
         for (era, span) in self.spans(from_ns, effective_ns) {
-            late.missed += era.schedule.count_in(&lanes.minus(&era.lanes), span.0, span.1);
+            let gained = lanes.minus(&era.lanes).minus(&era.told);
+            late.missed += era.schedule.count_in(&gained, span.0, span.1);
             late.overlap +=
                 era.schedule.count_in(&era.lanes.minus(&lanes), span.0, span.1.min(self.passed_ns));
         }
-        self.change(from_ns, |era| era.lanes = era.lanes.and(&lanes));
-        self.change(effective_ns, |era| era.lanes = lanes);
+        self.change(from_ns, |era| {
+            era.told = era.told.or(&lanes.minus(&era.lanes));
+            era.lanes = era.lanes.and(&lanes);
+        });
+        self.change(effective_ns, |era| (era.lanes, era.told) = (lanes, LaneSet::empty()));
         late
     }
 

@@ -408,3 +408,13 @@ fn planned_figures() {
     assert_eq!(plan.planned_iterations(3), 300 + 30_000 + 6_000);
     assert_eq!((plan.duration(), plan.warmup()), (Some(Duration::from_secs(120)), Duration::from_secs(30)));
 }
+
+#[test]
+fn what_two_late_tables_bring_is_told_once() {
+    let mut arrivals = Arrivals::new(open(&[(1024.0, 20.0)]), (0..100).collect());
+    while arrivals.peek().is_some_and(|arrival| arrival.at_ns < 9 * S) {
+        arrivals.next();
+    }
+    assert_eq!(arrivals.change_lanes(5 * S, 9 * S, (0..200).collect()).missed, 400);
+    assert_eq!(arrivals.change_lanes(6 * S, 9 * S, (0..300).collect()).missed, 300);
+}
