@@ -15,6 +15,9 @@ use crate::problem::{Fault, Problem};
 /// Patience with a body: a plan is at most a quarter of a megabyte.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What is read of a body that is too large, so that its sender hears why before the connection closes.
+const READ_BYTES: usize = 2 << 20;
+
 /// Keys that make a JSON object a basic form. `target` alone does not: a plan has it too.
 const FORM_KEYS: [&str; 4] =
     ["test_type", "test_message_delay", "message_count_per_driver", "target_throughput_per_driver"];
@@ -26,11 +29,14 @@ enum Form {
 
 /// The text of a body of at most [`limits::PLAN_BYTES`].
 async fn text(body: Body) -> Result<String, Problem> {
-    let read = tokio::time::timeout(PATIENCE, to_bytes(body, limits::PLAN_BYTES)).await;
+    let read = tokio::time::timeout(PATIENCE, to_bytes(body, READ_BYTES)).await;
     let Ok(read) = read else {
         return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time"));
     };
     let bytes = read.map_err(|_| too_large())?;
+    if bytes.len() > limits::PLAN_BYTES {
+        return Err(too_large());
+    }
     String::from_utf8(bytes.to_vec()).map_err(|_| {
         Problem::new(StatusCode::BAD_REQUEST, "Not UTF-8").detail("the body must be text in UTF-8")
     })
@@ -54,7 +60,7 @@ fn form(headers: &HeaderMap) -> Result<Form, Problem> {
 fn refuse_declared_size(headers: &HeaderMap) -> Result<(), Problem> {
     let declared =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_some_and(|bytes| bytes > limits::PLAN_BYTES) { Err(too_large()) } else { Ok(()) }
+    if declared.is_some_and(|bytes| bytes > READ_BYTES) { Err(too_large()) } else { Ok(()) }
 }
 
 fn json(text: &str) -> Result<Value, Problem> {

@@ -54,7 +54,7 @@ fn a_waiting_reader_is_woken() {
     });
     let began = clock::now();
     assert!(matches!(reader.next(SOON), Some(Event::Record(_))));
-    assert!(clock::now().since(began) < Duration::from_secs(5));
+    assert!(clock::now().since(began) < Duration::from_secs(30));
     thread.join().unwrap();
 }
 
