@@ -192,7 +192,7 @@ impl Merger {
         (window.gauges.cpu_permille, window.gauges.throttled_us) = self.host.sample();
         window.judge();
         tracing::debug!(second = window.from_s, gauges = ?window.gauges, "window");
-        count(&mut self.counted, &window);
+        self.counted.add(&window);
         match &mut self.kept {
             Some(kept) => kept.merge(window),
             None => self.kept = Some(window),
@@ -234,22 +234,6 @@ impl Merger {
                 tracing::debug!("nobody takes the last events");
             }
         }
-    }
-}
-
-fn count(totals: &mut Totals, window: &DriverWindow) {
-    for stage in &window.stages {
-        totals.due += stage.due;
-        totals.started += stage.started;
-        totals.missed.merge(&stage.missed);
-    }
-    for step in &window.steps {
-        totals.requests_sent += step.sent;
-        totals.succeeded += step.succeeded();
-        totals.failed += step.failures();
-        totals.cancelled += step.cancelled;
-        totals.bytes_in += step.bytes_in;
-        totals.bytes_out += step.bytes_out;
     }
 }
 

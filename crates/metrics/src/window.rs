@@ -336,6 +336,24 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Adds what a window, or a part of one, counted. `windows` is left to the caller, who knows the parts.
+    pub fn add(&mut self, window: &DriverWindow) {
+        let sum = |a: &mut u64, b: u64| *a = a.saturating_add(b);
+        for stage in &window.stages {
+            sum(&mut self.due, stage.due);
+            sum(&mut self.started, stage.started);
+            self.missed.merge(&stage.missed);
+        }
+        for step in &window.steps {
+            sum(&mut self.requests_sent, step.sent);
+            sum(&mut self.succeeded, step.succeeded());
+            sum(&mut self.failed, step.failures());
+            sum(&mut self.cancelled, step.cancelled);
+            sum(&mut self.bytes_in, step.bytes_in);
+            sum(&mut self.bytes_out, step.bytes_out);
+        }
+    }
+
     /// Adds another thread's, or another incarnation's, totals.
     pub fn merge(&mut self, other: &Self) {
         let add = |a: &mut u64, b: u64| *a = a.saturating_add(b);

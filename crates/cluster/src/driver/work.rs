@@ -180,7 +180,8 @@ impl Driver {
     /// Sends what the engine measured in a second, in as many parts as it takes.
     pub(super) fn report(&mut self, window: DriverWindow) {
         let Some(task) = &mut self.task else { return };
-        add_window(&mut task.sums, &window);
+        task.sums.add(&window);
+        task.sums.windows += 1;
         let seq = task.seq;
         task.seq += 1;
         if self.bugs.has(Bug::DropWindow) && seq == 2 {
@@ -279,22 +280,4 @@ fn summary(window: &DriverWindow) -> Summary {
         min_ms: stats.min,
         max_ms: stats.max,
     })
-}
-
-fn add_window(sums: &mut Totals, window: &DriverWindow) {
-    let mut added = Totals { windows: 1, ..Totals::default() };
-    for stage in &window.stages {
-        added.due += stage.due;
-        added.started += stage.started;
-        added.missed.merge(&stage.missed);
-    }
-    for step in &window.steps {
-        added.requests_sent += step.sent;
-        added.succeeded += step.succeeded();
-        added.failed += step.failures();
-        added.cancelled += step.cancelled;
-        added.bytes_in += step.bytes_in;
-        added.bytes_out += step.bytes_out;
-    }
-    sums.merge(&added);
 }

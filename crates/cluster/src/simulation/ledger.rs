@@ -41,19 +41,7 @@ impl Ledger {
         life.fin = life.fin.or(ours.fin);
         let Some(window) = &ours.window else { return };
         let mut added = Totals::default();
-        for stage in &window.stages {
-            added.due += stage.due;
-            added.started += stage.started;
-            added.missed.merge(&stage.missed);
-        }
-        for step in &window.steps {
-            added.requests_sent += step.sent;
-            added.succeeded += step.succeeded();
-            added.failed += step.failures();
-            added.cancelled += step.cancelled;
-            added.bytes_in += step.bytes_in;
-            added.bytes_out += step.bytes_out;
-        }
+        added.add(window);
         added.windows = u64::from(life.windows.insert(ours.seq));
         life.stored.merge(&added);
         life.reported_s = life.reported_s.max(window.to_s);
