@@ -52,8 +52,13 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Demo => demo::run_demo(),
         Task::Test { parts } => test::run_parts(&parts),
-        Task::Bench { what: Bench::Target } => bench::target::run(),
-        Task::Bench { what: Bench::Transport } => bench::transport::run(),
+        Task::Bench { what } => {
+            packages::for_measuring()?;
+            match what {
+                Bench::Target => bench::target::run(),
+                Bench::Transport => bench::transport::run(),
+            }
+        }
         Task::Ui { check } => test::ui(check),
     }
 }

@@ -40,6 +40,10 @@ const TEST: &[Package] = &[
     package("util-linux", "unshare"),
 ];
 
+/// The peers that measurements compare with.
+const MEASURE: &[Package] =
+    &[package("nginx-light", "/usr/sbin/nginx"), package("wrk", "wrk"), package("util-linux", "taskset")];
+
 /// Installs what `cargo build` needs.
 pub fn for_building() -> anyhow::Result<()> {
     install(BUILD)
@@ -49,6 +53,12 @@ pub fn for_building() -> anyhow::Result<()> {
 pub fn for_testing() -> anyhow::Result<()> {
     install(BUILD)?;
     install(TEST)
+}
+
+/// Installs what measuring needs beyond building and testing.
+pub fn for_measuring() -> anyhow::Result<()> {
+    for_testing()?;
+    install(MEASURE)
 }
 
 fn install(packages: &[Package]) -> anyhow::Result<()> {
