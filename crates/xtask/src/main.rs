@@ -46,6 +46,8 @@ enum Bench {
     Target,
     /// What a distributed run costs beside the load itself
     Transport,
+    /// What many steps cost the pacer
+    Steps,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -57,6 +59,7 @@ fn main() -> anyhow::Result<()> {
             match what {
                 Bench::Target => bench::target::run(),
                 Bench::Transport => bench::transport::run(),
+                Bench::Steps => bench::steps::run(),
             }
         }
         Task::Ui { check } => test::ui(check),

@@ -2,4 +2,5 @@
 //! run, and the middle one of several.
 
 pub mod target;
+pub mod steps;
 pub mod transport;

@@ -129,7 +129,7 @@ fn status_mib(pid: u32, field: &str) -> Result<f64> {
 }
 
 /// A process that ends with this value.
-struct Process(Child);
+pub(super) struct Process(Child);
 
 impl Process {
     fn id(&self) -> u32 {
@@ -220,7 +220,7 @@ impl System {
     }
 }
 
-fn spawn(folder: &Path, name: &str, arguments: &[&str]) -> Result<Process> {
+pub(super) fn spawn(folder: &Path, name: &str, arguments: &[&str]) -> Result<Process> {
     let log = fs::File::create(folder.join(name))?;
     let binary = root().join("target/release/swell");
     let mut command = Command::new(binary);
@@ -228,7 +228,7 @@ fn spawn(folder: &Path, name: &str, arguments: &[&str]) -> Result<Process> {
     Ok(Process(command.spawn().context("cannot start swell")?))
 }
 
-fn line_after(folder: &Path, name: &str, start: &str) -> Result<String> {
+pub(super) fn line_after(folder: &Path, name: &str, start: &str) -> Result<String> {
     let mut found = None;
     wait(start, || {
         let log = fs::read_to_string(folder.join(name))?;
