@@ -17,7 +17,9 @@ use crate::view::{ErrorCount, Tick};
 
 /// A second is shown without the drivers that have not told it once another is this far ahead.
 const PATIENCE_S: u32 = 3;
-/// Seconds that may be open at once; a report further ahead belongs to no honest driver.
+/// A report further ahead of the run's own time than this belongs to no honest driver: it counts, and is not shown.
+const AHEAD_S: u32 = 5;
+/// Seconds that may be open at once while the run's time is not known.
 const MAX_OPEN_SECONDS: u32 = 600;
 /// Ticks kept for viewers that come late: an hour. Older seconds are in the store.
 pub const MAX_TICKS: usize = 3_600;
@@ -45,6 +47,8 @@ pub struct Gathering {
     sources: BTreeMap<(String, Uuid), Source>,
     open: BTreeMap<u32, Second>,
     next_second: u32,
+    /// The run's own time, as the orchestrator knows it.
+    now_s: Option<u32>,
     ticks: VecDeque<Arc<Tick>>,
     measured: Pair,
 }
@@ -87,6 +91,7 @@ impl Gathering {
             sources: BTreeMap::new(),
             open: BTreeMap::new(),
             next_second: 0,
+            now_s: None,
             ticks: VecDeque::new(),
             measured: Pair::default(),
         }
@@ -107,6 +112,11 @@ impl Gathering {
         if self.schedule.is_some() {
             self.schedule = Some(schedule);
         }
+    }
+
+    /// The run second that it is now.
+    pub fn set_now(&mut self, second: u32) {
+        self.now_s = Some(second);
     }
 
     /// Takes one report.
@@ -144,7 +154,11 @@ impl Gathering {
     fn add_to_second(&mut self, node_id: &str, window: &DriverWindow) {
         // A window that spans several seconds is shown in its last one.
         let second = window.to_s.saturating_sub(1).max(window.from_s);
-        if second < self.next_second || second - self.next_second > MAX_OPEN_SECONDS {
+        let latest = match self.now_s {
+            Some(now_s) => now_s.saturating_add(AHEAD_S),
+            None => self.next_second.saturating_add(MAX_OPEN_SECONDS),
+        };
+        if second < self.next_second || second > latest {
             return;
         }
         let open = self.open.entry(second).or_insert_with(|| Second {
@@ -328,4 +342,94 @@ pub fn errors(merged: &Merged, measured: impl Fn(StageId) -> bool) -> Vec<ErrorC
         .collect();
     errors.sort_by(|a, b| b.count.cmp(&a.count).then(a.kind.cmp(b.kind)).then(a.detail.cmp(&b.detail)));
     errors
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics::StepWindow;
+    use plan::StepId;
+    use transport::Summary;
+
+    use super::*;
+
+    const PLAN: &str = "{version: 1, name: p, target: 'http://127.0.0.1:1', \
+        load: {model: open, stages: [{at: 10/s, for: 60s}]}, scenarios: {s: {steps: [{get: /}]}}}";
+
+    fn gathering() -> Gathering {
+        Gathering::new("run".to_owned(), Arc::new(plan::parse("p", PLAN).unwrap()))
+    }
+
+    fn names(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    /// What a driver says of one second in which it sent ten requests.
+    fn report(node_id: &str, seq: u64, second: u32) -> Metrics {
+        let step = StepWindow { sent: 10, ..StepWindow::new(StepId(0), StageId(0)) };
+        let window =
+            DriverWindow { from_s: second, to_s: second + 1, steps: vec![step], ..DriverWindow::default() };
+        Metrics {
+            node_id: node_id.to_owned(),
+            test_id: "run".to_owned(),
+            report_id: format!("{node_id}-{seq}"),
+            summary: Summary::default(),
+            ours: Some(MetricsOurs {
+                incarnation: Uuid::from_u64_pair(1, node_id.len() as u64),
+                seq,
+                part: 0,
+                parts: 1,
+                second,
+                requests_sent: 10 * (seq + 1),
+                window: Some(window),
+                fin: None,
+            }),
+        }
+    }
+
+    fn shown(ticks: &[Arc<Tick>]) -> Vec<(u32, u64)> {
+        ticks.iter().map(|tick| (tick.second, tick.sent)).collect()
+    }
+
+    #[test]
+    fn a_report_counts_once_in_whatever_order() {
+        let mut gathering = gathering();
+        for seq in [1, 0, 1, 2, 0] {
+            gathering.take(&report("a", seq, u32::try_from(seq).unwrap()));
+        }
+        assert_eq!(gathering.merged().totals().requests_sent, 30);
+        let changes = gathering.take_changes();
+        assert_eq!((changes[0].reported_s, changes[0].stored.requests_sent), (3, 30));
+        assert_eq!(gathering.take_changes(), []);
+        assert_eq!(
+            gathering.take(&Metrics { test_id: "other".to_owned(), ..report("a", 9, 9) }),
+            Taken::OtherRun
+        );
+    }
+
+    #[test]
+    fn a_second_is_shown_when_all_told_it_or_one_is_far_ahead() {
+        let mut gathering = gathering();
+        let both = names(&["a", "bb"]);
+        gathering.take(&report("a", 0, 0));
+        assert_eq!(shown(&gathering.close_seconds(&both)), []);
+        gathering.take(&report("bb", 0, 0));
+        assert_eq!(shown(&gathering.close_seconds(&both)), [(0, 20)]);
+        for seq in 1..=4 {
+            gathering.take(&report("a", seq, u32::try_from(seq).unwrap()));
+        }
+        assert_eq!(shown(&gathering.close_seconds(&both)), []);
+        gathering.take(&report("a", 5, 5));
+        assert_eq!(shown(&gathering.close_seconds(&both)), [(1, 10)]);
+        assert_eq!(gathering.take(&report("bb", 1, 1)), Taken::New, "late, and counted all the same");
+        assert_eq!(gathering.merged().totals().requests_sent, 80);
+    }
+
+    #[test]
+    fn a_report_from_the_future_freezes_nothing() {
+        let mut gathering = gathering();
+        gathering.set_now(1);
+        gathering.take(&report("liar", 0, 300));
+        gathering.take(&report("a", 0, 0));
+        assert_eq!(shown(&gathering.close_seconds(&names(&["a"]))), [(0, 10)]);
+    }
 }

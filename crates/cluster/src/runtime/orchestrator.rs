@@ -596,6 +596,7 @@ impl Control {
     fn show(&self) {
         let fleet = shown::fleet(&self.machine);
         let status = shown::status(&self.machine);
+        let second = self.machine.second(now());
         self.board.change(|content| {
             content.fleet = fleet;
             let Some(status) = status else { return };
@@ -604,6 +605,9 @@ impl Control {
             current.view.state_reason = status.reason;
             current.view.started_ms = status.started_ms;
             current.view.drivers = status.drivers;
+            if let Some(second) = second {
+                current.gathering.set_now(second);
+            }
             if let Some(schedule) = status.schedule {
                 current.gathering.set_schedule(schedule);
             }
