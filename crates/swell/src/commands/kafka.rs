@@ -9,20 +9,26 @@ use crate::exit::{Ended, Exit};
 
 /// Connects, and creates and checks the topics; `None` when no broker was named.
 pub fn connect(arguments: &Kafka) -> anyhow::Result<Option<Cluster>> {
-    let Some(settings) = settings(arguments)? else {
+    let Some(cluster) = reach(arguments)? else {
         return Ok(None);
     };
-    let unusable = |error: Error| {
-        let exit = if matches!(error, Error::Settings { .. }) { Exit::Invalid } else { Exit::Preflight };
-        Ended::because(exit, format!("{:#}", anyhow::Error::new(error)))
-    };
-    let cluster = Cluster::connect(&settings).map_err(unusable)?;
     for warning in cluster.prepare_topics().map_err(unusable)? {
         let fix =
             if warning.command.is_empty() { String::new() } else { format!("; fix: {}", warning.command) };
         tracing::warn!("topic {}: {}{fix}", warning.topic, warning.text);
     }
     Ok(Some(cluster))
+}
+
+/// Finds the brokers and changes nothing there; `None` when none was named.
+fn reach(arguments: &Kafka) -> anyhow::Result<Option<Cluster>> {
+    let settings = settings(arguments)?;
+    settings.map(|settings| Cluster::connect(&settings).map_err(unusable)).transpose()
+}
+
+fn unusable(error: Error) -> anyhow::Error {
+    let exit = if matches!(error, Error::Settings { .. }) { Exit::Invalid } else { Exit::Preflight };
+    Ended::because(exit, format!("{:#}", anyhow::Error::new(error)))
 }
 
 /// Connects; ends with a usage error when no broker was named.
@@ -34,13 +40,10 @@ pub fn require(arguments: &Kafka, command: &str) -> anyhow::Result<Cluster> {
     })
 }
 
-/// What `doctor` says of the brokers: a sentence when they are usable. `None` when none was named.
+/// What `doctor` says of the brokers: a sentence when they answer. `None` when none was named.
 pub fn examine(arguments: &Kafka) -> Option<anyhow::Result<String>> {
     let brokers = arguments.kafka.clone()?;
-    Some(
-        connect(arguments)
-            .map(|_| format!("{brokers} answers, topics {}* are there", arguments.topic_prefix)),
-    )
+    Some(reach(arguments).map(|_| format!("{brokers} answers")))
 }
 
 fn settings(arguments: &Kafka) -> anyhow::Result<Option<Settings>> {
