@@ -71,10 +71,6 @@ impl Board {
         result
     }
 
-    pub(crate) fn version(&self) -> u64 {
-        self.lock().version
-    }
-
     /// Waits until the version is not `seen`, at most `patience`; the version then.
     pub(crate) fn wait_change(&self, seen: u64, patience: Duration) -> u64 {
         let content = self.lock();

@@ -111,11 +111,6 @@ impl Handle {
         self.board.look(|content| content.store_fault.clone())
     }
 
-    /// Grows whenever there is something new to see.
-    pub fn version(&self) -> u64 {
-        self.board.version()
-    }
-
     /// Waits until the version is not `seen`, at most `patience`; the version then.
     pub fn wait_change(&self, seen: u64, patience: Duration) -> u64 {
         self.board.wait_change(seen, patience)

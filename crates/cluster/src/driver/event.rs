@@ -44,8 +44,6 @@ pub struct Vitals {
     pub send_lag_p99_us: u64,
     /// Requests sent in the current run.
     pub requests_sent: u64,
-    /// Wall clock minus monotonic clock, to show the clock's offset from broker time.
-    pub wall_offset_ms: Option<f64>,
 }
 
 /// All that can happen to a driver.

@@ -341,7 +341,6 @@ impl Host {
         }
         self.vitals_read = Some((now, cpu));
         self.vitals.memory_bytes = resident_bytes();
-        self.vitals.wall_offset_ms = Some(clock::unix_ms() as f64 - now.as_nanos() as f64 / 1e6);
     }
 }
 

@@ -595,7 +595,7 @@ impl Control {
     /// Copies what the machine knows of the fleet and the run to the board.
     fn show(&self) {
         let fleet = shown::fleet(&self.machine);
-        let status = shown::status(&self.machine);
+        let status = shown::status(&self.machine, now());
         let second = self.machine.second(now());
         self.board.change(|content| {
             content.fleet = fleet;

@@ -5,6 +5,7 @@ use plan::Schedule;
 use transport::NodeState;
 
 use crate::orchestrator::{Liveness, Member, Node, Orchestrator, Run, Standing};
+use crate::run::Now;
 use crate::view::{DriverView, RunDriver, RunState};
 
 /// What the board shows of the run under way.
@@ -17,11 +18,13 @@ pub(super) struct Status {
     pub(super) schedule: Option<Schedule>,
 }
 
-pub(super) fn status(machine: &Orchestrator) -> Option<Status> {
+pub(super) fn status(machine: &Orchestrator, now: Now) -> Option<Status> {
     let run = machine.current()?;
+    // Triggered, and the common start not reached: every driver is ready and none sends.
+    let waits = run.state == RunState::Running && machine.second(now).is_none();
     Some(Status {
         run_id: run.run_id.clone(),
-        state: run.state,
+        state: if waits { RunState::Armed } else { run.state },
         reason: run.reason.clone(),
         started_ms: run.start_at.map(BrokerTime::unix_ms),
         drivers: drivers(run, machine),
