@@ -15,7 +15,7 @@ pub fn summary(result: &RunResult) -> Summary {
         requests_sent: Some(driver.requests_sent),
     });
     // A driver that reports no windows is not in the achieved rate, so its share is not in the planned one either.
-    let measured = view.drivers.iter().filter(|driver| driver.summary_only.is_none()).count();
+    let measured = view.drivers.iter().filter(|driver| !driver.foreign).count();
     let facts = RunFacts {
         run_id: view.run_id.clone(),
         state: view.state.as_str().to_owned(),

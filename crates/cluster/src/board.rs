@@ -49,8 +49,7 @@ impl Current {
     /// Drivers whose report of a second is waited for before the second is shown.
     pub(crate) fn expected(&self) -> BTreeSet<String> {
         let drivers = self.view.drivers.iter().filter(|driver| {
-            driver.summary_only.is_none()
-                && matches!(driver.state, "running" | "draining" | "suspect" | "finished")
+            !driver.foreign && matches!(driver.state, "running" | "draining" | "suspect" | "finished")
         });
         drivers.map(|driver| driver.node_id.clone()).collect()
     }

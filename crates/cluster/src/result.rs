@@ -63,7 +63,7 @@ impl RunResult {
 
 /// What the verdict on a run needs to know beside its measurements.
 pub(crate) fn context(view: &RunView, ending: Option<&Ending>) -> Context {
-    let summary_only = view.drivers.iter().filter(|driver| driver.summary_only.is_some());
+    let summary_only = view.drivers.iter().filter(|driver| driver.foreign);
     Context {
         saturated: matches!(view.plan.load, Load::Avalanche { limit: None, .. }),
         lost: ending.map_or_else(|| lost_so_far(view), Ending::lost_drivers),
@@ -113,7 +113,13 @@ fn view_of(
 
 fn running(node_id: &str, merged: &Merged) -> RunDriver {
     let requests_sent = merged.drivers.get(node_id).map_or(0, |totals| totals.requests_sent);
-    RunDriver { node_id: node_id.to_owned(), state: "running", requests_sent, summary_only: None }
+    RunDriver {
+        node_id: node_id.to_owned(),
+        state: "running",
+        requests_sent,
+        foreign: false,
+        summary_only: None,
+    }
 }
 
 pub(crate) fn event(row: store::EventRow) -> TimelineEvent {
@@ -153,6 +159,8 @@ struct EndedMember {
     silent: bool,
     /// Whether its lanes were given to another driver.
     replaced: bool,
+    /// Whether it knew only the basic messages.
+    foreign: bool,
     summary_only: Option<SummaryRecord>,
     requests_sent: u64,
     lost: u64,
@@ -178,6 +186,7 @@ impl Ending {
             state: member.state.to_owned(),
             silent: member.incarnation.is_some() && member.fin.is_none() && member.state != "arming",
             replaced: member.replaced,
+            foreign: member.incarnation.is_none(),
             summary_only: summary_only(&member.node_id).filter(|_| member.incarnation.is_none()),
             requests_sent: member.stored.requests_sent,
             lost: member.lost,
@@ -197,6 +206,7 @@ impl Ending {
             state: "lost".to_owned(),
             silent: true,
             replaced: false,
+            foreign: false,
             summary_only: None,
             requests_sent: 0,
             lost: 0,
@@ -250,6 +260,7 @@ impl EndedMember {
             node_id: self.node_id.clone(),
             state: member_state(&self.state),
             requests_sent,
+            foreign: self.foreign,
             summary_only: self.summary_only.as_ref().map(transport::Summary::from),
         }
     }

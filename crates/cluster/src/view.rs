@@ -114,7 +114,9 @@ pub struct RunDriver {
     pub state: &'static str,
     /// Requests sent, as merged so far.
     pub requests_sent: u64,
-    /// What a driver that knows only the basic messages says of its latencies; it stays outside the merged result.
+    /// It knows only the basic messages, so it reports no windows.
+    pub foreign: bool,
+    /// What such a driver says of its latencies, once it did; it stays outside the merged result.
     pub summary_only: Option<transport::Summary>,
 }
 

@@ -241,6 +241,7 @@ impl Control for Scripted {
                     node_id: "d1".to_owned(),
                     state: "running",
                     requests_sent: 0,
+                    foreign: false,
                     summary_only: None,
                 }],
                 verdict: Verdict::default(),

@@ -41,6 +41,7 @@ fn drivers(run: &Run, machine: &Orchestrator) -> Vec<RunDriver> {
             node_id: member.node_id.clone(),
             state: member_state(run, member, node),
             requests_sent: member.collected.as_ref().map_or(0, |collected| collected.stored.requests_sent),
+            foreign: member.is_foreign(),
             summary_only: member.summary,
         };
         match drivers.iter_mut().find(|driver| driver.node_id == shown.node_id) {

@@ -132,7 +132,7 @@ fn progress(view: &RunView) -> Progress {
     let plan = &view.plan;
     let tick = view.latest.as_deref();
     let elapsed_s = tick.map_or(0.0, |tick| f64::from(tick.second) + 1.0);
-    let drivers = view.drivers.iter().filter(|driver| driver.summary_only.is_none()).count();
+    let drivers = view.drivers.iter().filter(|driver| !driver.foreign).count();
     let asked = plan.planned_iterations(drivers);
     let sent = tick.map_or(0, |tick| tick.sent_total);
     let by_count = plan.is_per_driver() && asked > 0;

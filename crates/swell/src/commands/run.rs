@@ -119,7 +119,7 @@ pub fn exit_of(result: &RunResult, strict: bool) -> Exit {
     if !result.lost_drivers.is_empty() || result.complete == Some(false) || broken {
         reasons.push(Exit::DriversLost);
     }
-    if totals.succeeded == 0 && result.view.drivers.iter().all(|driver| driver.summary_only.is_none()) {
+    if totals.succeeded == 0 && result.view.drivers.iter().all(|driver| !driver.foreign) {
         reasons.push(Exit::Failed);
     }
     if strict && result.verdict.value != metrics::verdict::Value::Valid {
