@@ -14,15 +14,13 @@ pub fn summary(result: &RunResult) -> Summary {
         state: driver.state.to_owned(),
         requests_sent: Some(driver.requests_sent),
     });
-    // A driver that reports no windows is not in the achieved rate, so its share is not in the planned one either.
-    let measured = view.drivers.iter().filter(|driver| !driver.foreign).count();
     let facts = RunFacts {
         run_id: view.run_id.clone(),
         state: view.state.as_str().to_owned(),
         started_ms: view.started_ms,
         duration_s,
         measured_s: None,
-        planned_per_s: view.plan.planned_per_s(measured),
+        planned_per_s: view.planned_per_s,
         drivers: drivers.collect(),
         unmeasured: Unmeasured::default(),
     };

@@ -96,6 +96,8 @@ fn view_of(
         Some(ending) => ending.drivers(merged),
         None => row.drivers.iter().map(|node_id| running(node_id, merged)).collect(),
     };
+    let ours = drivers.iter().filter(|driver: &&RunDriver| !driver.foreign).count();
+    let planned_per_s = ending.and_then(|ending| ending.planned_per_s).or_else(|| plan.planned_per_s(ours));
     RunView {
         run_id: row.run_id.clone(),
         plan,
@@ -104,6 +106,7 @@ fn view_of(
         created_ms: row.created_ms,
         started_ms: row.started_ms,
         ended_ms: row.ended_ms,
+        planned_per_s,
         drivers,
         verdict: Verdict::default(),
         latest: None,
@@ -147,6 +150,7 @@ pub(crate) enum Extras {
 pub(crate) struct Ending {
     reason: Option<String>,
     complete: bool,
+    planned_per_s: Option<f64>,
     overlap: u64,
     members: Vec<EndedMember>,
 }
@@ -175,10 +179,10 @@ struct SummaryRecord {
 }
 
 impl Ending {
-    /// What to keep of an outcome; `drivers` are those of the run's view.
-    pub(crate) fn of(outcome: &Outcome, drivers: &[RunDriver]) -> Self {
+    /// What to keep of an outcome and of what was seen of the run.
+    pub(crate) fn of(outcome: &Outcome, view: &RunView) -> Self {
         let summary_only = |node_id: &str| {
-            let driver = drivers.iter().find(|driver| driver.node_id == node_id);
+            let driver = view.drivers.iter().find(|driver| driver.node_id == node_id);
             driver.and_then(|driver| driver.summary_only).map(SummaryRecord::from)
         };
         let members = outcome.members.iter().map(|member| EndedMember {
@@ -194,6 +198,7 @@ impl Ending {
         Self {
             reason: outcome.reason.clone(),
             complete: outcome.complete,
+            planned_per_s: view.planned_per_s,
             overlap: outcome.overlap,
             members: members.collect(),
         }
@@ -212,7 +217,7 @@ impl Ending {
             lost: 0,
         });
         let reason = Some("the process that ran it was killed".to_owned());
-        Self { reason, complete: false, overlap: 0, members: members.collect() }
+        Self { reason, complete: false, planned_per_s: None, overlap: 0, members: members.collect() }
     }
 
     /// How each driver ended; of several lives of one, the last.

@@ -85,6 +85,9 @@ pub struct RunView {
     pub started_ms: Option<i64>,
     /// Unix milliseconds.
     pub ended_ms: Option<i64>,
+    /// Iterations per second asked of the drivers that report windows, over the measured stages and with all changes of
+    /// rate; `None` where the load has no rate.
+    pub planned_per_s: Option<f64>,
     /// The drivers that take or took part.
     pub drivers: Vec<RunDriver>,
     /// Could the generators do what the plan asked, as far as is known now.

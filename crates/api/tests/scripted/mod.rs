@@ -237,6 +237,7 @@ impl Control for Scripted {
                 created_ms: now,
                 started_ms: None,
                 ended_ms: None,
+                planned_per_s: None,
                 drivers: vec![RunDriver {
                     node_id: "d1".to_owned(),
                     state: "running",

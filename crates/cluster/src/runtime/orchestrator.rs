@@ -244,6 +244,7 @@ fn put_on_board(board: &Board, row: &RunRow, events: Vec<EventRow>) -> Option<Ar
         created_ms: row.created_ms,
         started_ms: row.started_ms,
         ended_ms: None,
+        planned_per_s: None,
         drivers: Vec::new(),
         verdict: Verdict::default(),
         latest: None,
@@ -562,7 +563,7 @@ impl Control {
         }
         let result = self.board.change(|content| {
             let current = content.current_of(&outcome.run_id)?;
-            let ending = Ending::of(outcome, &current.view.drivers);
+            let ending = Ending::of(outcome, &current.view);
             current.view.state = outcome.state;
             current.view.state_reason = outcome.reason.clone();
             current.view.ended_ms =
@@ -611,6 +612,8 @@ impl Control {
             if let Some(schedule) = status.schedule {
                 current.gathering.set_schedule(schedule);
             }
+            let ours = current.view.drivers.iter().filter(|driver| !driver.foreign).count();
+            current.view.planned_per_s = current.gathering.planned_per_s(ours);
             current.view.verdict = metrics::verdict::judge(
                 current.gathering.merged(),
                 &result::context(&current.view, current.ending.as_ref()),
