@@ -257,7 +257,7 @@ fn a_throughput_limit_is_kept_and_reached() {
 
 #[test]
 fn drivers_whose_clocks_differ_start_together() {
-    let shift = ["--time", "--monotonic", "5", "--boottime", "5", "--fork"];
+    let shift = ["--time", "--monotonic", "5", "--boottime", "5", "--fork", "--kill-child"];
     if !std::process::Command::new("unshare").args(shift).arg("true").status().unwrap().success() {
         eprintln!("not tested: this user may not make a time namespace");
         return;
