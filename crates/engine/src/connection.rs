@@ -35,6 +35,8 @@ pub(crate) struct Connection {
     pub(crate) since_ns: u64,
     /// Of the present exchange.
     pub(crate) bytes_in: u64,
+    /// Bytes of the request that the socket did not take yet.
+    pub(crate) unsent: usize,
     /// Whether the socket was full before the request was sent in full.
     pub(crate) is_sending: bool,
     /// Distinguishes the connections that had this place; part of an event's token.
@@ -58,6 +60,7 @@ impl Connection {
             deadline_ns: NEVER,
             since_ns: 0,
             bytes_in: 0,
+            unsent: 0,
             is_sending: false,
             generation: 0,
             idle_place: 0,

@@ -53,7 +53,7 @@ pub enum PrepareError {
         step: String,
         /// What is wrong with it.
         #[source]
-        source: protocol::http1::RequestError,
+        source: protocol::RequestError,
     },
     /// This machine refuses something the engine needs before it can start.
     #[error("cannot {what}")]

@@ -1,6 +1,6 @@
 //! The plan, compiled for the loops: steps in one row, requests rendered, times in nanoseconds.
 
-use protocol::http1::Request;
+use protocol::{Parts, Request, http1};
 
 use crate::PrepareError;
 
@@ -70,6 +70,15 @@ impl Program {
 
 fn render(step: &plan::Step, target: &plan::Target, user_agent: &str) -> Result<Request, PrepareError> {
     let path = format!("{}{}", target.base_path, step.path);
-    Request::new(&step.method, &target.authority(), &path, &step.headers, &step.body, user_agent)
-        .map_err(|source| PrepareError::Request { step: step.name.clone(), source })
+    let parts = Parts {
+        method: &step.method,
+        scheme: "http",
+        authority: &target.authority(),
+        path: &path,
+        headers: &step.headers,
+        body: &step.body,
+        user_agent,
+        expects_continue: false,
+    };
+    http1::render(&parts).map_err(|source| PrepareError::Request { step: step.name.clone(), source })
 }

@@ -6,7 +6,8 @@
 
 use std::hint::black_box;
 
-use protocol::http1::{Exchange, Progress, Request};
+use protocol::http1::{self, Exchange, Progress};
+use protocol::{Parts, Request, Want};
 
 const NGINX: &[u8] = b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sat, 21 Nov 2026 02:05:06 GMT\r\n\
     Content-Type: application/octet-stream\r\nContent-Length: 18\r\nConnection: keep-alive\r\n\r\nhello, groundswell";
@@ -21,7 +22,16 @@ const RESPONSES_PER_ROUND: u32 = 100_000;
 const CONNECTIONS: usize = 64;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let request = Request::new("GET", "127.0.0.1:7701", "/ping", &[], b"", "groundswell/0.1.0")?;
+    let request = http1::render(&Parts {
+        method: "GET",
+        scheme: "http",
+        authority: "127.0.0.1:7701",
+        path: "/ping",
+        headers: &[],
+        body: b"",
+        user_agent: "groundswell/0.1.0",
+        expects_continue: false,
+    })?;
     let cases: [(&str, &[&[u8]]); 5] = [
         ("nginx", &[NGINX]),
         ("nginx, each second anew", &[NGINX, NGINX_LATER]),
@@ -44,14 +54,12 @@ fn round(request: &Request, slices: &[&[u8]]) -> f64 {
     let before = clock::thread_cpu();
     while responses < RESPONSES_PER_ROUND {
         for exchange in &mut exchanges {
-            exchange.begin(black_box(request), 0);
-            exchange.sent(request.bytes().len());
+            exchange.begin(black_box(request), Want::default());
             for slice in slices {
                 if let Ok(Progress::Done(response)) = black_box(exchange.feed(black_box(slice))) {
                     assert!(response.keep_alive);
                     responses += 1;
-                    exchange.begin(black_box(request), 0);
-                    exchange.sent(request.bytes().len());
+                    exchange.begin(black_box(request), Want::default());
                 }
             }
         }

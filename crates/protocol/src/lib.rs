@@ -1,7 +1,36 @@
-//! What is said to a target, as state machines without IO.
+//! What is said to a target, as state machines without IO: no socket, no clock, no thread.
 //!
-//! Invariant: nothing here reads a socket or a clock, waits, or trusts a byte that a target sent. The caller moves the
-//! bytes and takes the times; this crate says what to send next and what came back. Deliberately absent: cookies,
-//! redirects, decompression, TLS and HTTP/2.
+//! A protocol is one module behind the two traits of [`session`]. HTTP/1.1 is all there is so far.
+//!
+//! Deliberately absent: connections, retries and timeouts, which belong to the engine.
 
+mod request;
+mod session;
 pub mod http1;
+
+pub use request::{MAX_HEAD_BYTES, Parts, Request, RequestError};
+pub use session::{Begun, Heard, Kept, Protocol, Response, Session, Tag, Want};
+
+/// Why a request has no response.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The connection ended before the first byte of the response.
+    #[error("connection closed before the response")]
+    Unanswered,
+    /// The connection ended in the middle of the response.
+    #[error("connection closed in the middle of the response")]
+    Truncated,
+    /// What came is not HTTP/1.1.
+    #[error("not HTTP/1.1: {0}")]
+    Http1(http1::Error),
+}
+
+impl From<http1::Error> for Error {
+    fn from(error: http1::Error) -> Self {
+        match error {
+            http1::Error::Unanswered => Self::Unanswered,
+            http1::Error::Truncated => Self::Truncated,
+            other => Self::Http1(other),
+        }
+    }
+}

@@ -6,7 +6,8 @@
 //! the plan says. Only a request of which nothing was accepted by our own kernel takes another connection.
 
 use metrics::{ErrorKind, Outcome};
-use protocol::http1::{self, Progress, Response};
+use protocol::http1::{self, Progress};
+use protocol::{Response, Want};
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
@@ -53,17 +54,18 @@ impl<S: Source> Worker<S> {
         }
         flight.usable_ns = flight.intended_ns.max(connection.since_ns).max(allowed_ns);
         flight.sent_ns = sent_ns;
-        connection.exchange.begin(request, 0);
+        connection.exchange.begin(request, Want::default());
+        connection.unsent = request.bytes().len();
         let failure = match rustix::net::send(socket, request.bytes(), SendFlags::NOSIGNAL) {
             Ok(count) => {
-                connection.exchange.sent(count);
+                connection.unsent -= count;
                 None
             }
             Err(Errno::AGAIN | Errno::INTR) => None,
             Err(Errno::PIPE | Errno::CONNRESET) if connection.is_used => return false,
             Err(errno) => Some(send_failure(errno)),
         };
-        connection.is_sending = !connection.exchange.unsent(request).is_empty();
+        connection.is_sending = connection.unsent > 0;
         let is_sending = connection.is_sending;
         connection.state = State::Busy;
         connection.flight = Some(flight);
@@ -87,13 +89,13 @@ impl<S: Source> Worker<S> {
         let (Some(socket), Some(flight)) = (&connection.socket, &connection.flight) else { return };
         let request = &self.program.step(flight.step).requests[usize::from(flight.target)];
         loop {
-            let unsent = connection.exchange.unsent(request);
+            let unsent = &request.bytes()[request.bytes().len() - connection.unsent..];
             if unsent.is_empty() {
                 connection.is_sending = false;
                 return;
             }
             match rustix::net::send(socket, unsent, SendFlags::NOSIGNAL) {
-                Ok(count) => connection.exchange.sent(count),
+                Ok(count) => connection.unsent -= count,
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return,
                 Err(errno) => {
@@ -167,7 +169,7 @@ impl<S: Source> Worker<S> {
         match connection.exchange.feed(&self.buffer[..count]) {
             Ok(Progress::Done(mut response)) => {
                 // A full buffer may have cut off what follows the response.
-                response.keep_alive &= count < self.buffer.len();
+                response.keep_alive &= count < self.buffer.len() && connection.unsent == 0;
                 Read::Done(response, false)
             }
             // Less than was asked for: the socket is empty, and what comes later makes an event.
@@ -212,7 +214,7 @@ impl<S: Source> Worker<S> {
         let flight = connection.flight.take()?;
         let step = self.program.step(flight.step);
         let request = &step.requests[usize::from(flight.target)];
-        let bytes_out = request.bytes().len() - connection.exchange.unsent(request).len();
+        let bytes_out = request.bytes().len() - connection.unsent;
         let times = flight.times(self.turn_ns.max(flight.sent_ns));
         self.recorder.done(step.id, flight.stage, &times, outcome, connection.bytes_in, bytes_out as u64);
         connection.deadline_ns = NEVER;

@@ -5,7 +5,8 @@
 
 use super::chunked::{Chunked, Step};
 use super::head::{self, Body, Familiar, Head};
-use super::{Error, MAX_HEAD_BYTES, Request};
+use super::{Error, MAX_HEAD_BYTES};
+use crate::{Request, Response, Want};
 
 /// A partial head this short is read again with every slice, a longer one only at the ends of its lines.
 const REREAD_BYTES: usize = 1024;
@@ -22,12 +23,14 @@ pub struct Exchange {
     keep_alive: bool,
     started: bool,
     status: u16,
-    unsent: usize,
     body_bytes: u64,
-    keep_limit: usize,
+    want: Want,
+    /// Whether the target has sent `100 Continue`.
+    may_continue: bool,
     /// A head that did not come in one slice; empty otherwise.
     partial: Vec<u8>,
     kept: Vec<u8>,
+    headers: Vec<u8>,
     familiar: Familiar,
 }
 
@@ -52,52 +55,27 @@ pub enum Progress {
     Done(Response),
 }
 
-/// A complete response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Response {
-    /// 100 to 999; of the informational ones only 101.
-    pub status: u16,
-    /// Whether the connection can carry another request: the target keeps it open, the request was sent in full, and
-    /// nothing followed the response.
-    pub keep_alive: bool,
-    /// Bytes of the body, without the framing of chunks.
-    pub body_bytes: u64,
-}
-
 impl Exchange {
     /// An idle exchange, for a new connection.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Starts a request. At most the first `keep_limit` bytes of the response's body are kept for [`body`](Self::body);
-    /// with 0 it is only counted.
+    /// Starts a request. What `want` names of its response is kept for [`headers`](Self::headers) and
+    /// [`body`](Self::body).
     #[inline]
-    pub fn begin(&mut self, request: &Request, keep_limit: usize) {
+    pub fn begin(&mut self, request: &Request, want: Want) {
         self.state = State::Head;
         self.answers_head = request.is_head();
         self.keep_alive = !request.closes();
         self.started = false;
         self.status = 0;
-        self.unsent = request.bytes().len();
         self.body_bytes = 0;
-        self.keep_limit = keep_limit;
+        self.want = want;
+        self.may_continue = false;
         clear(&mut self.partial);
         clear(&mut self.kept);
-    }
-
-    /// The bytes of `request`, which must be the one begun with, that are still to be sent.
-    #[inline]
-    pub fn unsent<'r>(&self, request: &'r Request) -> &'r [u8] {
-        let bytes = request.bytes();
-        &bytes[bytes.len().saturating_sub(self.unsent)..]
-    }
-
-    /// Says that `count` more bytes of the request were sent. A response that is complete before all of them were ends
-    /// the connection.
-    #[inline]
-    pub fn sent(&mut self, count: usize) {
-        self.unsent = self.unsent.saturating_sub(count);
+        clear(&mut self.headers);
     }
 
     /// Takes bytes that came from the target; an empty slice changes nothing (for the end of the stream see
@@ -146,6 +124,16 @@ impl Exchange {
     /// Bytes of the body so far.
     pub fn body_bytes(&self) -> u64 {
         self.body_bytes
+    }
+
+    /// Whether the target has said that the body may be sent.
+    pub fn may_continue(&self) -> bool {
+        self.may_continue
+    }
+
+    /// The header lines of the final head, if they were to be kept. Valid until the next [`begin`](Self::begin).
+    pub fn headers(&self) -> &[u8] {
+        &self.headers
     }
 
     /// The start of the body, as far as it was to be kept. Valid until the next [`begin`](Self::begin).
@@ -201,7 +189,11 @@ impl Exchange {
         }
         let head = self.familiar.parse(rest, self.answers_head)?;
         match &head {
-            Some(head) => *rest = &rest[head.length..],
+            Some(head) => {
+                let (bytes, after) = rest.split_at(head.length);
+                *rest = after;
+                self.keep_headers(head, bytes);
+            }
             None => self.partial.extend_from_slice(rest),
         }
         Ok(head)
@@ -219,15 +211,27 @@ impl Exchange {
         let head = head::parse(&self.partial, self.answers_head)?;
         if let Some(head) = &head {
             *rest = &rest[head.length.saturating_sub(before)..];
-            clear(&mut self.partial);
+            let mut partial = std::mem::take(&mut self.partial);
+            self.keep_headers(head, &partial[..head.length]);
+            clear(&mut partial);
+            self.partial = partial;
         }
         Ok(head)
+    }
+
+    #[inline]
+    fn keep_headers(&mut self, head: &Head, bytes: &[u8]) {
+        if self.want.headers && head.is_final() {
+            let lines = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+            self.headers.extend_from_slice(&bytes[lines..]);
+        }
     }
 
     /// Acts on a head; the response when it has no body. `rest` is what follows the head.
     #[inline]
     fn begin_body(&mut self, head: &Head, rest: &[u8]) -> Option<Response> {
-        if head.status < 200 && head.status != 101 {
+        if !head.is_final() {
+            self.may_continue |= head.status == 100;
             return None;
         }
         self.status = head.status;
@@ -244,7 +248,7 @@ impl Exchange {
     #[inline]
     fn take_body(&mut self, bytes: &[u8]) {
         self.body_bytes += bytes.len() as u64;
-        let room = self.keep_limit - self.kept.len();
+        let room = self.want.body - self.kept.len();
         if room > 0 {
             self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
@@ -256,7 +260,7 @@ impl Exchange {
         self.state = State::Idle;
         Response {
             status: self.status,
-            keep_alive: self.keep_alive && self.unsent == 0 && surplus == 0,
+            keep_alive: self.keep_alive && surplus == 0,
             body_bytes: self.body_bytes,
         }
     }

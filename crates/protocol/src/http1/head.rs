@@ -23,6 +23,14 @@ pub(super) struct Head {
     pub answers_head: bool,
 }
 
+impl Head {
+    /// Whether the response follows, and not another head: of the informational ones only 101 is final.
+    #[inline]
+    pub(super) fn is_final(&self) -> bool {
+        self.status >= 200 || self.status == 101
+    }
+}
+
 /// How the body ends (RFC 9112, 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Body {

@@ -1,21 +1,23 @@
 //! The client side of HTTP/1.1 (RFC 9110 and 9112), one exchange at a time.
 //!
-//! A [`Request`] is validated and rendered once. An [`Exchange`] belongs to a connection and is used again for each
-//! request on it: it says which bytes are still to be sent, is fed what arrives in slices of any size, and ends in a
-//! [`Response`] or an [`Error`].
+//! A request is validated and rendered once ([`render`]). An [`Exchange`] belongs to a connection and is used again for each
+//! request on it: it is fed what arrives in slices of any size, and ends in a response or an [`Error`]. [`Http1`] is the
+//! same for the loops.
 //!
 //! Invariant: how the bytes were cut into slices never changes the result. Memory per exchange is bounded by
 //! [`MAX_HEAD_BYTES`] plus what the caller asks to keep of the body. In steady state nothing is allocated, and a response
 //! that arrives in one slice is not copied, except that a short head is remembered when it differs from the one before.
 //! A familiar head takes about 20 ns, another one 150 ns (`examples/response_cost.rs`).
 
-mod request;
+mod render;
+mod session;
 mod exchange;
 mod head;
 mod chunked;
 
-pub use exchange::{Exchange, Progress, Response};
-pub use request::{Request, RequestError};
+pub use exchange::{Exchange, Progress};
+pub use render::render;
+pub use session::Http1;
 
 /// Bytes of a response head, and of the trailers of a chunked body. As much as browsers take; more is an attack.
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
