@@ -14,8 +14,14 @@ mod parts;
 
 use bytes::{Reader, Writer};
 
-/// The version written; others are refused.
-pub const VERSION: u8 = 1;
+/// The version written. Version 1 is read as well; it has no phases.
+pub const VERSION: u8 = 2;
+
+/// The oldest version that is read.
+const OLDEST_VERSION: u8 = 1;
+
+/// The version that brought the phases of requests.
+const WITH_PHASES: u8 = 2;
 
 /// Rows or stages of one window: as many as their ids can name.
 const MAX_ROWS: usize = 1 << 16;
@@ -77,11 +83,7 @@ fn encode<T: Coded>(kind: u8, value: &T) -> Vec<u8> {
 }
 
 fn decode<T: Coded>(kind: u8, bytes: &[u8]) -> Result<T, DecodeError> {
-    let mut from = Reader::new(bytes);
-    match from.byte()? {
-        VERSION => {}
-        version => return Err(DecodeError::Version(version)),
-    }
+    let mut from = Reader::new(bytes)?;
     match from.byte()? {
         found if found == kind => {}
         found => return Err(DecodeError::Kind { expected: kind, found }),

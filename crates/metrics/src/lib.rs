@@ -10,6 +10,7 @@
 mod outcome;
 mod histogram;
 mod timing;
+mod phases;
 mod window;
 mod recorder;
 mod merged;
@@ -20,7 +21,8 @@ pub mod codec;
 pub use accounting::{Accounting, Iterations, LostDriver, Requests};
 pub use histogram::{BINS, Histogram, LONGEST_NS, bin_bounds, bin_of};
 pub use merged::{DriverTotals, Merged};
-pub use outcome::{ErrorKind, Outcome, Unstarted};
+pub use outcome::{ErrorKind, LocalLimit, Outcome, Unstarted};
+pub use phases::{Phase, PhaseTimings, Phases};
 pub use recorder::{Pages, Recorder};
 pub use timing::{PERCENTILES, Percentile, Stats, Timing, lower_bound_from};
 pub use verdict::{Cause, Causes, Verdict};

@@ -34,7 +34,7 @@ pub enum ErrorKind {
     Check,
     /// The body could not be read as the plan needs it.
     Body,
-    /// Ours: no descriptor or no port was left.
+    /// Ours: this machine had no more of what a request needs; [`LocalLimit`] says of what.
     LocalLimit,
     /// Ours: could not be started in time.
     Missed,
@@ -102,16 +102,61 @@ impl fmt::Display for ErrorKind {
     }
 }
 
+/// What this machine had no more of: the detail of [`ErrorKind::LocalLimit`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u16)]
+pub enum LocalLimit {
+    /// Something else, or nobody said what.
+    Other = 0,
+    /// File descriptors, of the process or of the machine (`EMFILE`, `ENFILE`).
+    Descriptors = 1,
+    /// Local ports towards the target (`EADDRNOTAVAIL`).
+    Ports = 2,
+    /// Memory or buffers of the kernel (`ENOMEM`, `ENOBUFS`).
+    Memory = 3,
+}
+
+impl LocalLimit {
+    /// All of them, by their number.
+    pub const ALL: [Self; 4] = [Self::Other, Self::Descriptors, Self::Ports, Self::Memory];
+
+    /// The number that stands for it in an [`Outcome`].
+    pub const fn detail(self) -> u16 {
+        self as u16
+    }
+
+    /// What that number stands for; numbers of a later version are other limits.
+    pub fn from_detail(detail: u16) -> Self {
+        Self::ALL.get(usize::from(detail)).copied().unwrap_or(Self::Other)
+    }
+
+    /// As it is shown beside `local_limit`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Other => "other limit",
+            Self::Descriptors => "no file descriptor",
+            Self::Ports => "no local port",
+            Self::Memory => "no memory",
+        }
+    }
+}
+
 /// What became of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
     /// An answer that the plan accepts, with its status.
     Success(u16),
-    /// A failure, with the status for [`ErrorKind::Status`], the number of the check for [`ErrorKind::Check`], else 0.
+    /// A failure, with the status for [`ErrorKind::Status`], the number of the check for [`ErrorKind::Check`],
+    /// [`LocalLimit::detail`] for [`ErrorKind::LocalLimit`], else 0.
     Failed(ErrorKind, u16),
 }
 
 impl Outcome {
+    /// A failure for want of something on this machine.
+    pub const fn local_limit(limit: LocalLimit) -> Self {
+        Self::Failed(ErrorKind::LocalLimit, limit.detail())
+    }
+
     /// Whether the request succeeded.
     pub const fn is_success(self) -> bool {
         matches!(self, Self::Success(_))
@@ -147,6 +192,14 @@ mod tests {
             assert_eq!(ErrorKind::from_name(kind.as_str()), Some(kind));
         }
         assert_eq!(ErrorKind::from_name("timeout"), None);
+    }
+
+    #[test]
+    fn numbers_lead_back_to_their_limit() {
+        for limit in LocalLimit::ALL {
+            assert_eq!(LocalLimit::from_detail(limit.detail()), limit);
+        }
+        assert_eq!(LocalLimit::from_detail(u16::MAX), LocalLimit::Other);
     }
 
     #[test]

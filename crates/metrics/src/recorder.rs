@@ -18,7 +18,10 @@
 use plan::{StageId, StepId};
 
 use crate::histogram::Pool;
-use crate::{DriverWindow, ErrorKind, Gauges, Outcome, StageWindow, StepWindow, Times, Totals, Unstarted};
+use crate::{
+    DriverWindow, ErrorKind, Gauges, Outcome, PhaseTimings, Phases, StageWindow, StepWindow, Times, Totals,
+    Unstarted,
+};
 
 /// Stages open at once, for whose rows memory is kept: a second in which one ends and the next begins touches both.
 const STAGES_AT_ONCE: usize = 2;
@@ -40,6 +43,7 @@ const OUTCOMES_RESERVED: usize = 16;
 const NO_ROW: u32 = u32::MAX;
 
 /// The memory of one open window.
+#[expect(clippy::vec_box, reason = "phases move between here and the steps as they are, by their address")]
 #[derive(Debug)]
 pub struct Pages {
     from_s: u32,
@@ -55,6 +59,8 @@ pub struct Pages {
     stages: Vec<StageWindow>,
     pool: Pool,
     outcome_lists: Vec<Vec<(Outcome, u64)>>,
+    /// Empty ones; none before the first request whose phases are recorded.
+    phases: Vec<Box<PhaseTimings>>,
 }
 
 impl Pages {
@@ -72,12 +78,14 @@ impl Pages {
             stages: Vec::with_capacity(STAGES_AT_ONCE),
             pool: Pool::default(),
             outcome_lists: Vec::new(),
+            phases: Vec::new(),
         };
         // Response and service time of successes in two stages, and the three timings of each stage.
         pages.top_up(
             (reserved * 2 + 3) * STAGES_AT_ONCE,
             reserved * PAGES_PER_STEP + RESERVE_PAGES,
             reserved * STAGES_AT_ONCE,
+            0,
         );
         Box::new(pages)
     }
@@ -100,8 +108,9 @@ impl Pages {
         at
     }
 
+    /// Where the step lies in `steps`.
     #[inline]
-    fn step(&mut self, step: StepId, stage: StageId) -> (&mut StepWindow, &mut Pool) {
+    fn row(&mut self, step: StepId, stage: StageId) -> usize {
         let mut at = self.stage_rows[usize::from(stage.0)];
         if at == NO_ROW {
             at = self.open_stage(stage);
@@ -111,7 +120,19 @@ impl Pages {
         if row == NO_ROW {
             row = self.open_step(slot, step, stage);
         }
-        (&mut self.steps[row as usize], &mut self.pool)
+        row as usize
+    }
+
+    #[inline]
+    fn step(&mut self, step: StepId, stage: StageId) -> (&mut StepWindow, &mut Pool) {
+        let row = self.row(step, stage);
+        (&mut self.steps[row], &mut self.pool)
+    }
+
+    fn phases(&mut self, step: StepId, stage: StageId) -> (&mut PhaseTimings, &mut Pool) {
+        let row = self.row(step, stage);
+        let timings = self.steps[row].phases.get_or_insert_with(|| self.phases.pop().unwrap_or_default());
+        (timings, &mut self.pool)
     }
 
     #[cold]
@@ -129,7 +150,7 @@ impl Pages {
     /// The window has not been judged: see [`DriverWindow::judge`].
     pub fn drain(&mut self) -> DriverWindow {
         let (tables_before, pages_before) = self.pool.spare();
-        let lists_before = self.outcome_lists.len();
+        let (lists_before, phases_before) = (self.outcome_lists.len(), self.phases.len());
         let mut steps: Vec<StepWindow> = Vec::with_capacity(self.steps.len());
         for mut step in self.steps.drain(..) {
             let mut outcomes = std::mem::take(&mut step.outcomes);
@@ -140,6 +161,10 @@ impl Pages {
             for pair in [&mut step.ok, &mut step.failed] {
                 pair.response = pair.response.take(&mut self.pool);
                 pair.service = pair.service.take(&mut self.pool);
+            }
+            if let Some(mut phases) = step.phases.take() {
+                step.phases = Some(Box::new(phases.take(&mut self.pool)));
+                self.phases.push(phases);
             }
             steps.push(step);
         }
@@ -156,18 +181,25 @@ impl Pages {
         stages.sort_unstable_by_key(|stage| stage.stage);
 
         let (tables, pages) = self.pool.spare();
-        let [tables, pages, lists] =
-            [tables - tables_before, pages - pages_before, self.outcome_lists.len() - lists_before]
-                .map(|used| used * STAGES_AT_ONCE);
-        self.top_up(tables, pages + RESERVE_PAGES, lists);
+        let [tables, pages, lists, phases] = [
+            tables - tables_before,
+            pages - pages_before,
+            self.outcome_lists.len() - lists_before,
+            self.phases.len() - phases_before,
+        ]
+        .map(|used| used * STAGES_AT_ONCE);
+        self.top_up(tables, pages + RESERVE_PAGES, lists, phases);
         self.steps.reserve(steps.len() * STAGES_AT_ONCE);
         DriverWindow { from_s: self.from_s, to_s: self.to_s, steps, stages, gauges: self.gauges }
     }
 
-    fn top_up(&mut self, tables: usize, pages: usize, lists: usize) {
+    fn top_up(&mut self, tables: usize, pages: usize, lists: usize, phases: usize) {
         self.pool.reserve(tables, pages);
         while self.outcome_lists.len() < lists {
             self.outcome_lists.push(Vec::with_capacity(OUTCOMES_RESERVED));
+        }
+        while self.phases.len() < phases {
+            self.phases.push(Box::default());
         }
     }
 }
@@ -271,13 +303,22 @@ impl Recorder {
         count_outcome(&mut window.outcomes, outcome);
     }
 
+    /// Where the time of a request went that is done, or failed before it could be sent: to be called beside
+    /// [`Recorder::done`] or [`Recorder::failed_unsent`], and only in a run that asks. Until it is called, phases take no
+    /// memory; the first windows of a run that asks allocate it.
+    pub fn phases(&mut self, step: StepId, stage: StageId, phases: &Phases) {
+        let (timings, pool) = self.pages.phases(step, stage);
+        timings.record_from(phases, pool);
+    }
+
     /// A request failed before it could be sent, for want of a connection: it counts as sent and failed, and has a
-    /// response time (done − intended) and no other.
-    pub fn failed_unsent(&mut self, step: StepId, stage: StageId, times: &Times, kind: ErrorKind) {
+    /// response time (done − intended) and no other. `outcome` is a failure.
+    pub fn failed_unsent(&mut self, step: StepId, stage: StageId, times: &Times, outcome: Outcome) {
+        debug_assert!(!outcome.is_success(), "what was not sent cannot succeed");
         let (window, pool) = self.pages.step(step, stage);
         window.sent += 1;
         window.failed.response.record_from(times.response_ns(), pool);
-        count_outcome(&mut window.outcomes, Outcome::Failed(kind, 0));
+        count_outcome(&mut window.outcomes, outcome);
         self.totals.requests_sent += 1;
         self.totals.failed += 1;
     }

@@ -10,7 +10,7 @@
 use plan::{StageId, StepId};
 
 use crate::verdict::{Causes, bad_causes};
-use crate::{Outcome, Timing, Unstarted};
+use crate::{Outcome, PhaseTimings, Timing, Unstarted};
 
 /// The times of one request, in ns since the start of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -86,6 +86,8 @@ pub struct StepWindow {
     pub bytes_in: u64,
     /// Bytes sent.
     pub bytes_out: u64,
+    /// Where the time of its requests went; `None` in a run that does not ask.
+    pub phases: Option<Box<PhaseTimings>>,
 }
 
 impl StepWindow {
@@ -101,6 +103,7 @@ impl StepWindow {
             cancelled: 0,
             bytes_in: 0,
             bytes_out: 0,
+            phases: None,
         }
     }
 
@@ -128,6 +131,9 @@ impl StepWindow {
         self.cancelled = self.cancelled.saturating_add(other.cancelled);
         self.bytes_in = self.bytes_in.saturating_add(other.bytes_in);
         self.bytes_out = self.bytes_out.saturating_add(other.bytes_out);
+        if let Some(theirs) = &other.phases {
+            self.phases.get_or_insert_default().merge(theirs);
+        }
     }
 }
 

@@ -4,7 +4,10 @@ mod common;
 
 use fastrand::Rng;
 use metrics::codec::{self, DecodeError};
-use metrics::{DriverWindow, Merged, verdict};
+use metrics::{
+    Cause, Causes, DriverWindow, ErrorKind, Gauges, Merged, Missed, Outcome, StageWindow, StepWindow, verdict,
+};
+use plan::{StageId, StepId};
 
 #[test]
 fn everything_is_read_back_as_it_was_written() {
@@ -55,6 +58,7 @@ fn every_truncation_is_refused() {
 fn what_cannot_be_is_refused_with_its_reason() {
     let timing = codec::encode_timing(&metrics::Timing::new());
     assert_eq!(timing, [codec::VERSION, 4, 0]);
+    assert_eq!(codec::decode_timing(&[0, 4, 0]), Err(DecodeError::Version(0)));
     let decode = |bytes: &[u8]| codec::decode_timing(bytes).unwrap_err();
     assert_eq!(decode(&[]), DecodeError::Truncated);
     assert_eq!(decode(&[9, 4, 0]), DecodeError::Version(9));
@@ -64,6 +68,61 @@ fn what_cannot_be_is_refused_with_its_reason() {
     assert_eq!(decode(&[1, 4, 1, 0x80, 0x80, 0x80, 1, 0]), DecodeError::Invalid("histogram"));
     let endless = [&[1, 4][..], &[0xff; 40]].concat();
     assert_eq!(decode(&endless), DecodeError::Invalid("number"));
+}
+
+/// One second in which everything happened that version 1 knows.
+fn second_of_version_1() -> DriverWindow {
+    let mut step = StepWindow::new(StepId(3), StageId(1));
+    step.sent = 400;
+    [1_000, 2_000_000, 2_000_100].into_iter().for_each(|ns| step.ok.response.record(ns));
+    step.ok.service.record(900);
+    step.failed.response.record(5);
+    step.outcomes = vec![(Outcome::Success(200), 3), (Outcome::Failed(ErrorKind::Status, 503), 1)];
+    (step.cancelled, step.bytes_in, step.bytes_out) = (2, 70_000, 128);
+    let mut stage = StageWindow::new(StageId(1));
+    (stage.due, stage.started, stage.completed) = (9, 4, 3);
+    stage.missed = Missed { ours: 1, target: 3, limit: 1 };
+    stage.iteration_time.record(3_000_000);
+    stage.send_lag.record(40_000);
+    stage.connection_wait.record(0);
+    let gauges = Gauges {
+        in_flight: 300,
+        queued: 2,
+        connections: 301,
+        busiest_thread_permille: 450,
+        never_waited: true,
+        throttled_us: 77,
+        cpu_permille: 980,
+        causes: Some(Causes::of(&[Cause::Throttled, Cause::GeneratorBound])),
+    };
+    DriverWindow { from_s: 7, to_s: 8, steps: vec![step], stages: vec![stage], gauges }
+}
+
+#[test]
+fn what_version_1_wrote_is_read() {
+    let window = second_of_version_1();
+    assert_eq!(codec::decode_window(&bytes_of(WINDOW_1)), Ok(window.clone()));
+    let mut merged = Merged::new();
+    merged.add("d1", &window);
+    let totals = merged.driver("d1").totals();
+    merged.driver("d1").finish(&totals);
+    assert_eq!(codec::decode_merged(&bytes_of(MERGED_1)), Ok(merged));
+}
+
+/// [`second_of_version_1`] as version 1 wrote it, in hexadecimal.
+const WINDOW_1: &str = "01010708ac0202ad02c203014dd4070124010109040103010301f0c60100c08db701c08db701c08db70180a0b6cef785\
+    0201c46300c0b802c0b802c0b80280a0f8fa0501000000000000010103900302d00ff1ae010000e807e4897acc9af401\
+    d0dabde8ebe80101880e0084078407840790b831010a0005050519000200c801030bf7030102f0a2048001";
+
+/// A run of that second alone.
+const MERGED_1: &str = "0107010109040103010301f0c60100c08db701c08db701c08db70180a0b6cef7850201c46300c0b802c0b802c0b80280\
+    a0f8fa0501000000000000010103900302d00ff1ae010000e807e4897acc9af401d0dabde8ebe80101880e0084078407\
+    840790b831010a0005050519000200c801030bf7030102f0a20480010102643109040103019003030102f0a204800101\
+    01c46300c0b802c0b802c0b80280a0f8fa0501012401d407080109040103019003030102f0a204800101";
+
+fn bytes_of(hexadecimal: &str) -> Vec<u8> {
+    let pairs = hexadecimal.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).unwrap_or_default());
+    pairs.map(|pair| u8::from_str_radix(pair, 16).expect("two digits")).collect()
 }
 
 /// Changes a few bytes, drops some, repeats some, or puts numbers there that are extreme.

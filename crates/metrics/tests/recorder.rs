@@ -5,7 +5,10 @@ mod common;
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use metrics::{DriverWindow, ErrorKind, Gauges, Merged, Outcome, Pages, Recorder, Times, Totals, Unstarted};
+use metrics::{
+    DriverWindow, ErrorKind, Gauges, LocalLimit, Merged, Outcome, Pages, Phase, Phases, Recorder, Times,
+    Totals, Unstarted,
+};
 use plan::{StageId, StepId};
 
 const SECOND_NS: u64 = 1_000_000_000;
@@ -18,6 +21,7 @@ enum Event {
     Missed(StageId),
     Sent(StepId, StageId, Times),
     Done(StepId, StageId, Times, Outcome),
+    Phases(StepId, StageId, Phases),
     Completed(StageId, Times),
 }
 
@@ -47,10 +51,24 @@ fn events(rng: &mut Rng, seconds: u64) -> Vec<(u64, Event)> {
         events.push((sent, Event::Started(stage)));
         events.push((sent, Event::Sent(step, stage, times)));
         events.push((times.done, Event::Done(step, stage, times, outcome)));
+        events.push((times.done, Event::Phases(step, stage, phases(rng))));
         events.push((times.done, Event::Completed(stage, times)));
     }
     events.sort_by_key(|(at, _)| *at);
     events
+}
+
+/// Phases of a request, of which any may be absent.
+fn phases(rng: &mut Rng) -> Phases {
+    let mut some = || rng.bool().then_some(rng.u64(..SECOND_NS));
+    Phases {
+        lookup_ns: some(),
+        connect_ns: some(),
+        tls_ns: some(),
+        sending_ns: some(),
+        waiting_ns: some(),
+        receiving_ns: some(),
+    }
 }
 
 fn record(recorder: &mut Recorder, event: Event) {
@@ -60,6 +78,7 @@ fn record(recorder: &mut Recorder, event: Event) {
         Event::Missed(stage) => recorder.missed(stage, Unstarted::Ours),
         Event::Sent(step, stage, times) => recorder.sent(step, stage, &times),
         Event::Done(step, stage, times, outcome) => recorder.done(step, stage, &times, outcome, 100, 10),
+        Event::Phases(step, stage, phases) => recorder.phases(step, stage, &phases),
         Event::Completed(stage, times) => recorder.completed(stage, times.intended, times.done),
     }
 }
@@ -101,7 +120,8 @@ fn latencies_are_in_the_second_of_done_and_sends_in_that_of_sent() {
                 Event::Started(_) => counts[1] += 1,
                 Event::Missed(_) => counts[2] += 1,
                 Event::Sent(..) => counts[3] += 1,
-                Event::Done(.., Outcome::Failed(ErrorKind::Cancelled, _)) | Event::Completed(..) => {}
+                Event::Done(.., Outcome::Failed(ErrorKind::Cancelled, _)) => {}
+                Event::Completed(..) | Event::Phases(..) => {}
                 Event::Done(..) => counts[4] += 1,
             }
         }
@@ -161,7 +181,12 @@ fn the_differences_of_the_times_go_where_they_belong() {
     let early = Times { intended: 1_000, usable: 0, sent: 1_007, done: 1_008 };
     recorder.sent(step, stage, &early);
     recorder.done(step, stage, &early, Outcome::Failed(ErrorKind::Status, 503), 1, 2);
-    recorder.failed_unsent(step, stage, &Times { done: 1_500, ..times }, ErrorKind::ConnectRefused);
+    recorder.failed_unsent(
+        step,
+        stage,
+        &Times { done: 1_500, ..times },
+        Outcome::local_limit(LocalLimit::Ports),
+    );
     let window = recorder.cut(5, Gauges::default(), Pages::new(1, 1)).drain();
 
     let (row, stage) = (&window.steps[0], &window.stages[0]);
@@ -178,10 +203,42 @@ fn the_differences_of_the_times_go_where_they_belong() {
         row.outcomes,
         [
             (Outcome::Success(204), 1),
-            (Outcome::Failed(ErrorKind::ConnectRefused, 0), 1),
             (Outcome::Failed(ErrorKind::Status, 503), 1),
+            (Outcome::Failed(ErrorKind::LocalLimit, 2), 1),
         ]
     );
+}
+
+#[test]
+fn phases_are_with_their_step_and_only_those_there_were() {
+    let mut recorder = Recorder::new(3, 1, 0);
+    let (first, second, stage) = (StepId(0), StepId(2), StageId(0));
+    let opened = Phases {
+        lookup_ns: Some(100),
+        connect_ns: Some(2_000),
+        tls_ns: Some(30_000),
+        sending_ns: Some(400),
+        waiting_ns: Some(5_000),
+        receiving_ns: Some(60),
+    };
+    recorder.phases(first, stage, &opened);
+    recorder.phases(
+        first,
+        stage,
+        &Phases { sending_ns: Some(0), waiting_ns: Some(7_000), ..Phases::default() },
+    );
+    recorder.phases(second, stage, &Phases { connect_ns: Some(9), ..Phases::default() });
+    let times = Times::default();
+    recorder.done(StepId(1), stage, &times, Outcome::Success(200), 0, 0);
+    let window = recorder.cut(1, Gauges::default(), Pages::new(3, 1)).drain();
+
+    let sums = |row: usize| {
+        let phases = window.steps[row].phases.as_ref()?;
+        Some(Phase::ALL.map(|phase| (phases.get(phase).count(), phases.get(phase).sum_ns())))
+    };
+    assert_eq!(sums(0), Some([(1, 100), (1, 2_000), (1, 30_000), (2, 400), (2, 12_000), (1, 60)]));
+    assert_eq!(sums(1), None);
+    assert_eq!(sums(2), Some([(0, 0), (1, 9), (0, 0), (0, 0), (0, 0), (0, 0)]));
 }
 
 #[test]

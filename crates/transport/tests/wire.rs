@@ -312,6 +312,30 @@ fn a_large_second_is_divided_into_parts_that_merge_to_it() {
     assert_eq!(wire::split(samples::window(1, 20, 100)).len(), 1);
 }
 
+#[test]
+fn a_step_with_all_its_phases_fits_a_message() {
+    const REQUESTS: u32 = 500_000;
+    let mut whole = samples::window(9, 1, REQUESTS);
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut phases = metrics::PhaseTimings::default();
+    for _ in 0..REQUESTS {
+        let mut some = || Some(random.u64(1..3_600_000_000_000) >> random.u32(0..32));
+        phases.record(&metrics::Phases {
+            lookup_ns: some(),
+            connect_ns: some(),
+            tls_ns: some(),
+            sending_ns: some(),
+            waiting_ns: some(),
+            receiving_ns: some(),
+        });
+    }
+    whole.steps[0].phases = Some(Box::new(phases));
+    let parts = wire::split(whole.clone());
+    assert_eq!(parts, [whole.clone()]);
+    let encoded = wire::encode(&samples::metrics("d1", 9, whole)).unwrap();
+    assert!(encoded.value.len() < wire::MAX_PART_BYTES + 1024, "{} bytes", encoded.value.len());
+}
+
 /// Whatever happens to the bytes on their way, decoding returns. What it accepts, it can write and read again.
 #[test]
 fn mutated_messages_never_panic() {

@@ -218,7 +218,8 @@ impl<S: Source> Worker<S> {
         flight.sent_ns = self.now_ns;
         self.count_start(&flight);
         let id = self.program.step(flight.step).id;
-        self.recorder.failed_unsent(id, flight.stage, &flight.times(self.now_ns), kind);
+        let outcome = metrics::Outcome::Failed(kind, 0);
+        self.recorder.failed_unsent(id, flight.stage, &flight.times(self.now_ns), outcome);
         self.advance(flight, self.now_ns, false);
     }
 

@@ -1,6 +1,6 @@
 //! Varints, and lengths that the input must be able to back.
 
-use super::DecodeError;
+use super::{DecodeError, OLDEST_VERSION, VERSION};
 
 /// Grows by what is put into it.
 #[derive(Default)]
@@ -44,17 +44,30 @@ fn low_seven(value: u128) -> u8 {
 }
 
 /// Takes bytes from the front.
-pub(super) struct Reader<'a>(&'a [u8]);
+pub(super) struct Reader<'a> {
+    rest: &'a [u8],
+    version: u8,
+}
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self(bytes)
+    /// A reader of what follows the version.
+    pub(super) fn new(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let (&version, rest) = bytes.split_first().ok_or(DecodeError::Truncated)?;
+        match version {
+            OLDEST_VERSION..=VERSION => Ok(Self { rest, version }),
+            unknown => Err(DecodeError::Version(unknown)),
+        }
+    }
+
+    /// Whether the bytes are of a version from `version` on.
+    pub(super) fn is_since(&self, version: u8) -> bool {
+        self.version >= version
     }
 
     #[inline]
     pub(super) fn byte(&mut self) -> Result<u8, DecodeError> {
-        let (&first, rest) = self.0.split_first().ok_or(DecodeError::Truncated)?;
-        self.0 = rest;
+        let (&first, rest) = self.rest.split_first().ok_or(DecodeError::Truncated)?;
+        self.rest = rest;
         Ok(first)
     }
 
@@ -106,7 +119,7 @@ impl<'a> Reader<'a> {
         bytes_each: usize,
     ) -> Result<usize, DecodeError> {
         let length = usize::try_from(self.number()?).map_err(|_| DecodeError::TooMany(what))?;
-        if length > limit || length > self.0.len() / bytes_each {
+        if length > limit || length > self.rest.len() / bytes_each {
             return Err(DecodeError::TooMany(what));
         }
         Ok(length)
@@ -114,12 +127,12 @@ impl<'a> Reader<'a> {
 
     pub(super) fn slice(&mut self, what: &'static str, limit: usize) -> Result<&'a [u8], DecodeError> {
         let length = self.length(what, limit, 1)?;
-        let (slice, rest) = self.0.split_at(length);
-        self.0 = rest;
+        let (slice, rest) = self.rest.split_at(length);
+        self.rest = rest;
         Ok(slice)
     }
 
     pub(super) fn end(self) -> Result<(), DecodeError> {
-        if self.0.is_empty() { Ok(()) } else { Err(DecodeError::Trailing) }
+        if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Trailing) }
     }
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use plan::{StageId, StepId};
 
 use super::bytes::{Reader, Writer};
-use super::{Coded, DecodeError, MAX_DRIVERS, MAX_NAME_BYTES, MAX_OUTCOMES, MAX_ROWS};
+use super::{Coded, DecodeError, MAX_DRIVERS, MAX_NAME_BYTES, MAX_OUTCOMES, MAX_ROWS, WITH_PHASES};
 use crate::{
     BINS, Causes, DriverTotals, DriverWindow, ErrorKind, Gauges, Histogram, Merged, Missed, Outcome, Pair,
-    StageWindow, StepWindow, Timing, Totals,
+    Phase, PhaseTimings, StageWindow, StepWindow, Timing, Totals,
 };
 
 /// The least bytes of a step's measurements.
@@ -93,6 +93,20 @@ impl Coded for Pair {
     }
 }
 
+impl Coded for PhaseTimings {
+    fn put(&self, to: &mut Writer) {
+        self.iter().for_each(|(_, timing)| timing.put(to));
+    }
+
+    fn get(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut timings = [const { Timing::new() }; Phase::ALL.len()];
+        for timing in &mut timings {
+            *timing = Timing::get(from)?;
+        }
+        Ok(Self::new(timings))
+    }
+}
+
 impl Coded for Outcome {
     fn put(&self, to: &mut Writer) {
         let (code, detail) = match *self {
@@ -131,6 +145,7 @@ impl Coded for StepWindow {
         to.number(self.cancelled);
         to.number(self.bytes_in);
         to.number(self.bytes_out);
+        put_option(self.phases.as_deref(), to);
     }
 
     fn get(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -145,7 +160,8 @@ impl Coded for StepWindow {
         }
         ascending(&outcomes, |(outcome, _)| *outcome, "order of outcomes")?;
         let (cancelled, bytes_in, bytes_out) = (from.number()?, from.number()?, from.number()?);
-        Ok(Self { step, stage, sent, ok, failed, outcomes, cancelled, bytes_in, bytes_out })
+        let phases = if from.is_since(WITH_PHASES) { get_option(from)?.map(Box::new) } else { None };
+        Ok(Self { step, stage, sent, ok, failed, outcomes, cancelled, bytes_in, bytes_out, phases })
     }
 }
 

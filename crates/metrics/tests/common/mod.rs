@@ -4,8 +4,8 @@
 
 use fastrand::Rng;
 use metrics::{
-    Cause, Causes, DriverTotals, DriverWindow, ErrorKind, Gauges, Merged, Missed, Outcome, Pair, StageWindow,
-    StepWindow, Timing, Totals,
+    Cause, Causes, DriverTotals, DriverWindow, ErrorKind, Gauges, Merged, Missed, Outcome, Pair, Phase,
+    PhaseTimings, StageWindow, StepWindow, Timing, Totals,
 };
 use plan::{StageId, StepId};
 
@@ -50,10 +50,14 @@ fn pair(rng: &mut Rng) -> Pair {
     Pair { response: timing(rng), service: timing(rng) }
 }
 
+pub fn phases(rng: &mut Rng) -> PhaseTimings {
+    PhaseTimings::new(Phase::ALL.map(|_| timing(rng)))
+}
+
 fn outcome(rng: &mut Rng) -> Outcome {
     match rng.u8(0..3) {
         0 => Outcome::Success(rng.u16(200..204)),
-        1 => Outcome::Failed(ErrorKind::Status, rng.u16(..)),
+        1 => Outcome::Failed(pick(rng, &[ErrorKind::Status, ErrorKind::LocalLimit]), rng.u16(..)),
         _ => Outcome::Failed(pick(rng, &ErrorKind::ALL), 0),
     }
 }
@@ -74,6 +78,7 @@ pub fn step(rng: &mut Rng, step: u16, stage: u16) -> StepWindow {
     window.cancelled = count(rng);
     window.bytes_in = count(rng);
     window.bytes_out = count(rng);
+    window.phases = if rng.bool() { Some(Box::new(phases(rng))) } else { None };
     window
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clock::BrokerTime;
-use metrics::{DriverWindow, ErrorKind, Outcome, StageWindow, StepWindow, Totals};
+use metrics::{DriverWindow, ErrorKind, Outcome, PhaseTimings, Phases, StageWindow, StepWindow, Totals};
 use plan::{Shares, StageId, StepId};
 use transport::{
     Command, Control, Heartbeat, HeartbeatOurs, Message, Metrics, MetricsOurs, NodeState, Register,
@@ -69,6 +69,9 @@ pub fn window(second: u32, steps: u16, samples: u32) -> DriverWindow {
             (Outcome::Success(200), u64::from(samples)),
             (Outcome::Failed(ErrorKind::RequestTimeout, 0), 1),
         ];
+        let mut phases = PhaseTimings::default();
+        phases.record(&Phases { connect_ns: Some(40_000), waiting_ns: Some(90_000), ..Phases::default() });
+        measured.phases = (step % 2 == 0).then(|| Box::new(phases));
         measured.bytes_in = 4096;
         measured.bytes_out = 512;
         window.steps.push(measured);
