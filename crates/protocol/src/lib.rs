@@ -6,8 +6,10 @@
 
 mod request;
 mod session;
+mod headers;
 pub mod http1;
 
+pub use headers::{Headers, header_values, headers};
 pub use request::{MAX_HEAD_BYTES, Parts, Request, RequestError};
 pub use session::{Begun, Heard, Kept, Protocol, Response, Session, Tag, Want};
 

@@ -109,6 +109,7 @@ pub(crate) struct Given {
     pub(crate) host: bool,
     pub(crate) user_agent: bool,
     pub(crate) content_length: bool,
+    pub(crate) expect: bool,
     closes: bool,
 }
 
@@ -138,6 +139,7 @@ impl Given {
                         return Err(RequestError::ContentLength { given: value.clone(), actual: body.len() });
                     }
                 }
+                "expect" => given.expect = true,
                 "transfer-encoding" => return Err(RequestError::TransferEncoding),
                 "connection" => {
                     given.closes |= value.split(',').any(|token| token.trim().eq_ignore_ascii_case("close"));

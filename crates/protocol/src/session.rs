@@ -57,10 +57,11 @@ pub trait Session: Send + fmt::Debug {
     /// [`Error::Unanswered`] or [`Error::Truncated`] when requests are out that are not answered in full.
     fn end(&mut self, heard: &mut Vec<Heard>) -> Result<(), Error>;
 
-    /// Gives up the request. False when the connection must be closed for it.
+    /// Gives up the request, which is told of no more. False when the connection must be closed for it.
     fn cancel(&mut self, tag: Tag) -> bool;
 
-    /// What [`Want`] asked for of the response that was done last with this tag; until the tag is used again.
+    /// What [`Want`] asked for of the response that was done last with this tag; until the tag is used again, or another
+    /// request is begun where they go one after the other.
     fn kept(&self, tag: Tag) -> Kept<'_>;
 
     /// Whether a request waits for the target's permission to send its body (`Expect: 100-continue`).
@@ -95,7 +96,7 @@ pub enum Begun {
 pub enum Heard {
     /// Requests can be begun.
     Ready,
-    /// The first byte of a response has come, but not all of it.
+    /// The first byte of a response has come, be it of an informational one, but not all of it. Told once.
     Started(Tag),
     /// The response is complete.
     Done(Tag, Response),
@@ -118,7 +119,8 @@ pub struct Response {
 /// What was kept of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Kept<'s> {
-    /// Lines `name: value` with CRLF ends, as HTTP/1.1 has them, without the status line; empty when not wanted.
+    /// Lines `name: value` as HTTP/1.1 has them, without the status line, for [`headers`](crate::headers); empty when
+    /// not wanted.
     pub headers: &'s [u8],
     /// The start of the body.
     pub body: &'s [u8],

@@ -110,7 +110,12 @@ impl Exchange {
         }
     }
 
-    /// Whether a byte of the response has come. A request that failed on a used connection before it has may be
+    /// Gives the request up: whatever comes now was not asked for.
+    pub fn abandon(&mut self) {
+        self.state = State::Idle;
+    }
+
+    /// Whether a byte of the response has come, be it of an informational one. A request that failed on a used connection before it has may be
     /// repeated on a new one when it is idempotent.
     pub fn started(&self) -> bool {
         self.started
@@ -222,8 +227,7 @@ impl Exchange {
     #[inline]
     fn keep_headers(&mut self, head: &Head, bytes: &[u8]) {
         if self.want.headers && head.is_final() {
-            let lines = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
-            self.headers.extend_from_slice(&bytes[lines..]);
+            self.headers.extend_from_slice(head::header_lines(bytes));
         }
     }
 

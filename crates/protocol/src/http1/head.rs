@@ -88,6 +88,15 @@ pub(super) fn parse(bytes: &[u8], answers_head: bool) -> Result<Option<Head>, Er
     }
 }
 
+/// The header lines of a complete head: without the status line, and the empty line at the end.
+pub(super) fn header_lines(head: &[u8]) -> &[u8] {
+    // Empty lines before the status line are skipped (RFC 9112, 2.2).
+    let head = head.trim_ascii_start();
+    let start = head.iter().position(|byte| *byte == b'\n').map_or(head.len(), |at| at + 1);
+    let lines = &head[start..];
+    lines.strip_suffix(b"\r\n").or_else(|| lines.strip_suffix(b"\n")).unwrap_or(lines)
+}
+
 #[inline]
 fn interpret(
     response: &httparse::Response<'_, '_>,

@@ -26,7 +26,7 @@ pub fn render(parts: &Parts<'_>) -> Result<Request, RequestError> {
     if !given.content_length && has_length {
         push(&mut bytes, &["Content-Length: ", &parts.body.len().to_string(), "\r\n"]);
     }
-    if parts.expects_continue && !parts.body.is_empty() {
+    if parts.expects_continue && !parts.body.is_empty() && !given.expect {
         push(&mut bytes, &["Expect: 100-continue\r\n"]);
     }
     push(&mut bytes, &["\r\n"]);

@@ -20,7 +20,7 @@ impl Protocol for Http1 {
 }
 
 #[derive(Debug, Default)]
-struct OneByOne {
+pub(super) struct OneByOne {
     exchange: Exchange,
     output: Vec<u8>,
     tag: Tag,
@@ -32,20 +32,44 @@ struct OneByOne {
 }
 
 impl OneByOne {
+    fn hear_some(&mut self, bytes: &[u8], heard: &mut Vec<Heard>) -> Result<(), Error> {
+        let progress = self.exchange.feed(bytes)?;
+        // Before the answer is looked at, which may be in the same bytes: who gave permission waits for the body.
+        if self.held_back.is_some() && self.exchange.may_continue() {
+            self.proceed();
+        }
+        match progress {
+            Progress::Done(response) => heard.push(self.done(response)),
+            Progress::NeedMore if self.is_out && self.exchange.started() && !self.has_started => {
+                self.has_started = true;
+                heard.push(Heard::Started(self.tag));
+            }
+            Progress::NeedMore => {}
+        }
+        Ok(())
+    }
+
     fn done(&mut self, response: Response) -> Heard {
         self.is_out = false;
-        // A final response instead of the permission: the body was never sent, and the framing is lost.
+        // An answer instead of the permission: the target may still wait for as many bytes as the head announced, so that
+        // the next request would be taken for the body.
         let keep_alive = response.keep_alive && self.held_back.take().is_none();
         self.room = u32::from(keep_alive);
         Heard::Done(self.tag, Response { keep_alive, ..response })
+    }
+
+    /// Nothing is out, and nothing more can be begun.
+    fn give_up(&mut self) {
+        self.exchange.abandon();
+        self.room = 0;
+        self.is_out = false;
+        self.held_back = None;
     }
 }
 
 impl Session for OneByOne {
     fn reset(&mut self) {
-        self.room = 0;
-        self.is_out = false;
-        self.held_back = None;
+        self.give_up();
         self.output.clear();
     }
 
@@ -78,36 +102,34 @@ impl Session for OneByOne {
 
     #[inline]
     fn hear(&mut self, bytes: &mut [u8], heard: &mut Vec<Heard>) -> Result<(), Error> {
-        match self.exchange.feed(bytes)? {
-            Progress::Done(response) => heard.push(self.done(response)),
-            Progress::NeedMore => {
-                if !std::mem::replace(&mut self.has_started, true) {
-                    heard.push(Heard::Started(self.tag));
-                }
-                if self.held_back.is_some() && self.exchange.may_continue() {
-                    self.proceed();
-                }
-            }
+        let result = self.hear_some(bytes, heard);
+        if result.is_err() {
+            self.give_up();
         }
-        Ok(())
+        result
     }
 
     fn end(&mut self, heard: &mut Vec<Heard>) -> Result<(), Error> {
-        self.room = 0;
-        if self.is_out {
-            let response = self.exchange.eof()?;
+        let result = if self.is_out { self.exchange.eof().map(Some) } else { Ok(None) };
+        if let Ok(Some(response)) = result {
             heard.push(self.done(Response { keep_alive: false, ..response }));
         }
-        Ok(())
+        self.give_up();
+        result.map(|_| ()).map_err(Error::from)
     }
 
-    fn cancel(&mut self, _tag: Tag) -> bool {
-        self.is_out = false;
-        self.room = 0;
+    fn cancel(&mut self, tag: Tag) -> bool {
+        if !self.is_out || tag != self.tag {
+            return true;
+        }
+        self.give_up();
         false
     }
 
-    fn kept(&self, _tag: Tag) -> Kept<'_> {
+    fn kept(&self, tag: Tag) -> Kept<'_> {
+        if self.is_out || tag != self.tag {
+            return Kept::default();
+        }
         Kept { headers: self.exchange.headers(), body: self.exchange.body() }
     }
 
