@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clock::Instant;
 
+use crate::cgroup;
+
 /// Windows that are told so soon after another were late: a share of so little time would say nothing.
 const LEAST_SPAN_NS: u64 = 100_000_000;
 
@@ -58,21 +60,12 @@ fn cpu_ns() -> u64 {
     clock::nanos(clock::process_cpu())
 }
 
-/// In version 2 there is one hierarchy, in version 1 one for `cpu`; inside a container its own group is the root.
+/// Time is refused by the group that has the quota, and only that group tells of it: the nearest one above.
 fn find_cpu_stat() -> Option<PathBuf> {
-    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let candidates = groups.lines().filter_map(|line| {
-        let (_, rest) = line.split_once(':')?;
-        let (controllers, path) = rest.split_once(':')?;
-        let root = match controllers {
-            "" => "/sys/fs/cgroup",
-            _ if controllers.split(',').any(|controller| controller == "cpu") => "/sys/fs/cgroup/cpu",
-            _ => return None,
-        };
-        Some(PathBuf::from(format!("{root}{}/cpu.stat", path.trim_end_matches('/'))))
-    });
-    let roots = ["/sys/fs/cgroup/cpu.stat", "/sys/fs/cgroup/cpu/cpu.stat"].map(PathBuf::from);
-    candidates.chain(roots).find(|path| path.is_file())
+    let folders = cgroup::folders("cpu");
+    let nearest = folders.iter().find(|folder| cgroup::quota(folder).is_some());
+    let told = nearest.into_iter().chain(&folders).map(|folder| folder.join("cpu.stat"));
+    told.into_iter().find(|path| path.is_file())
 }
 
 /// `throttled_usec` of version 2, `throttled_time` (in ns) of version 1.

@@ -26,11 +26,16 @@ mod pool;
 mod mailbox;
 mod worker;
 mod merge;
+mod cgroup;
 mod host;
+mod machine;
+mod preflight;
 mod prepare;
 mod running;
 
 pub use allow::{Allow, InvalidRule, Refused};
 pub use job::{Job, PrepareError};
+pub use machine::{Clocks, Descriptors, Machine, Memory, Ports, Processors, stolen_ticks};
+pub use preflight::{Impossible, Part, TIME_WAIT, preflight};
 pub use prepare::{Prepared, prepare};
 pub use running::{Event, Running};

@@ -288,6 +288,10 @@ pub enum Format {
 
 #[derive(Debug, Args)]
 pub struct Doctor {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+
     #[command(flatten)]
     pub kafka: Kafka,
 }

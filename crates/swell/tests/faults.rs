@@ -248,6 +248,29 @@ fn topics_with_other_settings_are_warned_of_and_work() {
 }
 
 #[test]
+fn doctor_measures_the_brokers_clock_and_makes_no_topic() {
+    let ground = Ground::new("doctor");
+    let look = || {
+        let output = ground.swell("doctor").arg("--json").output().unwrap();
+        let told: Value = serde_json::from_str(&out(&output)).unwrap();
+        let findings = told["findings"].as_array().unwrap().clone();
+        findings.into_iter().find(|finding| finding["what"] == "broker's clock").unwrap()
+    };
+    for _ in 0..2 {
+        let before = look();
+        has_all(before["found"].as_str().unwrap(), &["not measured"]);
+        assert_eq!(before["level"], "warn");
+    }
+    let (_orchestrator, api) = ground.orchestrator("orchestrator", Path::new("store"));
+    let after = look();
+    // Broker and test share one clock.
+    let found = after["found"].as_str().unwrap();
+    let offset_ms: f64 = found.split(" ms").next().unwrap().parse().unwrap();
+    assert!(offset_ms.abs() < 500.0 && found.contains("±"), "{found}");
+    assert_eq!(api.get("/drivers")["drivers"], json!([]), "nobody takes it for a driver");
+}
+
+#[test]
 fn noise_on_every_topic_changes_nothing() {
     let ground = Ground::new("noise");
     let target = Target::start(ground.path());

@@ -139,6 +139,43 @@ fn a_first_interrupt_stops_gracefully_with_a_full_report() {
     assert_eq!(summary["requests"]["cancelled"], 0);
 }
 
+/// `swell` under a limit on open files of its own.
+fn with_descriptors(count: u32) -> std::process::Command {
+    let mut command = std::process::Command::new("prlimit");
+    command.arg(format!("--nofile={count}:{count}")).arg(env!("CARGO_BIN_EXE_swell")).env("CI", "true");
+    command
+}
+
+#[test]
+fn what_this_machine_cannot_begin_is_said_before_anything_is_sent() {
+    let folder = tempdir().unwrap();
+    let target = Target::start(folder.path());
+    let url = format!("{}/ping", target.url);
+    let arguments = ["run", &url, "--requests", "500", "--connections", "300"];
+    let output = with_descriptors(200).args(arguments).current_dir(folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(110), "{}", err(&output));
+    for part in ["nothing was sent", "300 connections", "limit on open files", "ulimit -Hn 368"] {
+        assert!(err(&output).contains(part), "{part} is missing in {}", err(&output));
+    }
+    assert_eq!(target.requests(), 0);
+}
+
+#[test]
+fn what_this_machine_may_not_do_is_a_warning_and_no_more() {
+    let folder = tempdir().unwrap();
+    let target = Target::start(folder.path());
+    let url = format!("{}/ping", target.url);
+    let arguments = ["run", &url, "--rate", "100/s", "--for", "1s", "--threads", "16"];
+    let output = with_descriptors(200).args(arguments).current_dir(folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    for part in ["warning: up to 3000 connections", "warning: 16 engine threads"] {
+        assert!(err(&output).contains(part), "{part} is missing in {}", err(&output));
+    }
+    assert!(target.requests() > 0);
+    let quiet = with_descriptors(200).args(arguments).arg("-q").current_dir(folder.path()).output().unwrap();
+    assert!(!err(&quiet).contains("warning"), "{}", err(&quiet));
+}
+
 #[test]
 fn kafka_out_of_reach_is_said_with_its_address() {
     let folder = tempdir().unwrap();

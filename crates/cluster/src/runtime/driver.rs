@@ -38,6 +38,9 @@ pub struct Load {
     pub allow: Allow,
     /// Program and version, for the `User-Agent` of requests.
     pub product: String,
+    /// Whether to look before each run if this machine can do it. Whoever puts several drivers into one process looks
+    /// for all of them at once.
+    pub looks_ahead: bool,
 }
 
 /// What a driver reads, and from where: only what is said after it came.
@@ -243,10 +246,12 @@ impl Host {
         };
         self.preparing = Some(test_id.clone());
         let answers = self.preparations.0.clone();
+        let looks_ahead = self.load.looks_ahead;
         let spawned = thread::Builder::new().name("prepare".to_owned()).spawn({
             let test_id = test_id.clone();
             move || {
-                let prepared = engine::prepare(job).map_err(|error| sentence(&error));
+                let ahead = if looks_ahead { look_ahead(&job) } else { Ok(()) };
+                let prepared = ahead.and_then(|()| engine::prepare(job).map_err(|error| sentence(&error)));
                 // Nobody waits for it any more when the driver has exited.
                 answers.send((test_id, prepared)).ok();
             }
@@ -342,6 +347,18 @@ impl Host {
         self.vitals_read = Some((now, cpu));
         self.vitals.memory_bytes = resident_bytes();
     }
+}
+
+/// Warns in the log of what this machine will probably not do; no message carries warnings to the orchestrator.
+///
+/// # Errors
+/// Why it cannot begin at all.
+fn look_ahead(job: &Job) -> Result<(), String> {
+    let threads = u64::try_from(job.threads).unwrap_or(u64::MAX);
+    let part = engine::Part { plan: &job.plan, drivers: 1, threads, lanes: job.share.len() };
+    let warnings = engine::preflight(&part, &engine::Machine::read()).map_err(|error| error.to_string())?;
+    warnings.iter().for_each(|warning| tracing::warn!(run_id = job.run_id, "{warning}"));
+    Ok(())
 }
 
 /// What went wrong and why, as one line.

@@ -42,7 +42,8 @@ pub fn run(arguments: &Driver, terminal: Terminal) -> anyhow::Result<Exit> {
         target: arguments.target.clone(),
         ..settings(node_id)
     };
-    match run_driver(settings, load(threads, allow), transport, interrupts.flag()) {
+    let load = Load { looks_ahead: true, ..load(threads, allow) };
+    match run_driver(settings, load, transport, interrupts.flag()) {
         driver::Exit::Done => Ok(Exit::Success),
         driver::Exit::NameTaken(text) => {
             Err(Ended::because(Exit::Invalid, format!("{text}; choose another name with --node-id")))
@@ -66,7 +67,8 @@ pub fn settings(node_id: String) -> Settings {
 
 /// How a driver of this program loads.
 pub fn load(threads: usize, allow: Allow) -> Load {
-    Load { threads, allow, product: format!("groundswell/{}", env!("CARGO_PKG_VERSION")) }
+    let product = format!("groundswell/{}", env!("CARGO_PKG_VERSION"));
+    Load { threads, allow, product, looks_ahead: false }
 }
 
 /// The rules of `--allow`.

@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use cluster::runtime::driver::{run as run_driver, subscriptions};
-use engine::Allow;
+use engine::{Allow, Machine, Part};
+use plan::Plan;
 use transport::{Connect, memory};
 
 use super::driver;
+use crate::exit::{Ended, Exit};
 
 /// Drivers of this process, on threads of their own.
 pub struct Drivers {
@@ -25,7 +27,7 @@ impl Drivers {
         allow: &Allow,
     ) -> anyhow::Result<Self> {
         let shutdown = Arc::new(AtomicBool::new(false));
-        let threads_each = (threads / count).max(1);
+        let threads_each = threads_each(count, threads);
         let drivers = (1..=count).map(|number| {
             let node_id = format!("d{number}");
             let transport = broker.node(Connect { node: node_id.clone(), subscriptions: subscriptions() });
@@ -48,6 +50,19 @@ impl Drivers {
         self.shutdown.store(true, Ordering::Relaxed);
         self.threads.into_iter().all(|thread| thread.join().is_ok())
     }
+}
+
+/// What this machine will probably not do of `plan`, run by `count` drivers that share `threads`.
+pub fn look_ahead(plan: &Plan, count: usize, threads: usize) -> anyhow::Result<Vec<String>> {
+    let whole = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let threads = whole(threads_each(count, threads) * count);
+    let part = Part { plan, drivers: whole(count), threads, lanes: plan::LANES };
+    engine::preflight(&part, &Machine::read())
+        .map_err(|error| Ended::because(Exit::Preflight, format!("nothing was sent: {error}")))
+}
+
+fn threads_each(count: usize, threads: usize) -> usize {
+    (threads / count).max(1)
 }
 
 /// Engine threads of one process by default: the cores less one, which orchestrator and page share.

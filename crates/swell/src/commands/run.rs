@@ -41,11 +41,16 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
         None => {
             let count = arguments.drivers.map_or(1, usize::from);
             let threads = arguments.generator.threads.map(|each| usize::from(each) * count);
+            let threads = threads.unwrap_or_else(local::default_threads);
             let allow = allow_plan(driver::allow(&arguments.generator)?, &plan)?;
+            let warnings = local::look_ahead(&plan, count, threads)?;
+            warnings
+                .iter()
+                .filter(|_| !terminal.quiet)
+                .for_each(|text| output::tell(&format!("warning: {text}")));
             let orchestrator =
                 serving::orchestrate(store, serving::IN_PROCESS, None, &|connect| Ok(broker.node(connect)))?;
-            let drivers =
-                Drivers::start(&broker, count, threads.unwrap_or_else(local::default_threads), &allow)?;
+            let drivers = Drivers::start(&broker, count, threads, &allow)?;
             (orchestrator, Some(drivers), Wanted { min_drivers: count, max_drivers: count })
         }
     };
