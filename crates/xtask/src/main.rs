@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: anything the program itself needs at run time.
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
 mod bench;
 mod demo;
@@ -29,7 +29,7 @@ enum Task {
     },
     /// Measure against a peer, in one run, and print the ratios
     Bench {
-        #[arg(value_enum)]
+        #[command(subcommand)]
         what: Bench,
     },
     /// Build the page of `ui/` into the files that the binary embeds
@@ -40,8 +40,10 @@ enum Task {
     },
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Subcommand)]
 enum Bench {
+    /// What the engine costs, against other load generators
+    Engine(bench::engine::Options),
     /// An answer of the sample target, against nginx
     Target,
     /// What a distributed run costs beside the load itself
@@ -57,6 +59,7 @@ fn main() -> anyhow::Result<()> {
         Task::Bench { what } => {
             packages::for_measuring()?;
             match what {
+                Bench::Engine(options) => bench::engine::run(&options),
                 Bench::Target => bench::target::run(),
                 Bench::Transport => bench::transport::run(),
                 Bench::Steps => bench::steps::run(),

@@ -41,8 +41,15 @@ const TEST: &[Package] = &[
 ];
 
 /// The peers that measurements compare with.
-const MEASURE: &[Package] =
-    &[package("nginx-light", "/usr/sbin/nginx"), package("wrk", "wrk"), package("util-linux", "taskset")];
+const MEASURE: &[Package] = &[
+    package("nginx-light", "/usr/sbin/nginx"),
+    package("openssl", "openssl"),
+    package("wrk", "wrk"),
+    package("apache2-utils", "ab"),
+    package("nghttp2-client", "h2load"),
+    package("hey", "hey"),
+    package("util-linux", "taskset"),
+];
 
 /// Installs what `cargo build` needs.
 pub fn for_building() -> anyhow::Result<()> {

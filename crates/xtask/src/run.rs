@@ -1,6 +1,6 @@
 //! Running other programs, loudly: the command is shown, its output passes through, its failure ends the task.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
@@ -9,6 +9,12 @@ use anyhow::{Context, bail};
 pub fn root() -> &'static Path {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.ancestors().nth(2).unwrap_or(manifest)
+}
+
+/// A file below the folder of release builds.
+pub fn built(name: &str) -> PathBuf {
+    let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    root().join(folder).join("release").join(name)
 }
 
 /// A command that runs at the root of the repository; `words` are its program and arguments, separated by spaces.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::transport::{line_after, spawn};
-use crate::run::{command, root, run as run_loudly};
+use crate::run::{built, command, run as run_loudly};
 
 const PAIRS: usize = 7;
 const RATE_PER_S: &str = "5000";
@@ -40,7 +40,7 @@ pub fn run() -> Result<()> {
 }
 
 fn lag_p99_us(url: &str, steps: &str) -> Result<f64> {
-    let output = Command::new(root().join("target/release/examples/load"))
+    let output = Command::new(built("examples/load"))
         .args(["open", url, RATE_PER_S, SECONDS, "1", steps])
         .stderr(Stdio::inherit())
         .output()

@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use xtask::services::Kafka;
 
-use crate::run::{command, root, run as run_loudly};
+use crate::run::{built, command, run as run_loudly};
 
 /// Requests a second of the measured driver.
 const RATE: u32 = 50_000;
@@ -222,7 +222,7 @@ impl System {
 
 pub(super) fn spawn(folder: &Path, name: &str, arguments: &[&str]) -> Result<Process> {
     let log = fs::File::create(folder.join(name))?;
-    let binary = root().join("target/release/swell");
+    let binary = built("swell");
     let mut command = Command::new(binary);
     command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     Ok(Process(command.spawn().context("cannot start swell")?))

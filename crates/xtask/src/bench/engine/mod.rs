@@ -1,0 +1,141 @@
+//! What our engine costs beside other load generators, and the figures of its timing.
+//!
+//! A generator is pinned to one core and nginx to the other; generators take turns (see [`measure`]). What is compared is
+//! CPU time of the generator's process per completed request: how many there were is counted by the server, and has to
+//! agree with what the generator says itself. Ours is the example `load` of the engine: everything on that a driver
+//! records, without the orchestrator, which in a fleet runs elsewhere.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use clap::{Args, ValueEnum};
+
+use crate::run::{command, run as run_loudly};
+
+pub mod measure;
+pub mod process;
+pub mod servers;
+pub mod tools;
+pub mod ours;
+pub mod table;
+mod groups;
+
+use measure::Round;
+use process::Finished;
+use servers::Nginx;
+use table::Table;
+
+/// The share by which the server's count and a generator's own may differ, beside what was in flight at its end.
+const COUNT_TOLERANCE: f64 = 0.001;
+
+/// What to measure, and how long.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Only these groups; by default all
+    #[arg(value_enum)]
+    groups: Vec<Group>,
+
+    /// Turns that are counted
+    #[arg(long, default_value_t = 7, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pairs: u16,
+
+    /// Seconds of each round
+    #[arg(long, default_value_t = 5, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+}
+
+/// What is measured together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Group {
+    /// Closed load over 64 kept connections, against wrk
+    Closed,
+    /// Open load of 20,000 requests a second, against wrk's closed load
+    Open,
+    /// Open load of 70 % of the rate that wrk reached closed
+    Share,
+    /// HTTP/2 with 10 streams on each of 10 connections, against h2load
+    Http2,
+    /// HTTPS over 64 kept connections, against wrk
+    Https,
+    /// A new connection for each request, against ab
+    Connections,
+    /// Send lag at a third of the target's capacity
+    Lag,
+    /// Closed load by all tools that are installed
+    Tools,
+}
+
+/// What all groups use.
+pub struct Bench {
+    pub nginx: Nginx,
+    pub folder: PathBuf,
+    pub turns: usize,
+    pub seconds: u64,
+}
+
+/// Builds, measures the groups that were named, and prints a table of each.
+pub fn run(options: &Options) -> Result<()> {
+    run_loudly(&mut command("cargo build --release --locked --package engine --example load"))?;
+    let folder = std::env::temp_dir().join(format!("groundswell-bench-engine-{}", std::process::id()));
+    fs::create_dir_all(&folder)?;
+    let measured = measure_groups(options, &folder);
+    fs::remove_dir_all(&folder).ok();
+    measured
+}
+
+fn measure_groups(options: &Options, folder: &Path) -> Result<()> {
+    let bench = Bench {
+        nginx: Nginx::start(folder)?,
+        folder: folder.to_owned(),
+        turns: usize::from(options.pairs),
+        seconds: options.seconds,
+    };
+    let groups = if options.groups.is_empty() { Group::value_variants() } else { &options.groups };
+    for group in groups {
+        let table = group.measure(&bench)?;
+        println!("\n{}", table.text());
+    }
+    Ok(())
+}
+
+impl Group {
+    fn measure(self, bench: &Bench) -> Result<Table> {
+        match self {
+            Self::Closed => groups::closed::run(bench),
+            Self::Open => groups::open::fixed(bench),
+            Self::Share => groups::open::share(bench),
+            Self::Http2 => groups::peers::http2(bench),
+            Self::Https => groups::peers::https(bench),
+            Self::Connections => groups::peers::connections(bench),
+            Self::Lag => groups::lag::run(bench),
+            Self::Tools => groups::tools::run(bench),
+        }
+    }
+}
+
+impl Bench {
+    /// Runs a generator to its end. `completed` reads from what it printed how many requests it completed, and says
+    /// `None` when not all went well; at most `in_flight` more may have reached the server.
+    pub fn round(
+        &self,
+        generator: &mut Command,
+        in_flight: u32,
+        completed: impl Fn(&str) -> Option<f64>,
+    ) -> Result<(Round, Finished)> {
+        let before = self.nginx.requests()?;
+        let finished = process::measure(generator)?;
+        ours::check_refused(&finished)?;
+        // The second question is in its own answer.
+        let requests = (self.nginx.requests()? - before - 1) as f64;
+        let own = completed(&finished.text()).filter(|_| finished.output.status.success());
+        let tolerance = f64::from(in_flight) + requests * COUNT_TOLERANCE;
+        ensure!(
+            own.is_some_and(|own| own > 0.0 && (requests - own).abs() <= tolerance),
+            "the server counted {requests} requests, and {generator:?} said: {}",
+            finished.said()
+        );
+        Ok((Round { requests, wall: finished.wall, cpu: finished.cpu }, finished))
+    }
+}
