@@ -8,6 +8,8 @@ mod request;
 mod session;
 mod headers;
 pub mod http1;
+pub mod redirect;
+pub mod cookies;
 
 pub use headers::{Headers, header_values, headers};
 pub use request::{MAX_HEAD_BYTES, Parts, Request, RequestError};

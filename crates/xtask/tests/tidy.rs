@@ -37,6 +37,7 @@ const SOLE_OWNERS: &[(&str, &[&str])] = &[
     ("axum", &["api"]),
     ("tokio", &["api"]),
     ("httparse", &["protocol", "target"]),
+    ("iri-string", &["protocol"]),
     ("saphyr-parser", &["plan"]),
     ("clap", &["swell", "xtask"]),
     ("anyhow", &["swell", "xtask"]),
