@@ -2,7 +2,7 @@
 
 use cluster::view::{DriverView, RunView, Tick, TimelineEvent};
 use metrics::{Merged, Outcome, Pair, Stats, Timing, Verdict};
-use plan::{Load, Plan};
+use plan::Plan;
 use report::ErrorSummary;
 use serde::Serialize;
 use store::RunRow;
@@ -37,7 +37,11 @@ pub(crate) struct Stage {
     name: String,
     from_s: f64,
     to_s: f64,
+    /// Its mean.
     rate_per_s: Option<f64>,
+    /// At its beginning and its end; only in the closed model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    users: Option<[u32; 2]>,
     warmup: bool,
 }
 
@@ -82,31 +86,23 @@ pub(crate) struct Event {
     driver: Option<String>,
 }
 
-/// The stages of a plan with their places in time; a load without stages is one, if its length is known.
+/// The stages of a plan with their places in time, as far as their lengths are known.
 fn stages(plan: &Plan, drivers: usize) -> Vec<Stage> {
-    if let Load::Open { stages, .. } = &plan.load {
-        let mut at = 0.0;
-        return stages
-            .iter()
-            .map(|stage| {
-                let from_s = at;
-                at += stage.duration.as_secs_f64();
-                let rate_per_s = Some(stage.rate.per_second());
-                Stage { name: stage.name.clone(), from_s, to_s: at, rate_per_s, warmup: stage.warmup }
-            })
-            .collect();
-    }
-    let rate_per_s = plan.planned_per_s(drivers.max(1));
-    let only = plan.duration().zip(plan.stages().pop());
-    only.map(|(length, stage)| Stage {
-        name: stage.name,
-        from_s: 0.0,
-        to_s: length.as_secs_f64(),
-        rate_per_s,
-        warmup: stage.warmup,
-    })
-    .into_iter()
-    .collect()
+    let times = if plan.is_per_driver() { drivers.max(1) as f64 } else { 1.0 };
+    let mut at = 0.0;
+    let placed = plan.stages().into_iter().map_while(|stage| {
+        let from_s = at;
+        at += stage.duration?.as_secs_f64();
+        Some(Stage {
+            name: stage.name,
+            from_s,
+            to_s: at,
+            rate_per_s: stage.rate_per_s.map(|(from, to)| (from + to) / 2.0 * times),
+            users: stage.users.map(|(from, to)| [from, to]),
+            warmup: stage.warmup,
+        })
+    });
+    placed.collect()
 }
 
 impl Run {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use metrics::{DriverTotals, DriverWindow, ErrorKind, Merged, Outcome, Pair, Stats, Timing, Totals};
-use plan::{LaneSet, Load, Plan, Schedule, StageId};
+use plan::{LaneSet, Plan, Schedule, StageId};
 use transport::{Metrics, MetricsOurs, Uuid};
 
 use crate::orchestrator::Collected;
@@ -116,12 +116,12 @@ impl Gathering {
 
     /// Iterations per second asked of so many drivers, over the measured stages and with all changes of rate.
     pub fn planned_per_s(&self, drivers: usize) -> Option<f64> {
-        let (Some(schedule), Load::Open { stages, .. }) = (&self.schedule, &self.plan.load) else {
+        let Some(schedule) = &self.schedule else {
             return self.plan.planned_per_s(drivers);
         };
         let (mut from_ns, mut planned, mut measured_ns) = (0, 0, 0);
-        for stage in stages {
-            let to_ns = from_ns + clock::nanos(stage.duration);
+        for stage in self.plan.stages() {
+            let to_ns = from_ns + stage.duration.map_or(0, clock::nanos);
             if !stage.warmup {
                 planned += schedule.count_in(&LaneSet::all(), from_ns, to_ns);
                 measured_ns += to_ns - from_ns;

@@ -30,6 +30,7 @@ mod cgroup;
 mod host;
 mod machine;
 mod preflight;
+mod unwired;
 mod prepare;
 mod running;
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use plan::{Connections, Load, Plan};
+use plan::{Load, Plan};
 
 use crate::Machine;
 
@@ -84,12 +84,12 @@ struct Wanted {
 impl Wanted {
     fn of(part: &Part<'_>) -> Self {
         let Part { plan, drivers, .. } = *part;
-        let connections = match plan.load {
-            Load::Avalanche { connections, .. } => Connections { start: connections, max: connections },
-            Load::Tsunami { connections, .. } | Load::Open { connections, .. } => connections,
-        };
+        let connections = plan.connections();
         let iterations_per_s = peak_per_s(part);
-        let in_use = iterations_per_s.map_or(f64::INFINITY, |rate| rate * path_seconds(plan));
+        let in_use = match iterations_per_s {
+            Some(rate) => rate * path_seconds(plan),
+            None => peak_users(part),
+        };
         let start_connections = drivers * u64::from(connections.start.min(connections.max));
         let max_connections = drivers * u64::from(connections.max);
         Self {
@@ -107,15 +107,24 @@ fn peak_per_s(part: &Part<'_>) -> Option<f64> {
     let drivers = part.drivers as f64;
     match &part.plan.load {
         Load::Open { stages, .. } => {
-            let peak = stages.iter().map(|stage| stage.rate.per_second()).fold(0.0, f64::max);
+            let rates = stages.iter().flat_map(|stage| [stage.from, stage.to]);
+            let peak = rates.map(plan::Rate::per_second).fold(0.0, f64::max);
             Some(peak * part.lanes as f64 / plan::LANES as f64)
         }
         Load::Avalanche { limit, .. } => limit.map(|limit| limit.per_second() * drivers),
+        Load::Closed { .. } => None,
         Load::Tsunami { delay, limit, .. } => {
             let by_delay = 1.0 / delay.as_secs_f64().max(1e-9);
             Some(limit.map_or(by_delay, |limit| by_delay.min(limit.per_second())) * drivers)
         }
     }
+}
+
+/// Users of this part where there are most; infinite where connections are the users.
+fn peak_users(part: &Part<'_>) -> f64 {
+    let Load::Closed { stages, .. } = &part.plan.load else { return f64::INFINITY };
+    let peak = stages.iter().map(|stage| stage.from.max(stage.to)).max().unwrap_or(0);
+    (f64::from(peak) * part.lanes as f64 / plan::LANES as f64).ceil()
 }
 
 /// How long an iteration can hold connections at most: all timeouts of its longest scenario.

@@ -21,7 +21,7 @@ use crate::program::Program;
 use crate::running::{Event, Running};
 use crate::source::{Avalanche, Scheduled, Source};
 use crate::worker::{Limits, Parts, RunClock, Worker, boot_ns};
-use crate::{Job, PrepareError, target};
+use crate::{Job, PrepareError, target, unwired};
 
 /// New connections to one address at a time, so that a listen queue is not overrun: the kernel's default length is
 /// 4,096, but many servers ask for 511.
@@ -70,6 +70,7 @@ impl std::fmt::Debug for Workers {
 /// The target is unknown, refused or unreachable, a step is no valid request, or this machine lacks descriptors.
 pub fn prepare(job: Job) -> Result<Prepared, PrepareError> {
     let plan = &job.plan;
+    unwired::check(plan)?;
     let program = Arc::new(Program::compile(plan, &job.user_agent)?);
     let addresses: Vec<Vec<SocketAddr>> =
         plan.targets.iter().map(|target| target::reach(target, &job.allow)).collect::<Result<_, _>>()?;
@@ -82,8 +83,8 @@ pub fn prepare(job: Job) -> Result<Prepared, PrepareError> {
     let start_connections = |connections: plan::Connections| connections.start.min(connections.max);
     let workers = match (&plan.load, &schedule) {
         (Load::Avalanche { requests_per_driver, connections, .. }, _) => {
-            let users = |thread| part(*connections, thread, threads);
-            Workers::Avalanche(bench.workers(*connections, *connections, None, |thread| {
+            let users = |thread| part(connections.max, thread, threads);
+            Workers::Avalanche(bench.workers(connections.start, connections.max, None, |thread| {
                 Avalanche::new(*requests_per_driver, users(thread) as usize, thread, threads)
             })?)
         }
@@ -102,7 +103,7 @@ pub fn prepare(job: Job) -> Result<Prepared, PrepareError> {
             })?)
         }
         // Every model but avalanche has a schedule.
-        (Load::Tsunami { .. } | Load::Open { .. }, None) => Workers::Scheduled(Vec::new()),
+        (Load::Tsunami { .. } | Load::Open { .. } | Load::Closed { .. }, _) => Workers::Scheduled(Vec::new()),
     };
     let Bench { lanes, reports, .. } = bench;
     tracing::info!(run_id = job.run_id, threads, "prepared");
@@ -195,11 +196,8 @@ impl Drop for Will {
 /// Fewer threads than asked for where each could not have a connection, or an iteration, of its own.
 fn threads_of(job: &Job) -> usize {
     let most = match job.plan.load {
-        Load::Avalanche { connections, .. } => connections,
-        Load::Tsunami { connections, .. } => connections.max,
-        Load::Open { connections, max_in_flight, .. } => {
-            connections.max.min(max_in_flight.unwrap_or(u32::MAX))
-        }
+        Load::Open { max_in_flight: Some(most), .. } => job.plan.connections().max.min(most),
+        _ => job.plan.connections().max,
     };
     job.threads.min(usize::try_from(most).unwrap_or(usize::MAX)).clamp(1, plan::LANES)
 }

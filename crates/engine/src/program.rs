@@ -29,10 +29,7 @@ pub(crate) struct Step {
 
 impl Program {
     pub(crate) fn compile(plan: &plan::Plan, user_agent: &str) -> Result<Self, PrepareError> {
-        let max_wait = match plan.load {
-            plan::Load::Avalanche { .. } => None,
-            plan::Load::Tsunami { max_wait, .. } | plan::Load::Open { max_wait, .. } => max_wait,
-        };
+        let max_wait = plan.max_wait();
         let mut program = Self { steps: Vec::new(), first: Vec::new() };
         for scenario in &plan.scenarios {
             program.first.push(u32::try_from(program.steps.len()).unwrap_or(u32::MAX));

@@ -15,11 +15,15 @@ mod surrogates;
 mod tree;
 mod read;
 mod quantity;
+mod choice;
+mod stages;
+mod connections;
 mod load;
 mod scenario;
 mod step;
 mod json;
 mod target;
+mod network;
 mod plan;
 mod parse;
 mod schedule;
@@ -34,9 +38,11 @@ pub mod limits;
 
 pub use arrivals::{Arrivals, Late};
 pub use basic::basic;
+pub use connections::{Connections, Per};
 pub use diagnostic::Diagnostic;
 pub use limiter::Limiter;
-pub use load::{Connections, Load, Stage};
+pub use load::{Load, Process, ThinkTime};
+pub use network::{Dns, Family, HttpVersion, Network, Proxy, Tls};
 pub use parse::{parse, parse_with_target};
 pub use plan::{BasicFields, BasicType, LoopKind, OnDriverLoss, OnUnreadyDriver, Plan, StageInfo};
 pub use quantity::Rate;
@@ -44,6 +50,7 @@ pub use quick::{Quick, quick};
 pub use scenario::{Expect, Scenario, Step};
 pub use schedule::{Arrival, Schedule, StageId, tsunami};
 pub use share::{InvalidShares, LANES, LaneSet, Shares};
+pub use stages::Stage;
 pub use target::{Scheme, Target};
 
 /// The row of a step in every table of results: an index into [`Plan::rows`].

@@ -18,7 +18,7 @@ pub const SCENARIOS: usize = STEP_NAMES;
 pub const STEPS: usize = 10_000;
 /// Stages: `StageId` is a column of every window.
 pub const STAGES: usize = 1_000;
-/// Targets that are used in turn.
+/// Targets among which iterations are divided.
 pub const TARGETS: usize = 100;
 /// Characters of a name: it is a column heading.
 pub const NAME_CHARS: usize = 200;
@@ -38,7 +38,19 @@ pub const WAIT: Duration = Duration::from_secs(3600);
 pub const REQUESTS_PER_DRIVER: u64 = 1_000_000_000_000;
 /// Connections per driver: one address pair has about 64,000 ports, and few targets have more than one address.
 pub const CONNECTIONS: u32 = 65_000;
+/// Users of the whole fleet: more need more drivers than a fleet has, and 20 bits of an iteration's index.
+pub const USERS: u32 = 1_000_000;
+/// Streams of an HTTP/2 connection: the largest number that common servers allow (RFC 9113, 6.5.2 suggests 100).
+pub const STREAMS: u32 = 1_000;
+/// Redirects that are followed for one request: more is a circle. Browsers give up after 20.
+pub const REDIRECTS: u32 = 50;
+/// Addresses to connect from: each has its own 64,000 ports.
+pub const SOURCE_ADDRESSES: usize = 1_000;
+/// Characters of a file's name, as long as Linux takes them (`PATH_MAX`).
+pub const FILE_NAME_BYTES: usize = 4_096;
+/// Bytes of a Unix socket's path (`sockaddr_un`, less the final zero).
+pub const SOCKET_PATH_BYTES: usize = 107;
 /// Iterations in flight per driver, queue included: some kilobytes each.
 pub const IN_FLIGHT: u32 = 1_000_000;
-/// Weight of a scenario: enough for parts per million.
+/// Weight of a scenario or target: enough for parts per million.
 pub const WEIGHT: u32 = 1_000_000;

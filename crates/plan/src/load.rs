@@ -1,34 +1,15 @@
 //! Load models: what the plan says about when to send.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::connections::{Connections, Of, connections};
 use crate::diagnostic::{Faults, Wrong};
 use crate::limits;
-use crate::quantity::{Rate, show_span};
-use crate::read::{self, Fields, Unsupported};
+use crate::quantity::{Rate, parse_span, show_span};
+use crate::read::{self, Fields};
 use crate::schedule::Schedule;
-use crate::tree::{Kind, Node};
-
-/// Connections of an avalanche that names none.
-pub const AVALANCHE_CONNECTIONS: u32 = 64;
-/// Connections that the open models hold ready, so that the first arrivals need not pay for a handshake each.
-const START_CONNECTIONS: u32 = 16;
-/// Connections that the open models open at most: about what one address and the usual descriptor limits allow.
-const MAX_CONNECTIONS: u32 = 10_000;
-
-/// Keys of the closed model and of ramps, which come later.
-const NOT_YET: [Unsupported; 3] = [
-    ("think_time", "unsupported_think_time", "think time"),
-    ("pacing", "unsupported_pacing", "pacing"),
-    ("users", "unsupported_closed", "a number of users"),
-];
-const RAMPS: [Unsupported; 4] = [
-    ("from", "unsupported_ramp", "a ramp with \"from\""),
-    ("to", "unsupported_ramp", "a ramp with \"to\""),
-    ("over", "unsupported_ramp", "a ramp with \"over\""),
-    ("users", "unsupported_closed", "a number of users"),
-];
+use crate::stages::{Stage, stages};
+use crate::tree::{Entry, Node};
 
 /// The load of a run: exactly one model.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,8 +18,8 @@ pub enum Load {
     Avalanche {
         /// Requests of each driver.
         requests_per_driver: u64,
-        /// Connections of each driver.
-        connections: u32,
+        /// Connections of each driver, and so its users.
+        connections: Connections,
         /// At most so many requests leave each driver per second.
         limit: Option<Rate>,
     },
@@ -57,8 +38,10 @@ pub enum Load {
     },
     /// Iterations by schedule, whatever the target does. For the whole fleet.
     Open {
-        /// One after the other; at least one.
-        stages: Vec<Stage>,
+        /// How they lie in time.
+        arrivals: Process,
+        /// One after the other; at least one. Levels are iterations per second.
+        stages: Vec<Stage<Rate>>,
         /// Connections of each driver.
         connections: Connections,
         /// Iterations of each driver under way or waiting for a connection, at most.
@@ -66,28 +49,40 @@ pub enum Load {
         /// How long an iteration may wait for a connection; default: its first step's timeout.
         max_wait: Option<Duration>,
     },
+    /// Users, each of which walks one scenario after the other. For the whole fleet.
+    Closed {
+        /// One after the other; at least one. Levels are users. With `iterations` there is one, of a level that stays,
+        /// and as long as a run can be.
+        stages: Vec<Stage<u32>>,
+        /// Waited by a user between two iterations.
+        think_time: Option<ThinkTime>,
+        /// An iteration of a user is intended this long after the one before was, at the earliest.
+        pacing: Option<Duration>,
+        /// The run is over after so many, of all users together.
+        iterations: Option<u64>,
+        /// Connections of each driver.
+        connections: Connections,
+        /// How long a request may wait for a connection; default: its step's timeout.
+        max_wait: Option<Duration>,
+    },
 }
 
-/// Connections of one driver.
+/// How arrivals lie in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Connections {
-    /// Opened before the run starts; at most `max`.
-    pub start: u32,
-    /// Opened at most; at least 1.
-    pub max: u32,
+pub enum Process {
+    /// Equally spaced: arrival *k* is where the integral of the rate reaches *k*.
+    Uniform,
+    /// A Poisson process: independent of each other, as those of many users who do not know each other are.
+    Poisson,
 }
 
-/// A part of an open load with a constant rate.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Stage {
-    /// As the plan says, or `stage N` from 1; unique in the plan.
-    pub name: String,
-    /// Iterations per second of the whole fleet.
-    pub rate: Rate,
-    /// How long; more than zero.
-    pub duration: Duration,
-    /// Shown, but left out of the summary.
-    pub warmup: bool,
+/// How long a user waits between two iterations: uniformly distributed, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ThinkTime {
+    /// At least; may be zero.
+    pub least: Duration,
+    /// At most; more than zero.
+    pub most: Duration,
 }
 
 #[derive(Clone, Copy)]
@@ -107,9 +102,7 @@ const MODELS: [(&str, Model); 4] = [
 
 /// Whether `node` names a model per driver, whatever else is wrong with it.
 pub(crate) fn is_per_driver(node: &Node) -> bool {
-    let Kind::Map(entries) = &node.kind else { return false };
-    let model = entries.iter().find(|entry| entry.key == "model");
-    model.is_some_and(|entry| matches!(entry.value.text(), "avalanche" | "tsunami"))
+    node.entry("model").is_some_and(|entry| matches!(entry.value.text(), "avalanche" | "tsunami"))
 }
 
 /// The load that `node` describes.
@@ -117,43 +110,35 @@ pub(crate) fn load(faults: &mut Faults<'_>, node: &Node) -> Option<Load> {
     let entries = read::map(faults, node, "the load")?;
     let Some(entry) = entries.iter().find(|entry| entry.key == "model") else {
         let wrong = Wrong::new("missing", "the load needs \"model\"");
-        faults.add_here(node.place, wrong.help("known here: avalanche, tsunami, open"));
+        faults.add_here(node.place, wrong.help("known here: avalanche, tsunami, open, closed"));
         return None;
     };
     match read::choice(faults, &entry.value, "the model", &MODELS)? {
         Model::Avalanche => avalanche(faults, node),
         Model::Tsunami => tsunami(faults, node),
         Model::Open => open(faults, node),
-        Model::Closed => read::fault(
-            faults,
-            &entry.value,
-            Wrong::unsupported("unsupported_closed", "the closed model")
-                .help("known here: avalanche, tsunami, open"),
-        ),
+        Model::Closed => closed(faults, node),
     }
 }
 
 fn avalanche(faults: &mut Faults<'_>, node: &Node) -> Option<Load> {
     const KEYS: [&str; 4] = ["model", "requests_per_driver", "connections", "target_throughput_per_driver"];
-    let fields = Fields::of(faults, node, "an avalanche", &KEYS, &NOT_YET)?;
+    let fields = Fields::of(faults, node, "an avalanche", &KEYS, &[])?;
     let requests_per_driver = requests(faults, &fields);
     let limit = limit(faults, &fields);
-    let connections = match fields.get(faults, "connections") {
-        Some(node) => read::count_u32(faults, node, "the number of connections", limits::CONNECTIONS),
-        None => Some(AVALANCHE_CONNECTIONS),
-    };
+    let connections = connections(faults, &fields, Of::Avalanche);
     Some(Load::Avalanche { requests_per_driver: requests_per_driver?, connections: connections?, limit })
 }
 
 fn tsunami(faults: &mut Faults<'_>, node: &Node) -> Option<Load> {
     const KEYS: [&str; 6] =
         ["model", "requests_per_driver", "delay", "target_throughput_per_driver", "connections", "max_wait"];
-    let fields = Fields::of(faults, node, "a tsunami", &KEYS, &NOT_YET)?;
+    let fields = Fields::of(faults, node, "a tsunami", &KEYS, &[])?;
     let requests_per_driver = requests(faults, &fields);
     let delay =
         fields.required(faults, "delay").and_then(|node| read::span(faults, node, "the delay", limits::WAIT));
     let limit = limit(faults, &fields);
-    let connections = connections(faults, &fields);
+    let connections = connections(faults, &fields, Of::Arrivals);
     let max_wait = wait(faults, &fields, "max_wait");
     let (requests_per_driver, delay) = (requests_per_driver?, delay?);
     if let Err(wrong) = check_length(requests_per_driver, delay, limit) {
@@ -178,75 +163,99 @@ pub(crate) fn check_length(requests: u64, delay: Duration, limit: Option<Rate>) 
 
 fn open(faults: &mut Faults<'_>, node: &Node) -> Option<Load> {
     const KEYS: [&str; 6] = ["model", "arrivals", "stages", "connections", "max_in_flight", "max_wait"];
-    let fields = Fields::of(faults, node, "an open load", &KEYS, &NOT_YET)?;
-    if let Some(node) = fields.get(faults, "arrivals")
-        && read::choice(faults, node, "arrivals", &[("uniform", true), ("poisson", false)]) == Some(false)
-    {
-        faults.add(node.place, node.text(), Wrong::unsupported("unsupported_poisson", "a Poisson process"));
-    }
+    const PROCESSES: [(&str, Process); 2] = [("uniform", Process::Uniform), ("poisson", Process::Poisson)];
+    let fields = Fields::of(faults, node, "an open load", &KEYS, &[])?;
+    let arrivals = match fields.get(faults, "arrivals") {
+        Some(node) => read::choice(faults, node, "arrivals", &PROCESSES),
+        None => Some(Process::Uniform),
+    };
     let stages = fields.required(faults, "stages").and_then(|node| stages(faults, node));
-    let connections = connections(faults, &fields);
+    let connections = connections(faults, &fields, Of::Arrivals);
     let max_in_flight = fields
         .get(faults, "max_in_flight")
         .and_then(|node| read::count_u32(faults, node, "max_in_flight", limits::IN_FLIGHT));
     let max_wait = wait(faults, &fields, "max_wait");
-    Some(Load::Open { stages: stages?, connections: connections?, max_in_flight, max_wait })
+    Some(Load::Open {
+        arrivals: arrivals?,
+        stages: stages?,
+        connections: connections?,
+        max_in_flight,
+        max_wait,
+    })
 }
 
-fn stages(faults: &mut Faults<'_>, node: &Node) -> Option<Vec<Stage>> {
-    let nodes = read::list(faults, node, "stages")?;
-    if nodes.is_empty() {
-        return read::fault(faults, node, Wrong::new("missing", "an open load has at least one stage"));
-    }
-    if nodes.len() > limits::STAGES {
-        let message = format!("an open load has at most {} stages", limits::STAGES);
-        return read::fault(faults, node, Wrong::new("absurd", message));
-    }
-    let mut names = BTreeSet::new();
-    let read: Vec<Option<Stage>> = nodes
-        .iter()
-        .zip(1..)
-        .map(|(node, number)| {
-            let stage = stage(faults, node, number)?;
-            if !names.insert(stage.name.clone()) {
-                let wrong = Wrong::new("duplicate_name", format!("two stages are named \"{}\"", stage.name));
-                faults.add_here(node.place, wrong);
-            }
-            Some(stage)
-        })
-        .collect();
-    let stages: Vec<Stage> = read.into_iter().collect::<Option<_>>()?;
-    let length: Duration = stages.iter().map(|stage| stage.duration).sum();
-    if length > limits::RUN {
-        let message = format!("the stages take longer than {}", show_span(limits::RUN));
-        faults.add_here(node.place, Wrong::new("absurd", message));
-    }
-    if stages.iter().all(|stage| stage.warmup) {
-        let wrong = Wrong::new("only_warmup", "every stage is a warm-up, so nothing would be in the summary");
-        faults.add_here(node.place, wrong);
-    }
-    Some(stages)
+fn closed(faults: &mut Faults<'_>, node: &Node) -> Option<Load> {
+    const KEYS: [&str; 8] =
+        ["model", "stages", "users", "iterations", "think_time", "pacing", "connections", "max_wait"];
+    let fields = Fields::of(faults, node, "a closed load", &KEYS, &[])?;
+    let population = population(faults, &fields);
+    let think_time = fields.get(faults, "think_time").map(|node| think_time(faults, node));
+    let pacing = wait(faults, &fields, "pacing");
+    let connections = connections(faults, &fields, Of::Users);
+    let max_wait = wait(faults, &fields, "max_wait");
+    let (stages, iterations) = population?;
+    Some(Load::Closed {
+        stages,
+        think_time: think_time.map_or(Some(None), |think_time| think_time.map(Some))?,
+        pacing,
+        iterations,
+        connections: connections?,
+        max_wait,
+    })
 }
 
-fn stage(faults: &mut Faults<'_>, node: &Node, number: usize) -> Option<Stage> {
-    let fields = Fields::of(faults, node, "a stage", &["name", "at", "for", "warmup"], &RAMPS)?;
-    let name = match fields.get(faults, "name") {
-        Some(node) => read::name(faults, node, "the stage's name"),
-        None => Some(format!("stage {number}")),
-    };
-    // A ramp was reported as such; that it has no constant rate is then no news.
-    if RAMPS.iter().any(|(key, ..)| fields.has(key)) {
+/// `stages`, or `users` and `iterations`: users that come and go cannot divide a number of iterations.
+fn population(faults: &mut Faults<'_>, fields: &Fields<'_>) -> Option<(Vec<Stage<u32>>, Option<u64>)> {
+    if !fields.has("users") && !fields.has("iterations") {
+        let node = fields.required(faults, "stages")?;
+        return stages(faults, node).map(|stages| (stages, None));
+    }
+    let users = fields
+        .required(faults, "users")
+        .and_then(|node| read::count_u32(faults, node, "the number of users", limits::USERS));
+    let iterations = fields
+        .required(faults, "iterations")
+        .and_then(|node| read::count(faults, node, "the number of iterations", limits::REQUESTS_PER_DRIVER));
+    if let Some(entry) = fields.entry("stages") {
+        let wrong = Wrong::new("not_together", "a closed load has stages, or users and iterations");
+        faults.add(
+            entry.place,
+            &entry.key,
+            wrong.help("a stage says its users and how long: { users: 50, for: 30s }"),
+        );
         return None;
     }
-    let rate = fields.required(faults, "at").and_then(|node| read::rate(faults, node, "the stage's rate"));
-    let duration = fields
-        .required(faults, "for")
-        .and_then(|node| read::span(faults, node, "the stage's length", limits::RUN));
-    let warmup = match fields.get(faults, "warmup") {
-        Some(node) => read::boolean(faults, node, "warmup"),
-        None => Some(false),
+    let (from, iterations) = (users?, iterations?);
+    let stage = Stage { name: "closed".to_owned(), from, to: from, duration: limits::RUN, warmup: false };
+    Some((vec![stage], Some(iterations)))
+}
+
+/// One span of time, or two with `..` between them.
+fn think_time(faults: &mut Faults<'_>, node: &Node) -> Option<ThinkTime> {
+    let text = read::text(faults, node, "the think time")?;
+    let span = |text| parse_span(text, "the think time", limits::WAIT);
+    let range = match text.split_once("..") {
+        None => span(text).map(|both| (both, both)),
+        Some((least, most)) => {
+            let least = match span(least) {
+                Err(wrong) if wrong.code == "zero" => Ok(Duration::ZERO),
+                least => least,
+            };
+            least.and_then(|least| Ok((least, span(most)?)))
+        }
     };
-    Some(Stage { name: name?, rate: rate?, duration: duration?, warmup: warmup? })
+    let (least, most) = read::checked(faults, node, range)?;
+    if least > most {
+        let message = "the think time begins with its longer end".to_owned();
+        let help = format!("write {}..{}", show_span(most), show_span(least));
+        return read::fault(faults, node, Wrong::new("out_of_order", message).help(help));
+    }
+    Some(ThinkTime { least, most })
+}
+
+/// The entry of `streams` in the load's connections, whatever else is wrong with them.
+pub(crate) fn streams(node: &Node) -> Option<&Entry> {
+    node.entry("connections")?.value.entry("streams")
 }
 
 fn requests(faults: &mut Faults<'_>, fields: &Fields<'_>) -> Option<u64> {
@@ -262,31 +271,4 @@ fn limit(faults: &mut Faults<'_>, fields: &Fields<'_>) -> Option<Rate> {
 fn wait(faults: &mut Faults<'_>, fields: &Fields<'_>, key: &str) -> Option<Duration> {
     let node = fields.get(faults, key)?;
     read::span(faults, node, key, limits::WAIT)
-}
-
-/// `{ start, max }`, or one number for both.
-fn connections(faults: &mut Faults<'_>, fields: &Fields<'_>) -> Option<Connections> {
-    let Some(node) = fields.get(faults, "connections") else {
-        return Some(Connections { start: START_CONNECTIONS, max: MAX_CONNECTIONS });
-    };
-    if !matches!(node.kind, Kind::Map(_)) {
-        let both = read::count_u32(faults, node, "the number of connections", limits::CONNECTIONS)?;
-        return Some(Connections { start: both, max: both });
-    }
-    let fields = Fields::of(faults, node, "connections", &["start", "max"], &[])?;
-    let mut number = |key| {
-        let node = fields.get(faults, key)?;
-        Some(read::count_u32(faults, node, "the number of connections", limits::CONNECTIONS))
-    };
-    let (start, max) = (number("start"), number("max"));
-    let max = max.unwrap_or(Some(MAX_CONNECTIONS))?;
-    let start = start.unwrap_or(Some(START_CONNECTIONS.min(max)))?;
-    if start > max {
-        let wrong = Wrong::new(
-            "out_of_order",
-            format!("{start} connections at the start are more than {max} at most"),
-        );
-        faults.add_here(node.place, wrong);
-    }
-    Some(Connections { start, max })
 }

@@ -4,21 +4,27 @@
 
 use std::time::Duration;
 
+use crate::choice::Choice;
 use crate::diagnostic::{Diagnostic, Faults, Wrong};
 use crate::json;
 use crate::limits;
 use crate::load;
+use crate::network::{self, HttpVersion};
 use crate::plan::{OnDriverLoss, OnUnreadyDriver, Plan};
 use crate::quantity;
 use crate::read::{self, Fields, Unsupported};
 use crate::scenario;
-use crate::target::Target;
-use crate::tree::{Kind, Node, tree};
+use crate::target::{Scheme, Target, targets};
+use crate::tree::{Entry, Kind, Node, tree};
 
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 13] = [
     "version",
     "name",
     "target",
+    "http",
+    "tls",
+    "network",
+    "phases",
     "seed",
     "load",
     "scenarios",
@@ -32,6 +38,9 @@ const NOT_YET: [Unsupported; 2] =
 
 /// Seed of a plan that names none.
 const SEED: u64 = 1;
+
+/// Keeps the choice of a target apart from that of a scenario.
+const TARGET_SALT: u64 = 0x7461_7267_6574;
 
 /// Time for the requests in flight at the end when the plan does not say.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -75,6 +84,10 @@ fn plan(faults: &mut Faults<'_>, root: &Node, source: &str) -> Option<Plan> {
     version(faults, &fields);
     let name = fields.required(faults, "name").and_then(|node| read::name(faults, node, "the plan's name"));
     let targets = fields.required(faults, "target").and_then(|node| targets(faults, node));
+    let http = network::http(faults, &fields);
+    let tls = network::tls(faults, &fields);
+    let network = network::network(faults, &fields);
+    let phases = read::flag(faults, &fields, "phases");
     let seed = match fields.get(faults, "seed") {
         Some(node) => seed(faults, node),
         None => Some(SEED),
@@ -93,18 +106,20 @@ fn plan(faults: &mut Faults<'_>, root: &Node, source: &str) -> Option<Plan> {
         Some(node) => read::span(faults, node, "the drain", limits::WAIT),
         None => Some(DRAIN),
     };
-    let (scenarios, rows) = scenarios?;
-    let weights = scenarios
-        .iter()
-        .scan(0, |sum, scenario| {
-            *sum += u64::from(scenario.weight);
-            Some(*sum)
-        })
-        .collect();
+    if let (Some(targets), Some(http)) = (&targets, http) {
+        fit(faults, &fields, targets, http);
+    }
+    let (targets, (scenarios, rows)) = (targets?, scenarios?);
+    let scenario_choice = Choice::new(0, scenarios.iter().map(|scenario| scenario.weight));
+    let target_choice = Choice::new(TARGET_SALT, targets.iter().map(|target| target.weight));
     Some(Plan {
         source: source.to_owned(),
         name: name?,
-        targets: targets?,
+        targets,
+        http: http?,
+        tls: tls?,
+        network: network?,
+        phases: phases?,
         seed: seed?,
         load: load?,
         scenarios,
@@ -112,7 +127,8 @@ fn plan(faults: &mut Faults<'_>, root: &Node, source: &str) -> Option<Plan> {
         on_unready_driver: on_unready_driver?,
         drain: drain?,
         rows,
-        weights,
+        scenario_choice,
+        target_choice,
     })
 }
 
@@ -132,26 +148,28 @@ fn seed(faults: &mut Faults<'_>, node: &Node) -> Option<u64> {
     read::checked(faults, node, quantity::parse_count(text, "the seed", 0, u64::MAX))
 }
 
-fn targets(faults: &mut Faults<'_>, node: &Node) -> Option<Vec<Target>> {
-    let nodes = match &node.kind {
-        Kind::List(nodes) => nodes.as_slice(),
-        _ => std::slice::from_ref(node),
+/// Whether what is asked of the connections and what the targets are go together.
+fn fit(faults: &mut Faults<'_>, fields: &Fields<'_>, targets: &[Target], http: HttpVersion) {
+    let mut is_in_vain = |entry: Option<&Entry>, wrong: Wrong| {
+        entry.into_iter().for_each(|entry| faults.add(entry.place, &entry.key, wrong.clone()));
     };
-    if nodes.is_empty() {
-        return read::fault(faults, node, Wrong::new("missing", "a plan has at least one target"));
+    if http == HttpVersion::Auto && targets.iter().any(|target| target.scheme != Scheme::Https) {
+        let wrong = Wrong::new("not_together", "only https targets can choose the version of HTTP");
+        is_in_vain(fields.entry("http"), wrong.help("write `http: 1.1` or `http: 2`"));
     }
-    if nodes.len() > limits::TARGETS {
-        let message = format!("a plan has at most {} targets", limits::TARGETS);
-        return read::fault(faults, node, Wrong::new("absurd", message));
+    if targets.iter().all(|target| target.scheme != Scheme::Https) {
+        let wrong = Wrong::new("without_effect", "no target speaks TLS");
+        is_in_vain(fields.entry("tls"), wrong.help("leave it out, or write https://"));
     }
-    let targets: Vec<Option<Target>> = nodes
-        .iter()
-        .map(|node| {
-            let text = read::text(faults, node, "a target")?;
-            read::checked(faults, node, Target::parse(text))
-        })
-        .collect();
-    targets.into_iter().collect()
+    if targets.iter().any(|target| target.socket.is_some()) {
+        let proxy = fields.entry("network").and_then(|entry| entry.value.entry("proxy"));
+        is_in_vain(proxy, Wrong::new("not_together", "no proxy leads to a Unix socket"));
+    }
+    if http == HttpVersion::Http1 {
+        let streams = fields.entry("load").and_then(|entry| load::streams(&entry.value));
+        let wrong = Wrong::new("without_effect", "HTTP/1.1 has no streams");
+        is_in_vain(streams, wrong.help("leave it out, or write `http: 2`"));
+    }
 }
 
 /// A driver's own load cannot move to another; only lanes can.

@@ -4,11 +4,15 @@
 
 use std::time::Duration;
 
+use crate::choice::Choice;
+use crate::connections::Connections;
 use crate::limiter::Limiter;
 use crate::load::Load;
+use crate::network::{HttpVersion, Network, Tls};
 use crate::quantity::Rate;
 use crate::scenario::Scenario;
 use crate::schedule::{Schedule, StageId};
+use crate::stages::Stage;
 use crate::target::Target;
 
 /// What to send, when, and what is acceptable.
@@ -18,8 +22,16 @@ pub struct Plan {
     pub source: String,
     /// Its name.
     pub name: String,
-    /// Base URLs, used in turn; at least one.
+    /// Base URLs, chosen by their weights; at least one.
     pub targets: Vec<Target>,
+    /// The version of HTTP that is spoken to them.
+    pub http: HttpVersion,
+    /// What TLS needs beyond their URLs.
+    pub tls: Tls,
+    /// How connections to them are made.
+    pub network: Network,
+    /// Whether the phases of a request are recorded: name lookup, connect, TLS, sending, waiting, receiving.
+    pub phases: bool,
     /// The source of all choices: the same plan and seed give the same times and scenarios.
     pub seed: u64,
     /// When to send.
@@ -34,14 +46,14 @@ pub struct Plan {
     pub drain: Duration,
     /// Step names by `StepId`.
     pub(crate) rows: Vec<String>,
-    /// Sums of the scenarios' weights up to and with each.
-    pub(crate) weights: Vec<u64>,
+    pub(crate) scenario_choice: Choice,
+    pub(crate) target_choice: Choice,
 }
 
 /// What happens when a driver is lost during the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDriverLoss {
-    /// Its lanes move to the others. Default of the open model, refused by the models per driver.
+    /// Its lanes move to the others. Default of the models for the fleet, refused by the models per driver.
     Redistribute,
     /// The run goes on, the missing load is recorded. Default of the models per driver.
     Continue,
@@ -78,12 +90,19 @@ impl LoopKind {
 }
 
 /// What results say about a stage.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StageInfo {
     /// Its name; the model's name where the model has no stages.
     pub name: String,
     /// Shown, but left out of the summary.
     pub warmup: bool,
+    /// How long; `None`: until all is done.
+    pub duration: Option<Duration>,
+    /// Iterations per second at its beginning and its end: of the fleet, or of each driver where the load is per
+    /// driver. `None` where the responses decide.
+    pub rate_per_s: Option<(f64, f64)>,
+    /// Users of the fleet at its beginning and its end, in the closed model.
+    pub users: Option<(u32, u32)>,
 }
 
 /// The two loads that a driver of another implementation knows.
@@ -116,35 +135,63 @@ impl Plan {
 
     /// The stages by `StageId`; one where the model has none.
     pub fn stages(&self) -> Vec<StageInfo> {
-        let only = |name: &str| vec![StageInfo { name: name.to_owned(), warmup: false }];
         match &self.load {
-            Load::Avalanche { .. } => only("avalanche"),
-            Load::Tsunami { .. } => only("tsunami"),
-            Load::Open { stages, .. } => stages
-                .iter()
-                .map(|stage| StageInfo { name: stage.name.clone(), warmup: stage.warmup })
-                .collect(),
+            Load::Avalanche { limit, .. } => {
+                let rate_per_s = limit.map(|limit| (limit.per_second(), limit.per_second()));
+                vec![StageInfo { rate_per_s, ..StageInfo::only("avalanche") }]
+            }
+            Load::Tsunami { .. } => {
+                let rate_per_s = self.schedule().map(|schedule| (schedule.rate_at(0), schedule.rate_at(0)));
+                vec![StageInfo { duration: self.duration(), rate_per_s, ..StageInfo::only("tsunami") }]
+            }
+            Load::Open { stages, .. } => StageInfo::all(stages, |info, stage| {
+                info.rate_per_s = Some((stage.from.per_second(), stage.to.per_second()));
+            }),
+            Load::Closed { stages, iterations, .. } => StageInfo::all(stages, |info, stage| {
+                info.users = Some((stage.from, stage.to));
+                info.duration = info.duration.filter(|_| iterations.is_none());
+            }),
         }
     }
 
     /// Whether requests follow a schedule or the responses.
     pub fn loop_kind(&self) -> LoopKind {
         match self.load {
-            Load::Avalanche { .. } => LoopKind::Closed,
+            Load::Avalanche { .. } | Load::Closed { .. } => LoopKind::Closed,
             Load::Tsunami { .. } | Load::Open { .. } => LoopKind::Open,
         }
     }
 
     /// Whether each driver carries the whole load of the plan (avalanche, tsunami), rather than its share of the lanes.
     pub fn is_per_driver(&self) -> bool {
-        !matches!(self.load, Load::Open { .. })
+        matches!(self.load, Load::Avalanche { .. } | Load::Tsunami { .. })
     }
 
     /// The limit of each driver, where the model has one.
     pub fn limit(&self) -> Option<Rate> {
         match self.load {
             Load::Avalanche { limit, .. } | Load::Tsunami { limit, .. } => limit,
-            Load::Open { .. } => None,
+            Load::Open { .. } | Load::Closed { .. } => None,
+        }
+    }
+
+    /// Connections of each driver.
+    pub fn connections(&self) -> &Connections {
+        match &self.load {
+            Load::Avalanche { connections, .. }
+            | Load::Tsunami { connections, .. }
+            | Load::Open { connections, .. }
+            | Load::Closed { connections, .. } => connections,
+        }
+    }
+
+    /// How long a request may wait for a connection, where the plan says so; else its step's timeout.
+    pub fn max_wait(&self) -> Option<Duration> {
+        match self.load {
+            Load::Avalanche { .. } => None,
+            Load::Tsunami { max_wait, .. } | Load::Open { max_wait, .. } | Load::Closed { max_wait, .. } => {
+                max_wait
+            }
         }
     }
 
@@ -153,10 +200,10 @@ impl Plan {
         self.limit().map_or(threads, |limit| Limiter::threads(limit, threads))
     }
 
-    /// The intended times: of the fleet (open) or of one driver (tsunami); `None` for avalanche, which has none.
+    /// The intended times: of the fleet (open) or of one driver (tsunami); `None` where the responses decide.
     pub fn schedule(&self) -> Option<Schedule> {
         match &self.load {
-            Load::Avalanche { .. } => None,
+            Load::Avalanche { .. } | Load::Closed { .. } => None,
             Load::Tsunami { requests_per_driver, delay, limit, .. } => {
                 Some(Schedule::tsunami(*requests_per_driver, *delay, *limit))
             }
@@ -166,24 +213,16 @@ impl Plan {
 
     /// The index of the scenario that iteration `index` walks: weighted, and a pure function of seed and index.
     pub fn scenario_of(&self, index: u64) -> usize {
-        let total = self.weights.last().copied().unwrap_or(1);
-        if self.weights.len() <= 1 {
-            return 0;
-        }
-        let random = mix(self.seed ^ mix(index));
-        let point = (u128::from(random) * u128::from(total)) >> 64;
-        self.weights.partition_point(|sum| u128::from(*sum) <= point)
+        self.scenario_choice.of(self.seed, index)
     }
 
-    /// The target that iteration `index` is sent to: in turn.
-    pub fn target_of(&self, index: u64) -> &Target {
-        let count = u64::try_from(self.targets.len()).unwrap_or(u64::MAX);
-        let turn = usize::try_from(index % count.max(1)).unwrap_or(0);
-        &self.targets[turn]
+    /// The index of the target that iteration `index` is sent to: weighted, and a pure function of seed and index.
+    pub fn target_of(&self, index: u64) -> usize {
+        self.target_choice.of(self.seed, index)
     }
 
-    /// Iterations per second that the plan asks of `drivers` drivers, as the mean over the measured stages; `None` for
-    /// an avalanche without a limit.
+    /// Iterations per second that the plan asks of `drivers` drivers, as the mean over the measured stages; `None` where
+    /// the responses decide.
     pub fn planned_per_s(&self, drivers: usize) -> Option<f64> {
         match &self.load {
             Load::Avalanche { limit, .. } => limit.map(|limit| limit.per_second() * drivers as f64),
@@ -191,43 +230,50 @@ impl Plan {
             Load::Open { stages, .. } => {
                 let measured = || stages.iter().filter(|stage| !stage.warmup);
                 let seconds: f64 = measured().map(|stage| stage.duration.as_secs_f64()).sum();
+                let mean = |stage: &Stage<Rate>| (stage.from.per_second() + stage.to.per_second()) / 2.0;
                 let iterations: f64 =
-                    measured().map(|stage| stage.rate.per_second() * stage.duration.as_secs_f64()).sum();
+                    measured().map(|stage| mean(stage) * stage.duration.as_secs_f64()).sum();
                 (seconds > 0.0).then(|| iterations / seconds)
             }
+            Load::Closed { .. } => None,
         }
     }
 
-    /// Iterations that the plan asks of `drivers` drivers in all.
-    pub fn planned_iterations(&self, drivers: usize) -> u64 {
+    /// Iterations that the plan asks of `drivers` drivers in all; `None` where the responses decide.
+    pub fn planned_iterations(&self, drivers: usize) -> Option<u64> {
         let drivers = u64::try_from(drivers).unwrap_or(u64::MAX);
         match &self.load {
             Load::Avalanche { requests_per_driver, .. } | Load::Tsunami { requests_per_driver, .. } => {
-                requests_per_driver.saturating_mul(drivers)
+                Some(requests_per_driver.saturating_mul(drivers))
             }
-            Load::Open { stages, .. } => Schedule::open(stages).total(),
+            Load::Open { stages, .. } => Some(Schedule::open(stages).total()),
+            Load::Closed { iterations, .. } => *iterations,
         }
     }
 
-    /// How long arrivals come, without the drain; `None` for avalanche, which ends when it is done.
+    /// How long arrivals come, without the drain; `None` for a load that ends when it is done.
     pub fn duration(&self) -> Option<Duration> {
-        self.schedule().map(|schedule| Duration::from_nanos(schedule.end_ns()))
+        let length = |durations: &mut dyn Iterator<Item = Duration>| Some(durations.sum());
+        match &self.load {
+            Load::Avalanche { .. } | Load::Closed { iterations: Some(_), .. } => None,
+            Load::Tsunami { .. } => self.schedule().map(|schedule| Duration::from_nanos(schedule.end_ns())),
+            Load::Open { stages, .. } => length(&mut stages.iter().map(|stage| stage.duration)),
+            Load::Closed { stages, .. } => length(&mut stages.iter().map(|stage| stage.duration)),
+        }
     }
 
     /// How long of that is left out of the summary.
     pub fn warmup(&self) -> Duration {
-        match &self.load {
-            Load::Open { stages, .. } => {
-                stages.iter().filter(|stage| stage.warmup).map(|stage| stage.duration).sum()
-            }
-            Load::Avalanche { .. } | Load::Tsunami { .. } => Duration::ZERO,
-        }
+        let warmups = self.stages().into_iter().filter(|stage| stage.warmup);
+        warmups.filter_map(|stage| stage.duration).sum()
     }
 
     /// Whether a stage is left out of the summary.
     pub fn is_warmup(&self, stage: StageId) -> bool {
+        let number = usize::from(stage.0);
         match &self.load {
-            Load::Open { stages, .. } => stages.get(usize::from(stage.0)).is_some_and(|stage| stage.warmup),
+            Load::Open { stages, .. } => stages.get(number).is_some_and(|stage| stage.warmup),
+            Load::Closed { stages, .. } => stages.get(number).is_some_and(|stage| stage.warmup),
             Load::Avalanche { .. } | Load::Tsunami { .. } => false,
         }
     }
@@ -253,15 +299,23 @@ impl Plan {
                     limit,
                 })
             }
-            Load::Open { .. } => None,
+            Load::Open { .. } | Load::Closed { .. } => None,
         }
     }
 }
 
-/// The finaliser of SplitMix64 (Steele, Lea, Flood 2014): every bit of the result depends on every bit of `x`.
-fn mix(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    x ^ (x >> 31)
+impl StageInfo {
+    fn only(name: &str) -> Self {
+        Self { name: name.to_owned(), warmup: false, duration: None, rate_per_s: None, users: None }
+    }
+
+    fn all<L>(stages: &[Stage<L>], add: impl Fn(&mut Self, &Stage<L>)) -> Vec<Self> {
+        let infos = stages.iter().map(|stage| {
+            let mut info =
+                Self { warmup: stage.warmup, duration: Some(stage.duration), ..Self::only(&stage.name) };
+            add(&mut info, stage);
+            info
+        });
+        infos.collect()
+    }
 }

@@ -25,7 +25,7 @@ const SPAN_UNITS: [(&str, u64); 9] = [
 /// Units of rates, in seconds.
 const RATE_UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("min", 60), ("h", 3600)];
 
-/// A rate: positive and finite.
+/// A rate: finite, and positive but at the foot of a ramp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     /// Millionths of an arrival …
@@ -35,6 +35,9 @@ pub struct Rate {
 }
 
 impl Rate {
+    /// No arrivals at all.
+    pub const ZERO: Self = Self { millionths: 0, seconds: 1 };
+
     /// The rate of `per_second`, to the nearest millionth; `None` unless it is within
     /// [`limits::RATE_PER_S_MIN`] and [`limits::RATE_PER_S`].
     pub fn new(per_second: f64) -> Option<Self> {

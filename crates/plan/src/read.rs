@@ -177,9 +177,20 @@ pub(crate) fn choice<T: Copy>(
 
 /// A whole number from 1 to `most`.
 pub(crate) fn count(faults: &mut Faults<'_>, node: &Node, what: &str, most: u64) -> Option<u64> {
+    count_from(faults, node, what, 1, most)
+}
+
+/// A whole number from `least` to `most`.
+pub(crate) fn count_from(
+    faults: &mut Faults<'_>,
+    node: &Node,
+    what: &str,
+    least: u64,
+    most: u64,
+) -> Option<u64> {
     match &node.kind {
         Kind::Scalar { text, plain: true } => {
-            checked(faults, node, quantity::parse_count(text, what, 1, most))
+            checked(faults, node, quantity::parse_count(text, what, least, most))
         }
         Kind::Scalar { .. } => fault(
             faults,
@@ -205,4 +216,21 @@ pub(crate) fn span(faults: &mut Faults<'_>, node: &Node, what: &str, most: Durat
 pub(crate) fn rate(faults: &mut Faults<'_>, node: &Node, what: &str) -> Option<Rate> {
     let text = text(faults, node, what)?;
     checked(faults, node, parse_rate(text, what))
+}
+
+/// A rate with its unit, or zero with a unit.
+pub(crate) fn rate_or_zero(faults: &mut Faults<'_>, node: &Node, what: &str) -> Option<Rate> {
+    let text = text(faults, node, what)?;
+    match parse_rate(text, what) {
+        Err(wrong) if wrong.code == "zero" => Some(Rate::ZERO),
+        rate => checked(faults, node, rate),
+    }
+}
+
+/// `true` or `false`, and false when the key is not there.
+pub(crate) fn flag(faults: &mut Faults<'_>, fields: &Fields<'_>, key: &str) -> Option<bool> {
+    match fields.get(faults, key) {
+        Some(node) => boolean(faults, node, key),
+        None => Some(false),
+    }
 }

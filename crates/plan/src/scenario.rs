@@ -18,6 +18,9 @@ pub struct Scenario {
     pub name: String,
     /// How often it is walked, against the other scenarios' weights; at least 1.
     pub weight: u32,
+    /// Whether cookies that a target sets are sent back (RFC 6265): each user of the closed model has a jar, each
+    /// iteration of the others.
+    pub cookies: bool,
     /// At least one.
     pub steps: Vec<Step>,
 }
@@ -42,6 +45,13 @@ pub struct Step {
     pub timeout: Duration,
     /// What makes a response a success.
     pub expect: Expect,
+    /// Redirects (301, 302, 303, 307, 308) that are followed, at most; 0: a redirect is the response. 307 and 308 keep
+    /// method and body.
+    pub follow_redirects: u32,
+    /// Whether compressed bodies are asked for and unpacked.
+    pub decompress: bool,
+    /// Whether the body waits for `100 Continue` (RFC 9110, 10.1.1); there is one then.
+    pub expect_continue: bool,
     /// Waited before this step: it is intended that long after the step before is done. Never on a first step.
     pub pause: Option<Duration>,
 }
@@ -118,13 +128,14 @@ fn scenario(faults: &mut Faults<'_>, entry: &Entry, rows: &mut Rows) -> Option<S
     if let Err(wrong) = read::check_name(&entry.key, "the scenario's name") {
         faults.add(entry.place, &entry.key, wrong);
     }
-    let fields = Fields::of(faults, &entry.value, "a scenario", &["weight", "steps"], &[])?;
+    let fields = Fields::of(faults, &entry.value, "a scenario", &["weight", "cookies", "steps"], &[])?;
     let weight = match fields.get(faults, "weight") {
         Some(node) => read::count_u32(faults, node, "the weight", limits::WEIGHT),
         None => Some(1),
     };
+    let cookies = read::flag(faults, &fields, "cookies");
     let steps = fields.required(faults, "steps").and_then(|node| steps(faults, node, rows));
-    Some(Scenario { name: entry.key.clone(), weight: weight?, steps: steps? })
+    Some(Scenario { name: entry.key.clone(), weight: weight?, cookies: cookies?, steps: steps? })
 }
 
 fn steps(faults: &mut Faults<'_>, node: &Node, rows: &mut Rows) -> Option<Vec<Step>> {

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use crate::arrivals::Arrivals;
 use crate::limiter::kept_rate;
-use crate::load::Stage;
 use crate::quantity::Rate;
 use crate::share::LaneSet;
+use crate::stages::Stage;
 
 /// The number of a stage in the plan, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +27,8 @@ pub struct Arrival {
     pub index: u64,
     /// The stage it belongs to.
     pub stage: StageId,
+    /// The user that walks it; 0 in a load without users.
+    pub user: u32,
 }
 
 /// Equal steps of time, as an exact fraction of nanoseconds.
@@ -159,7 +161,7 @@ pub struct Schedule {
 
 impl Schedule {
     /// Uniform arrivals at the rates of `stages`, one stage after the other.
-    pub fn open(stages: &[Stage]) -> Self {
+    pub fn open(stages: &[Stage<Rate>]) -> Self {
         let mut start_ns = 0;
         let parts = stages
             .iter()
@@ -170,7 +172,7 @@ impl Schedule {
                     stage: StageId(number),
                     start_ns,
                     end_ns,
-                    base: Base::Open(stage.rate),
+                    base: Base::Open(stage.from),
                     factor: 1.0,
                 };
                 start_ns = end_ns;
@@ -296,7 +298,7 @@ impl Schedule {
             _ => from + ahead.partition_point(|segment| segment.end_index() <= index),
         };
         let segment = self.segments.get(number)?;
-        Some((Arrival { at_ns: segment.time_of(index), index, stage: segment.stage }, number))
+        Some((Arrival { at_ns: segment.time_of(index), index, stage: segment.stage, user: 0 }, number))
     }
 }
 

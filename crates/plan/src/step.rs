@@ -15,16 +15,31 @@ use crate::tree::{Kind, Node};
 /// The methods, as keys of a step.
 pub(crate) const METHODS: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "options"];
 
-const KEYS: [&str; 15] = [
-    "get", "post", "put", "patch", "delete", "head", "options", "name", "headers", "query", "body", "json",
-    "form", "timeout", "expect",
+const KEYS: [&str; 18] = [
+    "get",
+    "post",
+    "put",
+    "patch",
+    "delete",
+    "head",
+    "options",
+    "name",
+    "headers",
+    "query",
+    "body",
+    "json",
+    "form",
+    "timeout",
+    "expect",
+    "follow_redirects",
+    "decompress",
+    "expect_continue",
 ];
 
-const NOT_YET: [Unsupported; 7] = [
+const NOT_YET: [Unsupported; 6] = [
     ("multipart", "unsupported_multipart", "a multipart body"),
     ("file", "unsupported_file", "a body from a file"),
     ("save", "unsupported_save", "saving values"),
-    ("follow_redirects", "unsupported_follow_redirects", "following redirects"),
     ("when", "unsupported_when", "a condition"),
     ("max_body", "unsupported_max_body", "max_body"),
     ("think_time", "unsupported_think_time", "think time"),
@@ -53,6 +68,9 @@ const RESERVED_HEADERS: [&str; 9] = [
 
 /// Time a request may take when the plan does not say.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Redirects that `follow_redirects: true` stands for, as in Gatling's and k6's defaults.
+const REDIRECTS: u32 = 10;
 
 /// What stands in a list of steps.
 #[derive(Debug)]
@@ -130,6 +148,9 @@ fn request(faults: &mut Faults<'_>, node: &Node) -> Option<Step> {
         Some(node) => expect(faults, node),
         None => Some(Expect::default()),
     };
+    let follow_redirects = follow_redirects(faults, &fields);
+    let decompress = read::flag(faults, &fields, "decompress");
+    let expect_continue = expect_continue(faults, &fields, body.as_ref());
     let (path, mut headers, (body, content_type)) = (with_query(path?, &query?), headers?, body?);
     if let Err(wrong) = check_path(&path) {
         faults.add_here(fields.place(), wrong);
@@ -139,8 +160,42 @@ fn request(faults: &mut Faults<'_>, node: &Node) -> Option<Step> {
     if let Some(content_type) = content_type.filter(|_| !has_type) {
         headers.push(("content-type".to_owned(), content_type.to_owned()));
     }
-    let (id, pause) = (StepId(0), None);
-    Some(Step { id, name: name?, method, path, headers, body, timeout: timeout?, expect: expect?, pause })
+    Some(Step {
+        id: StepId(0),
+        name: name?,
+        method,
+        path,
+        headers,
+        body,
+        timeout: timeout?,
+        expect: expect?,
+        follow_redirects: follow_redirects?,
+        decompress: decompress?,
+        expect_continue: expect_continue?,
+        pause: None,
+    })
+}
+
+/// `true`, `false`, or how many.
+fn follow_redirects(faults: &mut Faults<'_>, fields: &Fields<'_>) -> Option<u32> {
+    let Some(node) = fields.get(faults, "follow_redirects") else {
+        return Some(0);
+    };
+    if node.text().starts_with(|c: char| c.is_ascii_digit() || c == '-') {
+        return read::count_u32(faults, node, "the number of redirects", limits::REDIRECTS);
+    }
+    read::boolean(faults, node, "follow_redirects").map(|follows| if follows { REDIRECTS } else { 0 })
+}
+
+fn expect_continue(faults: &mut Faults<'_>, fields: &Fields<'_>, body: Option<&Body>) -> Option<bool> {
+    let waits = read::flag(faults, fields, "expect_continue")?;
+    if let (true, Some((bytes, _)), Some(entry)) = (waits, body, fields.entry("expect_continue"))
+        && bytes.is_empty()
+    {
+        let wrong = Wrong::new("without_effect", "there is no body that could wait");
+        faults.add(entry.place, &entry.key, wrong.help("leave it out, or give the step a body"));
+    }
+    Some(waits)
 }
 
 fn path(faults: &mut Faults<'_>, node: &Node) -> Option<String> {

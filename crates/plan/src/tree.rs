@@ -54,6 +54,14 @@ impl Node {
         }
     }
 
+    /// The entry of `key`, if this is a map that has one.
+    pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
+        match &self.kind {
+            Kind::Map(entries) => entries.iter().find(|entry| entry.key == key),
+            _ => None,
+        }
+    }
+
     /// Whether nothing is written, or null (YAML 1.2 core schema).
     pub(crate) fn is_null(&self) -> bool {
         matches!(&self.kind, Kind::Scalar { text, plain: true }

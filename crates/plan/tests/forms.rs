@@ -114,7 +114,6 @@ fn basic_faults_all_at_once() {
               an avalanche sends as fast as possible
             basic form: message_count_per_driver: the number of messages cannot be negative [negative]
             basic form: target_throughput_per_driver: the target throughput must be a number of requests per second [not_a_number]
-            basic form: target: https is not supported in this version [unsupported_https]
         "#]],
     );
     check_basic(
@@ -276,7 +275,6 @@ fn quick_faults_all_at_once() {
             ..Quick::default()
         },
         expect![[r#"
-            swell run: URL: https is not supported in this version [unsupported_https]
             swell run: --rate: the rate needs a unit [missing_unit]
               write 500/s
             swell run: --for: the length must be more than zero [zero]

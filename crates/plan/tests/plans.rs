@@ -112,12 +112,12 @@ fn everything_else() {
     );
     expect![[r#"
         ["http://10.0.0.1:8080/shop", "http://[::1]"]
-        Open { stages: [Stage { name: "warmup", rate: Rate { millionths: 50000000, seconds: 1 }, duration: 30s, warmup: true }, Stage { name: "stage 2", rate: Rate { millionths: 30000000, seconds: 60 }, duration: 5400s, warmup: false }], connections: Connections { start: 16, max: 200 }, max_in_flight: Some(500), max_wait: Some(2s) }
+        Open { arrivals: Uniform, stages: [Stage { name: "warmup", from: Rate { millionths: 50000000, seconds: 1 }, to: Rate { millionths: 50000000, seconds: 1 }, duration: 30s, warmup: true }, Stage { name: "stage 2", from: Rate { millionths: 30000000, seconds: 60 }, to: Rate { millionths: 30000000, seconds: 60 }, duration: 5400s, warmup: false }], connections: Connections { start: 16, max: 200, per: Pool, requests: None, lifetime: None, streams: None }, max_in_flight: Some(500), max_wait: Some(2s) }
         Abort StartWithout 5s seed 7
-        [StageInfo { name: "warmup", warmup: true }, StageInfo { name: "stage 2", warmup: false }]
+        [StageInfo { name: "warmup", warmup: true, duration: Some(30s), rate_per_s: Some((50.0, 50.0)), users: None }, StageInfo { name: "stage 2", warmup: false, duration: Some(5400s), rate_per_s: Some((0.5, 0.5)), users: None }]
     "#]].assert_eq(&rest);
     assert_eq!(plan.source, OPEN);
-    assert_eq!(plan.target_of(3).host, "::1");
+    assert_eq!(plan.targets[1].host, "::1");
     assert_eq!((plan.loop_kind(), plan.is_per_driver(), plan.basic_fields()), (LoopKind::Open, false, None));
 }
 
@@ -127,7 +127,8 @@ fn json_is_yaml() {
                 \"requests_per_driver\":5},\n\t\"scenarios\":{\"s\":{\"steps\":[{\"get\":\"/\"}]}}}\n";
     let plan = parse(text);
     assert_eq!(plan.name, "a ü 😀 / \"b\"");
-    assert!(matches!(plan.load, Load::Avalanche { requests_per_driver: 5, connections: 64, limit: None }));
+    assert!(matches!(plan.load, Load::Avalanche { requests_per_driver: 5, limit: None, .. }));
+    assert_eq!((plan.connections().start, plan.connections().max), (64, 64));
     assert_eq!(plan.loop_kind(), LoopKind::Closed);
 }
 

@@ -9,11 +9,12 @@ use plan::{Arrivals, LaneSet, Late, Load, Rate, Schedule, Stage, StageId};
 const S: u64 = 1_000_000_000;
 
 /// A stage of each `(rate, seconds)`.
-fn stages(of: &[(f64, f64)]) -> Vec<Stage> {
+fn stages(of: &[(f64, f64)]) -> Vec<Stage<Rate>> {
     of.iter()
         .map(|(rate, seconds)| Stage {
             name: String::new(),
-            rate: Rate::new(*rate).expect("within the limits"),
+            from: Rate::new(*rate).expect("within the limits"),
+            to: Rate::new(*rate).expect("within the limits"),
             duration: Duration::from_secs_f64(*seconds),
             warmup: false,
         })
@@ -405,7 +406,7 @@ fn planned_figures() {
     let plan = plan::parse("p", text).unwrap();
     assert!(matches!(plan.load, Load::Open { .. }));
     assert_eq!(plan.planned_per_s(3), Some(400.0));
-    assert_eq!(plan.planned_iterations(3), 300 + 30_000 + 6_000);
+    assert_eq!(plan.planned_iterations(3), Some(300 + 30_000 + 6_000));
     assert_eq!((plan.duration(), plan.warmup()), (Some(Duration::from_secs(120)), Duration::from_secs(30)));
 }
 

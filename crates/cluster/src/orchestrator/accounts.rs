@@ -51,7 +51,7 @@ fn due_on(run: &Run, member: &Member) -> Option<u64> {
         return match &run.schedule {
             _ if stopped_itself || member.first_version.is_none() => None,
             Some(schedule) => Some(schedule.count_in(&LaneSet::all(), 0, until_ns)),
-            None => Some(run.plan.planned_iterations(1)),
+            None => run.plan.planned_iterations(1),
         };
     }
     let taken_away_ns = run.taken_away_ns(member);

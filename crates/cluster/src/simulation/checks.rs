@@ -374,7 +374,7 @@ impl World {
             self.check_schedule(store, &plan, &outcome);
         }
         if natural && plan.is_per_driver() {
-            let each = plan.planned_iterations(1);
+            let each = plan.planned_iterations(1).unwrap_or_default();
             let chosen = outcome.members.iter().filter(|member| member.state != "failed");
             for member in chosen.filter(|member| member.stored.due + member.lost != each) {
                 let text =

@@ -66,7 +66,7 @@ impl Engine {
         let lanes = if plan.is_per_driver() { LaneSet::all() } else { lanes };
         let (rest, connections) = match &plan.load {
             Load::Avalanche { requests_per_driver, connections, .. } => {
-                (Some((*requests_per_driver, 0)), u64::from(*connections))
+                (Some((*requests_per_driver, 0)), u64::from(connections.max))
             }
             _ => (None, 0),
         };

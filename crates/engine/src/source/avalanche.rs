@@ -56,7 +56,7 @@ impl Source for Avalanche {
         self.remaining -= 1;
         let index = self.index;
         self.index += self.threads;
-        Some(Arrival { at_ns, index, stage: StageId(0) })
+        Some(Arrival { at_ns, index, stage: StageId(0), user: 0 })
     }
 
     #[inline]

@@ -91,7 +91,7 @@ impl<S: Source> Worker<S> {
         if self.pools.len() == 1 {
             return 0;
         }
-        u16::try_from(index % self.pools.len() as u64).unwrap_or(0)
+        u16::try_from(self.plan.target_of(index)).unwrap_or(0)
     }
 
     #[inline]

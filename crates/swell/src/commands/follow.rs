@@ -8,7 +8,7 @@ use clock::Instant;
 use cluster::runtime::orchestrator::Running;
 use cluster::view::RunView;
 use cluster::{Handle, RunResult};
-use plan::{Load, Stage};
+use plan::StageInfo;
 use report::{Progress, StageProgress};
 
 use crate::exit::{Ended, Exit};
@@ -135,14 +135,15 @@ fn progress(view: &RunView) -> Progress {
     let drivers = view.drivers.iter().filter(|driver| !driver.foreign).count();
     let asked = plan.planned_iterations(drivers);
     let sent = tick.map_or(0, |tick| tick.sent_total);
-    let by_count = plan.is_per_driver() && asked > 0;
+    // A load that has a length is followed by its time.
+    let asked = asked.filter(|asked| *asked > 0 && (plan.is_per_driver() || plan.duration().is_none()));
     Progress {
         plan: plan.name.clone(),
         run_id: view.run_id.clone(),
         state: view.state.as_str().to_owned(),
         elapsed_s,
         planned_s: plan.duration().map(|duration| duration.as_secs_f64()),
-        done_share: by_count.then(|| (sent as f64 / asked as f64).min(1.0)),
+        done_share: asked.map(|asked| (sent as f64 / asked as f64).min(1.0)),
         stage: stage(view, elapsed_s),
         planned_per_s: tick.and_then(|tick| tick.planned),
         achieved_per_s: tick.map(|tick| tick.started as f64),
@@ -163,14 +164,20 @@ fn progress(view: &RunView) -> Progress {
     }
 }
 
-/// The stage of an open load at a run time.
+/// The stage at a run time, of a load that has some.
 fn stage(view: &RunView, elapsed_s: f64) -> Option<StageProgress> {
-    let Load::Open { stages, .. } = &view.plan.load else { return None };
+    let stages = view.plan.stages();
     let mut ends_s = 0.0;
     let number = stages.iter().position(|stage| {
-        ends_s += stage.duration.as_secs_f64();
+        ends_s += stage.duration.map_or(f64::INFINITY, |duration| duration.as_secs_f64());
         elapsed_s <= ends_s
     })?;
-    let Stage { name, warmup, .. } = &stages[number];
-    Some(StageProgress { number: number + 1, count: stages.len(), name: name.clone(), warmup: *warmup })
+    let StageInfo { name, warmup, .. } = &stages[number];
+    let has_stages = !view.plan.is_per_driver();
+    has_stages.then(|| StageProgress {
+        number: number + 1,
+        count: stages.len(),
+        name: name.clone(),
+        warmup: *warmup,
+    })
 }

@@ -1,0 +1,38 @@
+//! What a plan can ask for and this engine cannot do yet: refused before anything is opened, never ignored.
+//!
+//! Each line goes when its feature comes.
+
+use plan::{Dns, Family, HttpVersion, Load, Per, Plan, Process, Scheme};
+
+use crate::PrepareError;
+
+/// Refuses a plan that asks for more than is there.
+pub(crate) fn check(plan: &Plan) -> Result<(), PrepareError> {
+    let connections = plan.connections();
+    let steps = || plan.scenarios.iter().flat_map(|scenario| &scenario.steps);
+    let ramps = || plan.stages().iter().any(|stage| stage.rate_per_s.is_some_and(|(from, to)| from != to));
+    let refused = [
+        (matches!(plan.load, Load::Closed { .. }), "the closed model"),
+        (matches!(plan.load, Load::Open { arrivals: Process::Poisson, .. }), "arrivals: poisson"),
+        (ramps(), "ramps"),
+        (plan.targets.iter().any(|target| target.scheme == Scheme::Https), "https"),
+        (plan.targets.iter().any(|target| target.socket.is_some()), "Unix sockets"),
+        (plan.http != HttpVersion::Http1, "HTTP/2"),
+        (connections.per != Per::Pool, "connections of a user or an iteration"),
+        (connections.requests.is_some(), "connections: requests"),
+        (connections.lifetime.is_some(), "connections: lifetime"),
+        (!plan.network.source_addresses.is_empty(), "network: source_addresses"),
+        (plan.network.addresses != Family::Any, "network: addresses"),
+        (plan.network.dns != Dns::Start, "network: dns"),
+        (plan.network.proxy.is_some(), "network: proxy"),
+        (plan.phases, "phases"),
+        (plan.scenarios.iter().any(|scenario| scenario.cookies), "cookies"),
+        (steps().any(|step| step.follow_redirects > 0), "follow_redirects"),
+        (steps().any(|step| step.decompress), "decompress"),
+        (steps().any(|step| step.expect_continue), "expect_continue"),
+    ];
+    match refused.into_iter().find(|(is_asked, _)| *is_asked) {
+        Some((_, what)) => Err(PrepareError::Unsupported(what)),
+        None => Ok(()),
+    }
+}
