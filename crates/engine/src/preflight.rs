@@ -3,9 +3,10 @@
 //! Warnings never keep a run from starting: what they foresee is measured in the run and judged by its verdict. Only what
 //! cannot be begun at all is an error. Deliberately absent: reading the machine; the facts are an argument.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use plan::{Load, Plan};
+use plan::{Connections, HttpVersion, Load, Per, Plan};
 
 use crate::Machine;
 
@@ -31,6 +32,9 @@ const ROW_BYTES: u64 = 3 * 4 * 8 * 1024;
 
 /// Memory of an iteration that waits, in bytes.
 const WAITING_BYTES: u64 = 100;
+
+/// Streams of an HTTP/2 connection where neither plan nor target says: what targets should allow (RFC 9113, 6.5.2).
+const STREAMS: u32 = 100;
 
 /// How long a closed connection holds its port on the side that closed first (`TCP_TIMEWAIT_LEN` of Linux).
 pub const TIME_WAIT: Duration = Duration::from_secs(60);
@@ -61,7 +65,7 @@ pub fn preflight(part: &Part<'_>, machine: &Machine) -> Result<Vec<String>, Impo
     let wanted = Wanted::of(part);
     let mut warnings = Vec::new();
     descriptors(&wanted, machine, &mut warnings)?;
-    ports(&wanted, machine, &mut warnings);
+    ports(&wanted, part.plan, machine, &mut warnings);
     threads(part, machine, &mut warnings);
     rate(&wanted, part, machine, &mut warnings);
     memory(&wanted, part, machine, &mut warnings);
@@ -77,6 +81,8 @@ struct Wanted {
     most_connections: u64,
     /// The highest rate of any stage; `None` as fast as possible.
     requests_per_s: Option<f64>,
+    /// Connections that the plan itself has closed and opened anew, per second.
+    new_per_s: f64,
     /// Iterations that may wait at once.
     waiting: f64,
 }
@@ -90,16 +96,35 @@ impl Wanted {
             Some(rate) => rate * path_seconds(plan),
             None => peak_users(part),
         };
+        let requests_per_s = iterations_per_s.map(|rate| rate * mean_steps(plan));
         let start_connections = drivers * u64::from(connections.start.min(connections.max));
         let max_connections = drivers * u64::from(connections.max);
         Self {
             start_connections,
             other_descriptors: OTHER_DESCRIPTORS + THREAD_DESCRIPTORS * part.threads,
-            most_connections: whole(in_use).clamp(start_connections, max_connections),
-            requests_per_s: iterations_per_s.map(|rate| rate * mean_steps(plan)),
+            most_connections: whole(in_use / per_connection(plan)).clamp(start_connections, max_connections),
+            requests_per_s,
+            new_per_s: new_per_s(&connections, iterations_per_s, requests_per_s),
             waiting: if in_use.is_finite() { in_use } else { 0.0 },
         }
     }
+}
+
+/// Requests that share a connection at the same time where that is certain.
+fn per_connection(plan: &Plan) -> f64 {
+    let shares = plan.http == HttpVersion::Http2 && !matches!(plan.load, Load::Avalanche { .. });
+    if shares { f64::from(plan.connections().streams.unwrap_or(STREAMS)) } else { 1.0 }
+}
+
+/// Infinite where nothing but the target's answers bounds it. What the target closes is unknown.
+fn new_per_s(connections: &Connections, iterations_per_s: Option<f64>, requests_per_s: Option<f64>) -> f64 {
+    let by_iterations = match connections.per {
+        Per::Iteration => iterations_per_s.unwrap_or(f64::INFINITY),
+        Per::Pool | Per::User => 0.0,
+    };
+    let by_requests =
+        connections.requests.map_or(0.0, |most| requests_per_s.unwrap_or(f64::INFINITY) / most.max(1) as f64);
+    by_iterations.max(by_requests)
 }
 
 /// Iterations per second of this part in its busiest stage.
@@ -174,21 +199,47 @@ fn descriptors(wanted: &Wanted, machine: &Machine, warnings: &mut Vec<String>) -
     Ok(())
 }
 
-/// Ports are per target address; a plan's targets are taken for one address each, since names are not resolved yet.
-fn ports(wanted: &Wanted, machine: &Machine, warnings: &mut Vec<String>) {
-    let Some(count) = machine.ports.count() else { return };
-    // Those that wait may be taken again after a second only where that is allowed for all targets.
-    let is_reused = machine.ports.reuse == Some(1);
+/// Ports are per pair of addresses; a plan's targets are taken for one address each, since names are not resolved yet.
+fn ports(wanted: &Wanted, plan: &Plan, machine: &Machine, warnings: &mut Vec<String>) {
+    let targets: Vec<_> = plan.targets.iter().filter(|target| target.socket.is_none()).collect();
+    let Some(range) = machine.ports.count().filter(|_| !targets.is_empty()) else { return };
+    let pairs = whole((targets.len() * plan.network.source_addresses.len().max(1)) as f64);
+    let count = range.saturating_mul(pairs);
+    // Those that wait may be taken again after a second: never, for all targets, or for those on this machine.
+    let is_reused = match machine.ports.reuse {
+        Some(1) => true,
+        Some(2) => targets.iter().all(|target| is_here(&target.host)),
+        _ => false,
+    };
     let held = if is_reused { 0 } else { machine.ports.time_wait.unwrap_or(0) };
     let left = count.saturating_sub(held);
+    const MORE: &str = "widen them with `sysctl -w net.ipv4.ip_local_port_range='1024 65000'`, or give more addresses \
+                        in network: source_addresses";
     if wanted.most_connections > left {
         let most = wanted.most_connections;
         warnings.push(format!(
-            "up to {most} connections may be needed, and {left} of {count} local ports are free towards one address: beyond, \
-             requests fail as local_limit; widen them with `sysctl -w net.ipv4.ip_local_port_range='1024 65000'`, or \
-             lower connections"
+            "up to {most} connections may be needed, and {left} of {count} local ports are free towards the targets: \
+             beyond, requests fail as local_limit; {MORE}, or lower connections"
         ));
     }
+    let seconds = if is_reused { 1 } else { TIME_WAIT.as_secs() };
+    let most_per_s = count / seconds;
+    if wanted.new_per_s > most_per_s as f64 {
+        let asked = if wanted.new_per_s.is_finite() {
+            format!("{:.0}", wanted.new_per_s)
+        } else {
+            "any number of".to_owned()
+        };
+        let reuse = if is_reused { "" } else { ", or set `sysctl -w net.ipv4.tcp_tw_reuse=1`" };
+        warnings.push(format!(
+            "{asked} new connections per second are asked for, and {count} local ports, each held for {seconds} s after it \
+             was used, allow {most_per_s}: beyond, requests fail as local_limit; {MORE}{reuse}"
+        ));
+    }
+}
+
+fn is_here(host: &str) -> bool {
+    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 fn threads(part: &Part<'_>, machine: &Machine, warnings: &mut Vec<String>) {
@@ -329,13 +380,32 @@ mod tests {
     fn ports() {
         let few = |machine: &mut Machine| machine.ports.range = Some((40_000, 40_099));
         warns(CALM, few, &["100 of 100 local ports", "ip_local_port_range"]);
-        let held = |machine: &mut Machine| machine.ports.time_wait = Some(28_000);
-        warns(CALM, held, &["232 of 28232"]);
-        let reused = |machine: &mut Machine| {
-            held(machine);
-            machine.ports.reuse = Some(1);
+        let held = |reuse| {
+            move |machine: &mut Machine| {
+                (machine.ports.time_wait, machine.ports.reuse) = (Some(28_000), Some(reuse));
+            }
         };
-        assert_eq!(said(CALM, reused), Ok(vec![]));
+        warns(CALM, held(0), &["232 of 28232"]);
+        assert_eq!(said(CALM, held(1)), Ok(vec![]));
+        assert_eq!(said(CALM, held(2)), Ok(vec![]), "the target is on this machine");
+    }
+
+    #[test]
+    fn new_connections() {
+        let reuse = |reuse| move |machine: &mut Machine| machine.ports.reuse = Some(reuse);
+        let each =
+            "model: open, connections: { max: 900, per: iteration }, stages: [{ at: 500/s, for: 10s }]";
+        warns(
+            each,
+            reuse(0),
+            &["500 new connections per second", "held for 60 s", "allow 470", "tcp_tw_reuse=1"],
+        );
+        assert_eq!(said(each, reuse(2)), Ok(vec![]));
+        let fourth =
+            "model: open, connections: { max: 900, requests: 4 }, stages: [{ at: 1600/s, for: 10s }]";
+        warns(fourth, reuse(0), &["500 new connections per second"]);
+        let free = "model: avalanche, requests_per_driver: 9, connections: { max: 9, per: iteration }";
+        warns(free, reuse(0), &["any number of new connections"]);
     }
 
     #[test]
