@@ -104,7 +104,7 @@ impl Wanted {
             other_descriptors: OTHER_DESCRIPTORS + THREAD_DESCRIPTORS * part.threads,
             most_connections: whole(in_use / per_connection(plan)).clamp(start_connections, max_connections),
             requests_per_s,
-            new_per_s: new_per_s(&connections, iterations_per_s, requests_per_s),
+            new_per_s: new_per_s(connections, iterations_per_s, requests_per_s),
             waiting: if in_use.is_finite() { in_use } else { 0.0 },
         }
     }
