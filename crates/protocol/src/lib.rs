@@ -1,6 +1,8 @@
 //! What is said to a target, as state machines without IO: no socket, no clock, no thread.
 //!
-//! A protocol is one module behind the two traits of [`session`]. HTTP/1.1 is all there is so far.
+//! A protocol is one module behind the two traits of [`session`]. HTTP/1.1 is all there is so far, with proxies in between.
+//!
+//! Beside them stands what follows from responses: [`redirect`], [`cookies`] and [`decode`].
 //!
 //! Deliberately absent: connections, retries and timeouts, which belong to the engine.
 
@@ -8,8 +10,10 @@ mod request;
 mod session;
 mod headers;
 pub mod http1;
+pub mod proxy;
 pub mod redirect;
 pub mod cookies;
+pub mod decode;
 
 pub use headers::{Headers, header_values, headers};
 pub use request::{MAX_HEAD_BYTES, Parts, Request, RequestError};
@@ -24,6 +28,9 @@ pub enum Error {
     /// The connection ended in the middle of the response.
     #[error("connection closed in the middle of the response")]
     Truncated,
+    /// The proxy does not lead on; its status.
+    #[error("the proxy refused the tunnel with status {0}")]
+    Tunnel(u16),
     /// What came is not HTTP/1.1.
     #[error("not HTTP/1.1: {0}")]
     Http1(http1::Error),

@@ -158,7 +158,7 @@ fn check_start(method: &str, host: &str, path: &str) -> Result<(), RequestError>
     if method == "CONNECT" {
         return Err(RequestError::Connect);
     }
-    if host.is_empty() || !host.bytes().all(is_host_byte) {
+    if !is_host(host) {
         return Err(RequestError::Host(host.to_owned()));
     }
     let is_path = path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
@@ -180,11 +180,12 @@ fn is_token(text: &str) -> bool {
 }
 
 /// `field-value` of RFC 9110, 5.5: no control character but the tab.
-fn is_value(text: &str) -> bool {
+pub(crate) fn is_value(text: &str) -> bool {
     text.bytes().all(|byte| byte == b'\t' || !byte.is_ascii_control())
 }
 
-/// What RFC 3986 allows in a host with a port, as far as one byte can tell.
-fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte)
+/// What RFC 3986 allows in a host with or without a port, as far as one byte can tell.
+pub(crate) fn is_host(host: &str) -> bool {
+    let is_host_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte);
+    !host.is_empty() && host.bytes().all(is_host_byte)
 }

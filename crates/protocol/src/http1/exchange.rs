@@ -3,13 +3,10 @@
 //! Invariant: after [`Progress::Done`] or an error the exchange is idle; what it then reports is final. An exchange
 //! knows no connection: the caller closes it when `keep_alive` is false or an error came.
 
+use super::Error;
 use super::chunked::{Chunked, Step};
-use super::head::{self, Body, Familiar, Head};
-use super::{Error, MAX_HEAD_BYTES};
+use super::head::{self, Body, Familiar, Head, Partial};
 use crate::{Request, Response, Want};
-
-/// A partial head this short is read again with every slice, a longer one only at the ends of its lines.
-const REREAD_BYTES: usize = 1024;
 
 /// A buffer above this is given back after use, so that ten thousand connections do not each keep the largest head.
 const KEPT_CAPACITY: usize = 4096;
@@ -28,7 +25,7 @@ pub struct Exchange {
     /// Whether the target has sent `100 Continue`.
     may_continue: bool,
     /// A head that did not come in one slice; empty otherwise.
-    partial: Vec<u8>,
+    partial: Partial,
     kept: Vec<u8>,
     headers: Vec<u8>,
     familiar: Familiar,
@@ -73,7 +70,7 @@ impl Exchange {
         self.body_bytes = 0;
         self.want = want;
         self.may_continue = false;
-        clear(&mut self.partial);
+        clear(&mut self.partial.bytes);
         clear(&mut self.kept);
         clear(&mut self.headers);
     }
@@ -104,7 +101,7 @@ impl Exchange {
             State::Head if !self.started => Err(Error::Unanswered),
             // Long heads are only read at the ends of lines: the last line may hold a fault.
             State::Head => {
-                Err(head::parse(&self.partial, self.answers_head).err().unwrap_or(Error::Truncated))
+                Err(head::parse(&self.partial.bytes, self.answers_head).err().unwrap_or(Error::Truncated))
             }
             State::Sized(_) | State::Chunked(_) => Err(Error::Truncated),
         }
@@ -189,7 +186,7 @@ impl Exchange {
     /// Reads a head from what was left over and `rest`, which then starts behind it.
     #[inline]
     fn read_head(&mut self, rest: &mut &[u8]) -> Result<Option<Head>, Error> {
-        if !self.partial.is_empty() {
+        if !self.partial.bytes.is_empty() {
             return self.read_partial_head(rest);
         }
         let head = self.familiar.parse(rest, self.answers_head)?;
@@ -199,29 +196,20 @@ impl Exchange {
                 *rest = after;
                 self.keep_headers(head, bytes);
             }
-            None => self.partial.extend_from_slice(rest),
+            None => self.partial.bytes.extend_from_slice(rest),
         }
         Ok(head)
     }
 
     #[cold]
     fn read_partial_head(&mut self, rest: &mut &[u8]) -> Result<Option<Head>, Error> {
-        let before = self.partial.len();
-        let room = MAX_HEAD_BYTES.saturating_sub(before);
-        let added = &rest[..rest.len().min(room)];
-        self.partial.extend_from_slice(added);
-        if before > REREAD_BYTES && self.partial.len() < MAX_HEAD_BYTES && !added.contains(&b'\n') {
-            return Ok(None);
-        }
-        let head = head::parse(&self.partial, self.answers_head)?;
-        if let Some(head) = &head {
-            *rest = &rest[head.length.saturating_sub(before)..];
-            let mut partial = std::mem::take(&mut self.partial);
-            self.keep_headers(head, &partial[..head.length]);
-            clear(&mut partial);
-            self.partial = partial;
-        }
-        Ok(head)
+        let Some((head, taken)) = self.partial.feed(rest, self.answers_head)? else { return Ok(None) };
+        *rest = &rest[taken..];
+        let mut partial = std::mem::take(&mut self.partial);
+        self.keep_headers(&head, &partial.bytes[..head.length]);
+        clear(&mut partial.bytes);
+        self.partial = partial;
+        Ok(Some(head))
     }
 
     #[inline]

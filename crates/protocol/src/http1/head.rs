@@ -12,7 +12,7 @@ const FAMILIAR_BYTES: usize = 512;
 
 /// What a complete head says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Head {
+pub(crate) struct Head {
     /// Bytes of the head, the empty line included.
     pub length: usize,
     pub status: u16,
@@ -26,14 +26,14 @@ pub(super) struct Head {
 impl Head {
     /// Whether the response follows, and not another head: of the informational ones only 101 is final.
     #[inline]
-    pub(super) fn is_final(&self) -> bool {
+    pub(crate) fn is_final(&self) -> bool {
         self.status >= 200 || self.status == 101
     }
 }
 
 /// How the body ends (RFC 9112, 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Body {
+pub(crate) enum Body {
     Sized(u64),
     Chunked,
     UntilClose,
@@ -67,6 +67,31 @@ impl Familiar {
             self.head = parsed;
         }
         Ok(parsed)
+    }
+}
+
+/// A partial head this short is read again with every slice, a longer one only at the ends of its lines.
+const REREAD_BYTES: usize = 1024;
+
+/// A head that comes in pieces.
+#[derive(Debug, Default)]
+pub(crate) struct Partial {
+    /// What has come of it.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Partial {
+    /// Takes the next piece; the head once it is complete, and how much of the piece was of it. It then holds the head,
+    /// and what else of the piece found room.
+    pub(crate) fn feed(&mut self, piece: &[u8], answers_head: bool) -> Result<Option<(Head, usize)>, Error> {
+        let before = self.bytes.len();
+        let added = &piece[..piece.len().min(MAX_HEAD_BYTES.saturating_sub(before))];
+        self.bytes.extend_from_slice(added);
+        if before > REREAD_BYTES && self.bytes.len() < MAX_HEAD_BYTES && !added.contains(&b'\n') {
+            return Ok(None);
+        }
+        let head = parse(&self.bytes, answers_head)?;
+        Ok(head.map(|head| (head, head.length.saturating_sub(before))))
     }
 }
 

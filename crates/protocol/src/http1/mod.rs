@@ -16,7 +16,9 @@ mod head;
 mod chunked;
 
 pub use exchange::{Exchange, Progress};
+pub(crate) use head::Partial;
 pub use render::render;
+pub(crate) use render::render_for_proxy;
 pub use session::Http1;
 
 /// Bytes of a response head, and of the trailers of a chunked body. As much as browsers take; more is an attack.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the bytes are exactly one request.
 
-use crate::request::{Given, MAX_HEAD_BYTES, Parts, Request, RequestError};
+use crate::request::{Given, MAX_HEAD_BYTES, Parts, Request, RequestError, is_value};
 
 /// Renders a request.
 ///
@@ -12,6 +12,31 @@ pub fn render(parts: &Parts<'_>) -> Result<Request, RequestError> {
     let given = Given::check(parts)?;
     let mut bytes = Vec::with_capacity(256 + parts.body.len());
     push(&mut bytes, &[parts.method, " ", parts.path, " HTTP/1.1\r\n"]);
+    finish(parts, &given, bytes)
+}
+
+/// As [`render`], for a proxy that fetches what the URL names (RFC 9112, 3.2.2).
+pub(crate) fn render_for_proxy(
+    parts: &Parts<'_>,
+    authorization: Option<&str>,
+) -> Result<Request, RequestError> {
+    let given = Given::check(parts)?;
+    let mut bytes = Vec::with_capacity(256 + parts.body.len());
+    // A URL without a path stands for the server as a whole (RFC 9112, 3.2.4).
+    let path = if parts.path == "*" { "" } else { parts.path };
+    push(&mut bytes, &[parts.method, " ", parts.scheme, "://", parts.authority, path, " HTTP/1.1\r\n"]);
+    if let Some(value) = authorization {
+        if !is_value(value) {
+            let (name, value) = ("Proxy-Authorization".to_owned(), value.to_owned());
+            return Err(RequestError::HeaderValue { name, value });
+        }
+        push(&mut bytes, &["Proxy-Authorization: ", value, "\r\n"]);
+    }
+    finish(parts, &given, bytes)
+}
+
+/// Headers and body after the request line.
+fn finish(parts: &Parts<'_>, given: &Given, mut bytes: Vec<u8>) -> Result<Request, RequestError> {
     if !given.host {
         push(&mut bytes, &["Host: ", parts.authority, "\r\n"]);
     }
@@ -35,7 +60,7 @@ pub fn render(parts: &Parts<'_>) -> Result<Request, RequestError> {
     }
     let body_at = bytes.len();
     bytes.extend_from_slice(parts.body);
-    Ok(Request::new(parts, &given, &bytes, body_at))
+    Ok(Request::new(parts, given, &bytes, body_at))
 }
 
 fn push(bytes: &mut Vec<u8>, parts: &[&str]) {
