@@ -113,6 +113,7 @@ fn run(work: Work) {
         share: plan::LaneSet::all(),
         allow: Allow::default(),
         user_agent: "groundswell/0.1 (run load)".to_owned(),
+        io: std::env::var("SWELL_IO").ok().and_then(|io| io.parse().ok()).unwrap_or_default(),
     })
     .unwrap_or_else(|error| panic!("{error:?}"));
     let start = clock::now() + Duration::from_millis(50);

@@ -12,12 +12,18 @@ pub(crate) struct Flight {
     /// When a connection, and the limit, were there for it.
     pub(crate) usable_ns: u64,
     pub(crate) sent_ns: u64,
+    /// When the request is given up.
+    pub(crate) deadline_ns: u64,
     /// Number of the present step in the program.
     pub(crate) step: u32,
     pub(crate) target: u16,
     pub(crate) stage: StageId,
     /// Whether none of its requests has left.
     pub(crate) is_fresh: bool,
+    /// Whether the present request is counted as sent.
+    pub(crate) is_sent: bool,
+    /// Whether a byte of its response has come.
+    pub(crate) has_answer: bool,
 }
 
 impl Flight {

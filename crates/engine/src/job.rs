@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::{Allow, Refused};
+use crate::{Allow, Io, Refused};
 
 /// One driver's part of a run.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub struct Job {
     pub allow: Allow,
     /// The `User-Agent` of requests that set none themselves.
     pub user_agent: String,
+    /// The loop that drives the sockets.
+    pub io: Io,
 }
 
 /// Why a job cannot be prepared.

@@ -20,7 +20,7 @@ mod flight;
 mod source;
 mod wheel;
 mod pauses;
-mod poller;
+mod io;
 mod connection;
 mod pool;
 mod mailbox;
@@ -35,6 +35,7 @@ mod prepare;
 mod running;
 
 pub use allow::{Allow, InvalidRule, Refused};
+pub use io::{InvalidIo, Io, uring_support};
 pub use job::{Job, PrepareError};
 pub use machine::{Clocks, Descriptors, Machine, Memory, Ports, Processors, stolen_ticks};
 pub use preflight::{Impossible, Part, TIME_WAIT, preflight};

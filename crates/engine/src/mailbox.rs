@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use plan::{LaneSet, Rate, Schedule};
 
-use crate::poller;
+use crate::io;
 
 /// Commands that were not read yet, at most: they come a few per minute and are read within a second. A worker that is
 /// so far behind does not run, and is stopped by its lease.
@@ -59,7 +59,7 @@ impl Mailbox {
         }
         drop(commands);
         self.version.fetch_add(1, Ordering::Release);
-        poller::wake(&self.waker);
+        io::wake(&self.waker);
     }
 
     pub(crate) fn version(&self) -> u32 {
@@ -74,7 +74,7 @@ impl Mailbox {
     pub(crate) fn set_lease(&self, until_boot_ns: u64) {
         let before = self.lease_boot_ns.swap(until_boot_ns, Ordering::Relaxed);
         if until_boot_ns < before {
-            poller::wake(&self.waker);
+            io::wake(&self.waker);
         }
     }
 

@@ -244,7 +244,6 @@ mod tests {
     use plan::StageId;
 
     use super::*;
-    use crate::poller::Poller;
 
     /// A merger of `threads` workers, whose consumer has room for `room` events.
     struct Bench {
@@ -256,7 +255,9 @@ mod tests {
     impl Bench {
         fn new(threads: usize, room: usize) -> Self {
             let lane = |_| Lane {
-                mailbox: Arc::new(Mailbox::new(Poller::new().unwrap().waker())),
+                mailbox: Arc::new(Mailbox::new(Arc::new(
+                    rustix::event::eventfd(0, rustix::event::EventfdFlags::NONBLOCK).unwrap(),
+                ))),
                 spare: bounded(1).0,
             };
             let ((_, reports), (events, receiver)) = (bounded(1), bounded(room));

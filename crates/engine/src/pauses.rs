@@ -64,10 +64,13 @@ mod tests {
             intended_ns,
             usable_ns: 0,
             sent_ns: 0,
+            deadline_ns: 0,
             step: 0,
             target: 0,
             stage: plan::StageId(0),
             is_fresh: false,
+            is_sent: false,
+            has_answer: false,
         }
     }
 

@@ -5,6 +5,9 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+use protocol::Protocol;
 
 use crate::flight::Flight;
 
@@ -21,19 +24,38 @@ pub(crate) struct Pool {
     pub(crate) open: u32,
     /// At most.
     pub(crate) max: u32,
+    /// Opened and not ready for requests yet.
     pub(crate) connecting: u32,
+    pub(crate) protocol: Arc<dyn Protocol>,
+    /// Whether a connection may carry several requests at a time.
+    pub(crate) is_multiplexed: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct Address {
     pub(crate) socket: SocketAddr,
+    /// Whose handshake by TCP is under way.
     pub(crate) connecting: u32,
 }
 
 impl Pool {
-    pub(crate) fn new(addresses: &[SocketAddr], max: u32) -> Self {
-        let addresses = addresses.iter().map(|socket| Address { socket: *socket, connecting: 0 }).collect();
-        Self { addresses, turn: 0, idle: Vec::new(), queue: VecDeque::new(), open: 0, max, connecting: 0 }
+    pub(crate) fn new(
+        addresses: &[SocketAddr],
+        max: u32,
+        protocol: Arc<dyn Protocol>,
+        is_multiplexed: bool,
+    ) -> Self {
+        Self {
+            addresses: addresses.iter().map(|socket| Address { socket: *socket, connecting: 0 }).collect(),
+            turn: 0,
+            idle: Vec::new(),
+            queue: VecDeque::new(),
+            open: 0,
+            max,
+            connecting: 0,
+            protocol,
+            is_multiplexed,
+        }
     }
 
     /// The address to open a connection to; `None` while as many as may be are connecting to each.

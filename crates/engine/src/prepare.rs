@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -11,11 +12,13 @@ use clock::Instant;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use metrics::{Pages, Recorder};
 use plan::{Limiter, Load, Schedule};
+use protocol::Protocol;
+use protocol::http1::Http1;
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::mailbox::Mailbox;
 use crate::merge::{Lane, Merger, Report};
-use crate::poller::Poller;
 use crate::pool::Pool;
 use crate::program::Program;
 use crate::running::{Event, Running};
@@ -36,10 +39,10 @@ const SPARE_PAGES: usize = 2;
 /// Events that may wait for their reader; beyond, windows are merged.
 const EVENTS_MAX: usize = 64;
 
-/// A job that is ready to start.
+/// A job that is ready to start: its threads have their connections and wait. Dropping it ends them.
 #[derive(Debug)]
 pub struct Prepared {
-    workers: Workers,
+    threads: Vec<Thread>,
     lanes: Vec<Lane>,
     reports: (Sender<Report>, Receiver<Report>),
     run_id: String,
@@ -48,66 +51,57 @@ pub struct Prepared {
     is_open: bool,
 }
 
-enum Workers {
-    Avalanche(Vec<Worker<Avalanche>>),
-    Scheduled(Vec<Worker<Scheduled>>),
+/// An engine thread that waits for its start.
+#[derive(Debug)]
+struct Thread {
+    start: Sender<RunClock>,
+    handle: JoinHandle<()>,
 }
 
-impl std::fmt::Debug for Workers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (name, count) = match self {
-            Self::Avalanche(workers) => ("Avalanche", workers.len()),
-            Self::Scheduled(workers) => ("Scheduled", workers.len()),
-        };
-        write!(f, "{name}({count} workers)")
-    }
-}
-
-/// Resolves and checks the targets, tries to reach them, compiles the requests, and opens the connections that the plan
-/// wants from the start. Blocks for seconds when a target does not answer.
+/// Resolves names, asks the rules, opens connections.
 ///
 /// # Errors
-/// The target is unknown, refused or unreachable, a step is no valid request, or this machine lacks descriptors.
+/// A target has no address, may not be loaded or accepts no connection; a step is no valid request, or this machine
+/// lacks descriptors or io_uring.
 pub fn prepare(job: Job) -> Result<Prepared, PrepareError> {
     let plan = &job.plan;
     unwired::check(plan)?;
-    let program = Arc::new(Program::compile(plan, &job.user_agent)?);
+    let protocols: Vec<Arc<dyn Protocol>> =
+        plan.targets.iter().map(|_| Arc::new(Http1) as Arc<dyn Protocol>).collect();
+    let program = Arc::new(Program::compile(plan, &protocols, &job.user_agent)?);
     let addresses: Vec<Vec<SocketAddr>> =
         plan.targets.iter().map(|target| target::reach(target, &job.allow)).collect::<Result<_, _>>()?;
     raise_descriptor_limit();
     let threads = threads_of(&job);
-    let mut bench =
-        Bench { job: &job, program, addresses, threads, lanes: Vec::new(), reports: bounded(threads * 8) };
+    let (lanes, waiting, reports) = (Vec::new(), Vec::new(), bounded(threads * 8));
+    let mut bench = Bench { job: &job, program, addresses, protocols, threads, lanes, waiting, reports };
     let schedule = plan.schedule().map(Arc::new);
     let is_open = !plan.is_per_driver();
     let start_connections = |connections: plan::Connections| connections.start.min(connections.max);
-    let workers = match (&plan.load, &schedule) {
+    match (&plan.load, &schedule) {
         (Load::Avalanche { requests_per_driver, connections, .. }, _) => {
             let users = |thread| part(connections.max, thread, threads);
-            Workers::Avalanche(bench.workers(connections.start, connections.max, None, |thread| {
+            bench.engage(connections.start, connections.max, None, |thread| {
                 Avalanche::new(*requests_per_driver, users(thread) as usize, thread, threads)
-            })?)
+            })?;
         }
-        (Load::Tsunami { connections, .. }, Some(schedule)) => Workers::Scheduled(bench.workers(
-            start_connections(*connections),
-            connections.max,
-            None,
-            |thread| {
+        (Load::Tsunami { connections, .. }, Some(schedule)) => {
+            bench.engage(start_connections(*connections), connections.max, None, |thread| {
                 Scheduled::tsunami(Arc::clone(schedule), plan::LaneSet::all().of_thread(thread, threads))
-            },
-        )?),
+            })?;
+        }
         (Load::Open { connections, max_in_flight, .. }, Some(schedule)) => {
-            let start = start_connections(*connections);
-            Workers::Scheduled(bench.workers(start, connections.max, *max_in_flight, |thread| {
+            bench.engage(start_connections(*connections), connections.max, *max_in_flight, |thread| {
                 Scheduled::open(Arc::clone(schedule), job.share.of_thread(thread, threads))
-            })?)
+            })?;
         }
         // Every model but avalanche has a schedule.
-        (Load::Tsunami { .. } | Load::Open { .. } | Load::Closed { .. }, _) => Workers::Scheduled(Vec::new()),
-    };
-    let Bench { lanes, reports, .. } = bench;
+        (Load::Tsunami { .. } | Load::Open { .. } | Load::Closed { .. }, _) => {}
+    }
+    let Bench { lanes, waiting, reports, .. } = bench;
     tracing::info!(run_id = job.run_id, threads, "prepared");
-    Ok(Prepared { workers, lanes, reports, run_id: job.run_id, limit: job.plan.limit(), schedule, is_open })
+    let limit = job.plan.limit();
+    Ok(Prepared { threads: waiting, lanes, reports, run_id: job.run_id, limit, schedule, is_open })
 }
 
 impl Prepared {
@@ -119,10 +113,13 @@ impl Prepared {
         mailboxes.iter().for_each(|mailbox| mailbox.set_lease(lease_boot_ns));
         let (events, receiver) = bounded(EVENTS_MAX);
         let (reporter, reports) = self.reports;
-        let mut threads = match self.workers {
-            Workers::Avalanche(workers) => spawn_workers(workers, clock, &reporter),
-            Workers::Scheduled(workers) => spawn_workers(workers, clock, &reporter),
-        };
+        let mut threads = Vec::with_capacity(self.threads.len() + 1);
+        for (thread, waiting) in self.threads.into_iter().enumerate() {
+            if waiting.start.send(clock).is_err() {
+                tracing::error!(thread, "engine thread is gone");
+            }
+            threads.push(waiting.handle);
+        }
         drop(reporter);
         let merger = Merger::new(self.lanes, reports, events.clone());
         match thread::Builder::new().name("engine-merge".to_owned()).spawn(move || merger.run()) {
@@ -153,24 +150,31 @@ impl Prepared {
     }
 }
 
-fn spawn_workers<S: Source>(
-    workers: Vec<Worker<S>>,
-    clock: RunClock,
-    reporter: &Sender<Report>,
-) -> Vec<JoinHandle<()>> {
-    let mut threads = Vec::with_capacity(workers.len() + 1);
-    for (thread, worker) in workers.into_iter().enumerate() {
-        let will = Will { thread, reporter: reporter.clone(), what: Some("panicked".to_owned()) };
-        let body = move || will.settle(worker.run(clock));
-        match thread::Builder::new().name(format!("engine-{thread}")).spawn(body) {
-            Ok(handle) => threads.push(handle),
-            Err(error) => tracing::error!(thread, %error, "cannot start engine thread"),
-        }
+/// An engine thread: makes its worker, opens `connections`, says so, and runs when it is told to.
+fn body<S: Source>(
+    parts: Parts<S>,
+    (connections, until): (u32, Instant),
+    ready: &Sender<io::Result<()>>,
+    start: &Receiver<RunClock>,
+) {
+    let will = Will { thread: parts.thread, reporter: parts.reports.clone(), what: None };
+    let worker = Worker::new(parts).and_then(|mut worker| {
+        worker.connect_ahead(connections, until)?;
+        Ok(worker)
+    });
+    let (worker, result) = match worker {
+        Ok(worker) => (Some(worker), Ok(())),
+        Err(error) => (None, Err(error)),
+    };
+    if ready.send(result).is_err() {
+        return;
     }
-    threads
+    if let (Some(worker), Ok(clock)) = (worker, start.recv()) {
+        will.settle(|| worker.run(clock));
+    }
 }
 
-/// Tells of a worker that ended without a last word, by panicking or because it could not be started.
+/// Tells of a worker that ended without a last word, by panicking or because the system refused it something.
 struct Will {
     thread: usize,
     reporter: Sender<Report>,
@@ -178,8 +182,9 @@ struct Will {
 }
 
 impl Will {
-    fn settle(mut self, result: io::Result<()>) {
-        self.what = result.err().map(|error| format!("cannot wait: {error}"));
+    fn settle(mut self, run: impl FnOnce() -> io::Result<()>) {
+        self.what = Some("panicked".to_owned());
+        self.what = run().err().map(|error| format!("cannot wait: {error}"));
     }
 }
 
@@ -193,13 +198,14 @@ impl Drop for Will {
     }
 }
 
-/// Fewer threads than asked for where each could not have a connection, or an iteration, of its own.
+/// Fewer threads than asked for where each could not have a connection, an iteration, or a part of the limit of its own.
 fn threads_of(job: &Job) -> usize {
     let most = match job.plan.load {
         Load::Open { max_in_flight: Some(most), .. } => job.plan.connections().max.min(most),
         _ => job.plan.connections().max,
     };
-    job.threads.min(usize::try_from(most).unwrap_or(usize::MAX)).clamp(1, plan::LANES)
+    let threads = job.threads.min(usize::try_from(most).unwrap_or(usize::MAX));
+    job.plan.useful_threads(threads).clamp(1, plan::LANES)
 }
 
 /// Thread `thread`'s part of `whole`; all parts add up to it.
@@ -213,48 +219,59 @@ struct Bench<'j> {
     job: &'j Job,
     program: Arc<Program>,
     addresses: Vec<Vec<SocketAddr>>,
+    protocols: Vec<Arc<dyn Protocol>>,
     threads: usize,
     lanes: Vec<Lane>,
+    waiting: Vec<Thread>,
     reports: (Sender<Report>, Receiver<Report>),
 }
 
 impl Bench<'_> {
-    /// The workers, with their connections opened.
-    fn workers<S: Source>(
+    /// Starts the threads, and waits until their connections are opened.
+    fn engage<S: Source>(
         &mut self,
         start: u32,
         max: u32,
         max_in_flight: Option<u32>,
         source: impl Fn(usize) -> S,
-    ) -> Result<Vec<Worker<S>>, PrepareError> {
+    ) -> Result<(), PrepareError> {
         let until = clock::now() + CONNECT_AHEAD;
-        let mut workers = Vec::with_capacity(self.threads);
-        for thread in 0..self.threads {
-            let own = |whole| part(whole, thread, self.threads);
+        let (ready, readiness) = bounded(self.threads);
+        let threads = self.threads;
+        for thread in 0..threads {
+            let own = |whole| part(whole, thread, threads);
             let limits = Limits {
                 in_flight: max_in_flight.map(|whole| u64::from(own(whole))),
                 connecting: own(CONNECTING_MAX).max(1),
                 drain_ns: clock::nanos(self.job.plan.drain),
             };
-            let (start, max) = (own(start), own(max));
-            let mut worker = self.worker(thread, source(thread), limits, max)?;
-            worker.connect_ahead(start, until).map_err(local("wait for connections"))?;
-            workers.push(worker);
+            let parts = self.parts(thread, source(thread), limits, own(max))?;
+            let (starter, started) = bounded(1);
+            let (ready, ahead) = (ready.clone(), (own(start), until));
+            let handle = thread::Builder::new()
+                .name(format!("engine-{thread}"))
+                .spawn(move || body(parts, ahead, &ready, &started))
+                .map_err(local("start an engine thread"))?;
+            self.waiting.push(Thread { start: starter, handle });
         }
-        Ok(workers)
+        for result in readiness.iter().take(threads) {
+            result.map_err(local("prepare an engine thread (without --io uring it might)"))?;
+        }
+        Ok(())
     }
 
-    fn worker<S: Source>(
+    fn parts<S: Source>(
         &mut self,
         thread: usize,
         source: S,
         limits: Limits,
         max: u32,
-    ) -> Result<Worker<S>, PrepareError> {
+    ) -> Result<Parts<S>, PrepareError> {
         let plan = &self.job.plan;
         let (steps, stages) = (plan.rows().len(), plan.stages().len());
-        let poller = Poller::new().map_err(local("make an event queue"))?;
-        let mailbox = Arc::new(Mailbox::new(poller.waker()));
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(io::Error::from);
+        let wake: Arc<OwnedFd> = Arc::new(wake.map_err(local("make an eventfd"))?);
+        let mailbox = Arc::new(Mailbox::new(Arc::clone(&wake)));
         let (spare, spares) = bounded(SPARE_PAGES);
         for _ in 0..SPARE_PAGES {
             if spare.try_send(Pages::new(steps, stages)).is_err() {
@@ -263,22 +280,24 @@ impl Bench<'_> {
         }
         self.lanes.push(Lane { mailbox: Arc::clone(&mailbox), spare });
         let targets = u32::try_from(self.addresses.len()).unwrap_or(1);
-        let pools =
-            self.addresses.iter().map(|addresses| Pool::new(addresses, (max / targets).max(1))).collect();
-        Ok(Worker::new(Parts {
+        let pools = self.addresses.iter().zip(&self.protocols).map(|(addresses, protocol)| {
+            Pool::new(addresses, (max / targets).max(1), Arc::clone(protocol), false)
+        });
+        Ok(Parts {
             plan: Arc::clone(plan),
             program: Arc::clone(&self.program),
             source,
             limiter: plan.limit().map(|rate| Limiter::new(rate, thread, self.threads)),
             limits,
-            pools,
-            poller,
+            pools: pools.collect(),
+            io: self.job.io,
+            wake,
             mailbox,
             recorder: Recorder::new(steps, stages, 0),
             spare: spares,
             reports: self.reports.0.clone(),
             thread,
-        }))
+        })
     }
 }
 

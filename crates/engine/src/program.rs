@@ -1,6 +1,8 @@
 //! The plan, compiled for the loops: steps in one row, requests rendered, times in nanoseconds.
 
-use protocol::{Parts, Request, http1};
+use std::sync::Arc;
+
+use protocol::{Parts, Protocol, Request, Want};
 
 use crate::PrepareError;
 
@@ -25,10 +27,17 @@ pub(crate) struct Step {
     pub(crate) pause_ns: u64,
     pub(crate) is_last: bool,
     pub(crate) expect: plan::Expect,
+    /// What is needed of a response.
+    pub(crate) want: Want,
 }
 
 impl Program {
-    pub(crate) fn compile(plan: &plan::Plan, user_agent: &str) -> Result<Self, PrepareError> {
+    /// With `protocols`, one per target.
+    pub(crate) fn compile(
+        plan: &plan::Plan,
+        protocols: &[Arc<dyn Protocol>],
+        user_agent: &str,
+    ) -> Result<Self, PrepareError> {
         let max_wait = plan.max_wait();
         let mut program = Self { steps: Vec::new(), first: Vec::new() };
         for scenario in &plan.scenarios {
@@ -37,7 +46,8 @@ impl Program {
                 let requests = plan
                     .targets
                     .iter()
-                    .map(|target| render(step, target, user_agent))
+                    .zip(protocols)
+                    .map(|(target, protocol)| render(step, target, protocol.as_ref(), user_agent))
                     .collect::<Result<_, _>>()?;
                 program.steps.push(Step {
                     id: step.id,
@@ -47,6 +57,7 @@ impl Program {
                     pause_ns: clock::nanos(step.pause.unwrap_or_default()),
                     is_last: position + 1 == scenario.steps.len(),
                     expect: step.expect.clone(),
+                    want: Want::default(),
                 });
             }
         }
@@ -58,6 +69,10 @@ impl Program {
         &self.steps[number as usize]
     }
 
+    pub(crate) fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
     /// The number of a scenario's first step.
     #[inline]
     pub(crate) fn first_of(&self, scenario: usize) -> u32 {
@@ -65,7 +80,12 @@ impl Program {
     }
 }
 
-fn render(step: &plan::Step, target: &plan::Target, user_agent: &str) -> Result<Request, PrepareError> {
+fn render(
+    step: &plan::Step,
+    target: &plan::Target,
+    protocol: &dyn Protocol,
+    user_agent: &str,
+) -> Result<Request, PrepareError> {
     let path = format!("{}{}", target.base_path, step.path);
     let parts = Parts {
         method: &step.method,
@@ -77,5 +97,5 @@ fn render(step: &plan::Step, target: &plan::Target, user_agent: &str) -> Result<
         user_agent,
         expects_continue: false,
     };
-    http1::render(&parts).map_err(|source| PrepareError::Request { step: step.name.clone(), source })
+    protocol.render(&parts).map_err(|source| PrepareError::Request { step: step.name.clone(), source })
 }

@@ -196,6 +196,10 @@ pub struct Generator {
     /// networks are always allowed
     #[arg(long, env = "SWELL_ALLOW", value_delimiter = ',', value_name = "HOST")]
     pub allow: Vec<String>,
+
+    /// Loop that drives the sockets: auto, uring or epoll; auto takes io_uring where it works
+    #[arg(long, env = "SWELL_IO", default_value = "auto", value_name = "LOOP")]
+    pub io: engine::Io,
 }
 
 #[derive(Debug, Args)]

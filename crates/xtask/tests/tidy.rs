@@ -37,6 +37,7 @@ const SOLE_OWNERS: &[(&str, &[&str])] = &[
     ("axum", &["api"]),
     ("tokio", &["api"]),
     ("httparse", &["protocol", "target"]),
+    ("io-uring", &["engine"]),
     ("iri-string", &["protocol"]),
     ("flate2", &["protocol"]),
     ("brotli-decompressor", &["protocol"]),

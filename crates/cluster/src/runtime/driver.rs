@@ -12,7 +12,7 @@ use std::{fs, iter, mem};
 
 use clock::Instant;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
-use engine::{Allow, Job, Prepared, Running};
+use engine::{Allow, Io, Job, Prepared, Running};
 use transport::{SendError, Start, Ticket, Topic, Transport};
 use uuid::Uuid;
 
@@ -38,6 +38,8 @@ pub struct Load {
     pub allow: Allow,
     /// Program and version, for the `User-Agent` of requests.
     pub product: String,
+    /// The loop of the engine threads.
+    pub io: Io,
     /// Whether to look before each run if this machine can do it. Whoever puts several drivers into one process looks
     /// for all of them at once.
     pub looks_ahead: bool,
@@ -243,6 +245,7 @@ impl Host {
             share: lanes,
             allow: self.load.allow.clone(),
             user_agent: format!("{} (run {test_id}; driver {})", self.load.product, self.node_id),
+            io: self.load.io,
         };
         self.preparing = Some(test_id.clone());
         let answers = self.preparations.0.clone();

@@ -1,14 +1,13 @@
 //! Connections: opened when somebody waits for one, closed when they are of no more use.
 
+use std::os::fd::OwnedFd;
+
 use metrics::ErrorKind;
-use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, ipproto, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 
 use super::Worker;
-use super::requests::{ENDED, READABLE};
-use crate::connection::{Connection, NEVER, State};
-use crate::poller::Batch;
+use crate::connection::{Connection, NEVER, NOWHERE, State};
 use crate::source::Source;
 use crate::wheel::TICK_NS;
 
@@ -22,28 +21,14 @@ const ENDING_NS: u64 = 1_000_000_000;
 const ENDING_MAX: u32 = 1024;
 
 impl<S: Source> Worker<S> {
-    /// Finishes what the turn left: unread sockets, failed sends, and those who wait for a connection.
+    /// Serves those who wait for a connection.
+    #[inline]
     pub(super) fn serve(&mut self) {
-        if !self.unread.is_empty() {
-            let mut unread = std::mem::take(&mut self.unread);
-            for id in unread.drain(..) {
-                if self.connections[id as usize].state == State::Busy {
-                    self.receive(id, false);
-                }
-            }
-            unread.append(&mut self.unread);
-            self.unread = unread;
-            self.is_unfinished |= !self.unread.is_empty();
-        }
         for pool in 0..self.pools.len() {
             if !self.pools[pool].queue.is_empty() {
                 self.dispatch(pool);
                 self.grow(pool);
             }
-        }
-        if !self.failed.is_empty() {
-            self.settle_failed();
-            self.is_unfinished = true;
         }
     }
 
@@ -58,13 +43,16 @@ impl<S: Source> Worker<S> {
             let waiting = wanted.queue[wanted.connecting as usize];
             let Some(address) = self.pools[pool].next_address(self.limits.connecting) else { return };
             match self.open(pool, address) {
-                Ok(id) => {
+                Ok((id, is_connected)) => {
                     // Just before whoever waits for it would be missed: it was started, and failed.
                     let timeout_ns = self.program.step(waiting.step).timeout_ns;
                     let deadline_ns =
                         waiting.intended_ns.saturating_add(timeout_ns).saturating_sub(2 * TICK_NS);
                     self.connections[id as usize].deadline_ns = deadline_ns.max(self.now_ns + 1);
                     self.wheel.arm(id, deadline_ns.max(self.now_ns + 1));
+                    if is_connected {
+                        self.connected(id);
+                    }
                 }
                 Err(kind) => self.fail_waiting(pool, kind),
             }
@@ -72,62 +60,72 @@ impl<S: Source> Worker<S> {
         self.is_unfinished = true;
     }
 
-    /// Begins a connection to an address of `pool`.
-    fn open(&mut self, pool: usize, address: usize) -> Result<u32, ErrorKind> {
-        let target = self.pools[pool].addresses[address].socket;
-        let family = if target.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))
-            .map_err(connect_failure)?;
-        sockopt::set_tcp_nodelay(&socket, true).map_err(connect_failure)?;
-        match rustix::net::connect(&socket, &target) {
-            Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => {}
-            Err(errno) => return Err(connect_failure(errno)),
-        }
-        let id = self.vacant.pop().unwrap_or_else(|| {
+    /// Begins a connection to an address of `pool`; whether it is there already, as it can be on the same machine.
+    fn open(&mut self, pool: usize, address: usize) -> Result<(u32, bool), ErrorKind> {
+        let (socket, is_connected) = self.connect(pool, address).map_err(failure)?;
+        let id = self.io.add(socket, is_connected).map_err(|_| ErrorKind::LocalLimit)?;
+        while self.connections.len() <= id as usize {
             self.connections.push(Connection::vacant());
-            u32::try_from(self.connections.len() - 1).unwrap_or(u32::MAX)
-        });
+        }
         let connection = &mut self.connections[id as usize];
-        let token = u64::from(connection.generation) << 32 | u64::from(id);
-        if self.poller.add(&socket, token).is_err() {
-            // The only causes are limits of this machine (memory, `max_user_watches`).
-            self.vacant.push(id);
-            return Err(ErrorKind::LocalLimit);
+        let number = u16::try_from(pool).unwrap_or(0);
+        if connection.pool != number {
+            connection.session = None;
         }
         connection.state = State::Connecting;
-        connection.socket = Some(socket);
-        connection.pool = u16::try_from(pool).unwrap_or(0);
+        connection.pool = number;
         connection.address = u16::try_from(address).unwrap_or(0);
         connection.since_ns = self.now_ns;
+        connection.bytes_in = 0;
+        connection.failure = None;
         connection.is_used = false;
         let pool = &mut self.pools[pool];
         pool.addresses[address].connecting += 1;
         pool.connecting += 1;
         pool.open += 1;
-        Ok(id)
+        Ok((id, is_connected))
     }
 
-    pub(super) fn look_at_connecting(&mut self, id: u32, flags: EventFlags) {
-        let connection = &self.connections[id as usize];
-        if flags.intersects(EventFlags::ERR.union(EventFlags::HUP)) {
-            let error = connection.socket.as_ref().map(sockopt::socket_error);
-            let kind = match error {
-                Some(Ok(Err(errno))) => connect_failure(errno),
-                _ => ErrorKind::ConnectReset,
-            };
-            self.fail_connecting(id, kind);
-        } else if flags.contains(EventFlags::OUT) {
-            self.settle_connecting(id);
-            self.make_idle(id, self.turn_ns);
-            self.dispatch(usize::from(self.connections[id as usize].pool));
-            // Whatever else this event told will not be told again.
-            if flags.intersects(READABLE) && self.connections[id as usize].state == State::Busy {
-                self.receive(id, flags.intersects(ENDED));
-            } else if flags.intersects(ENDED) && self.connections[id as usize].state == State::Idle {
-                self.close(id);
-            }
+    fn connect(&self, pool: usize, address: usize) -> Result<(OwnedFd, bool), Errno> {
+        let target = self.pools[pool].addresses[address].socket;
+        let family = if target.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
+        sockopt::set_tcp_nodelay(&socket, true)?;
+        match rustix::net::connect(&socket, &target) {
+            Ok(()) => Ok((socket, true)),
+            Err(Errno::INPROGRESS | Errno::INTR) => Ok((socket, false)),
+            Err(errno) => Err(errno),
         }
+    }
+
+    /// A connection is there: its session says what comes first.
+    pub(super) fn connected(&mut self, id: u32) {
+        let connection = &mut self.connections[id as usize];
+        let pool = &mut self.pools[usize::from(connection.pool)];
+        pool.addresses[usize::from(connection.address)].connecting -= 1;
+        connection.state = State::Greeting;
+        let session = connection.session.get_or_insert_with(|| pool.protocol.session());
+        session.reset();
+        let mut heard = std::mem::take(&mut self.heard);
+        session.start(&mut heard);
+        self.act_on(id, &mut heard, false);
+        self.heard = heard;
+        self.say(id);
+    }
+
+    /// Requests can be sent on it.
+    pub(super) fn ready(&mut self, id: u32) {
+        let connection = &mut self.connections[id as usize];
+        if connection.state != State::Greeting {
+            return;
+        }
+        let pool = usize::from(connection.pool);
+        connection.state = State::Open;
+        connection.deadline_ns = NEVER;
+        self.pools[pool].connecting -= 1;
+        self.offer(id, self.now_ns);
+        self.dispatch(pool);
     }
 
     /// A connection could not be made: whoever waits longest fails with it.
@@ -137,59 +135,48 @@ impl<S: Source> Worker<S> {
         self.fail_waiting(pool, kind);
     }
 
-    /// It is connecting no more.
-    fn settle_connecting(&mut self, id: u32) {
-        let connection = &self.connections[id as usize];
-        let pool = &mut self.pools[usize::from(connection.pool)];
-        pool.connecting -= 1;
-        pool.addresses[usize::from(connection.address)].connecting -= 1;
-    }
-
-    /// Drops idle connections that the target has closed, or on which it talks out of turn, before a request is sent on
-    /// one of them.
+    /// Hears first what idle connections have to say: the target may have closed them, and nothing must be sent on those.
     #[inline]
-    pub(super) fn drop_unusable(&mut self, batch: &Batch) {
-        for (token, flags) in batch.iter().filter(|(_, flags)| flags.intersects(READABLE)) {
-            if let Some((id, State::Idle)) = self.connection_of(token)
-                && (flags.intersects(ENDED) || !self.is_silent(id))
+    pub(super) fn hear_idle(&mut self) {
+        for piece in 0..self.io.news() {
+            if let Some(id) = self.io.subject(piece)
+                && self.connections[id as usize].is_idle()
             {
-                self.close(id);
+                self.handle(piece);
             }
         }
     }
 
-    fn is_silent(&self, id: u32) -> bool {
-        let Some(socket) = &self.connections[id as usize].socket else { return false };
-        let peeked = rustix::net::recv(socket, &mut [0], RecvFlags::PEEK);
-        matches!(peeked, Err(Errno::AGAIN | Errno::INTR))
-    }
-
+    /// Lists a connection that has room among those that can be used.
     #[inline]
-    pub(super) fn make_idle(&mut self, id: u32, since_ns: u64) {
+    pub(super) fn offer(&mut self, id: u32, since_ns: u64) {
         let connection = &mut self.connections[id as usize];
+        if connection.idle_place != NOWHERE || connection.room() == 0 {
+            return;
+        }
         let idle = &mut self.pools[usize::from(connection.pool)].idle;
-        connection.state = State::Idle;
         connection.since_ns = since_ns;
-        connection.deadline_ns = NEVER;
-        connection.idle_place = u32::try_from(idle.len()).unwrap_or(u32::MAX);
+        connection.idle_place = u32::try_from(idle.len()).unwrap_or(NOWHERE);
         idle.push(id);
     }
 
     #[inline]
     pub(super) fn pop_idle(&mut self, pool: usize) -> Option<u32> {
-        self.pools[pool].idle.pop()
+        let id = self.pools[pool].idle.pop()?;
+        self.connections[id as usize].idle_place = NOWHERE;
+        Some(id)
     }
 
     fn leave_idle(&mut self, id: u32) {
-        let connection = &self.connections[id as usize];
+        let connection = &mut self.connections[id as usize];
+        let place = std::mem::replace(&mut connection.idle_place, NOWHERE);
+        if place == NOWHERE {
+            return;
+        }
         let idle = &mut self.pools[usize::from(connection.pool)].idle;
-        let place = connection.idle_place as usize;
-        // One that was just popped is no longer there.
-        if idle.get(place) == Some(&id) {
-            idle.swap_remove(place);
-            if let Some(moved) = idle.get(place) {
-                self.connections[*moved as usize].idle_place = u32::try_from(place).unwrap_or(u32::MAX);
-            }
+        idle.swap_remove(place as usize);
+        if let Some(moved) = idle.get(place as usize) {
+            self.connections[*moved as usize].idle_place = place;
         }
     }
 
@@ -198,6 +185,7 @@ impl<S: Source> Worker<S> {
         if is_closed || self.ending >= ENDING_MAX {
             return self.close(id);
         }
+        self.leave_idle(id);
         let connection = &mut self.connections[id as usize];
         connection.state = State::Ending;
         connection.deadline_ns = self.turn_ns + ENDING_NS;
@@ -206,29 +194,28 @@ impl<S: Source> Worker<S> {
         self.ending += 1;
     }
 
-    /// Closes connection `id`, whatever its state. A request that is out must have been recorded.
+    /// Closes connection `id`, whatever its state. Requests that are out must have been recorded.
     pub(super) fn close(&mut self, id: u32) {
-        let connection = &self.connections[id as usize];
-        let pool = usize::from(connection.pool);
+        self.leave_idle(id);
+        let connection = &mut self.connections[id as usize];
+        let pool = &mut self.pools[usize::from(connection.pool)];
         match connection.state {
             State::Vacant => return,
             State::Ending => self.ending -= 1,
             State::Connecting => {
-                self.settle_connecting(id);
-                self.pools[pool].open -= 1;
+                pool.addresses[usize::from(connection.address)].connecting -= 1;
+                pool.connecting -= 1;
+                pool.open -= 1;
             }
-            State::Idle => {
-                self.leave_idle(id);
-                self.pools[pool].open -= 1;
+            State::Greeting => {
+                pool.connecting -= 1;
+                pool.open -= 1;
             }
-            State::Busy => self.pools[pool].open -= 1,
+            State::Open => pool.open -= 1,
         }
-        let connection = &mut self.connections[id as usize];
         connection.state = State::Vacant;
-        connection.socket = None;
         connection.deadline_ns = NEVER;
-        connection.generation = connection.generation.wrapping_add(1);
-        self.vacant.push(id);
+        self.io.close(id);
     }
 
     /// Ends what has lasted long enough: a hold, requests, waiting.
@@ -247,10 +234,11 @@ impl<S: Source> Worker<S> {
                 continue;
             }
             match connection.state {
-                State::Busy => self.time_out(id),
+                State::Open => self.time_out(id),
                 State::Connecting => self.fail_connecting(id, ErrorKind::ConnectTimeout),
+                State::Greeting => self.fail_connecting(id, ErrorKind::Tls),
                 State::Ending => self.close(id),
-                State::Idle | State::Vacant => {}
+                State::Vacant => {}
             }
         }
         self.expired = expired;
@@ -263,7 +251,6 @@ impl<S: Source> Worker<S> {
         let share = count.div_ceil(u32::try_from(self.pools.len()).unwrap_or(1));
         // A target that refuses is not asked for ever.
         let mut attempts_left = 2 * count;
-        let mut batch = Batch::new();
         loop {
             let mut missing = false;
             for pool in 0..self.pools.len() {
@@ -271,8 +258,10 @@ impl<S: Source> Worker<S> {
                     attempts_left -= 1;
                     missing = true;
                     let Some(address) = self.pools[pool].next_address(self.limits.connecting) else { break };
-                    if self.open(pool, address).is_err() {
-                        return Ok(());
+                    match self.open(pool, address) {
+                        Ok((id, true)) => self.connected(id),
+                        Ok((_, false)) => {}
+                        Err(_) => return Ok(()),
                     }
                 }
             }
@@ -281,15 +270,12 @@ impl<S: Source> Worker<S> {
             if !(missing || is_connecting) || left_ns == 0 {
                 break;
             }
-            self.poller.wait(&mut batch, left_ns)?;
-            self.drop_unusable(&batch);
-            for (token, flags) in batch.iter() {
-                self.handle(token, flags);
-            }
+            self.io.wait(left_ns.min(super::SECOND_NS), 1)?;
+            self.hear();
         }
         let late: Vec<u32> = (0u32..)
             .zip(&self.connections)
-            .filter(|(_, connection)| connection.state == State::Connecting)
+            .filter(|(_, connection)| matches!(connection.state, State::Connecting | State::Greeting))
             .map(|(id, _)| id)
             .collect();
         late.into_iter().for_each(|id| self.close(id));
@@ -297,7 +283,7 @@ impl<S: Source> Worker<S> {
     }
 }
 
-fn connect_failure(errno: Errno) -> ErrorKind {
+pub(super) fn failure(errno: Errno) -> ErrorKind {
     match errno {
         Errno::TIMEDOUT => ErrorKind::ConnectTimeout,
         Errno::CONNRESET | Errno::CONNABORTED | Errno::PIPE => ErrorKind::ConnectReset,

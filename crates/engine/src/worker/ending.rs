@@ -4,8 +4,10 @@
 
 use metrics::{ErrorKind, Outcome, Unstarted};
 
+use protocol::Tag;
+use smallvec::SmallVec;
+
 use super::Worker;
-use crate::connection::State;
 use crate::mailbox::Command;
 use crate::merge::Report;
 use crate::source::Source;
@@ -95,8 +97,9 @@ impl<S: Source> Worker<S> {
         self.source.stop();
         self.give_up_waiting(None);
         for id in (0u32..).take(self.connections.len()) {
-            if self.connections[id as usize].state == State::Busy {
-                self.record(id, Outcome::Failed(ErrorKind::Cancelled, 0));
+            let tags: SmallVec<[Tag; 8]> = self.connections[id as usize].tags().collect();
+            for tag in tags {
+                self.record(id, tag, Outcome::Failed(ErrorKind::Cancelled, 0));
                 self.active -= 1;
             }
             self.close(id);

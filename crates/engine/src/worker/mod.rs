@@ -21,17 +21,19 @@ mod seconds;
 mod ending;
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
-use metrics::{ErrorKind, Pages, Recorder};
+use metrics::{Pages, Recorder};
 use plan::Limiter;
+use protocol::Heard;
 
 use crate::connection::Connection;
+use crate::io::{Io, Loop, Pin};
 use crate::mailbox::Mailbox;
 use crate::merge::Report;
 use crate::pauses::Pauses;
-use crate::poller::{Batch, Poller};
 use crate::pool::Pool;
 use crate::program::Program;
 use crate::source::Source;
@@ -42,14 +44,12 @@ use time::{GRAIN_PERIOD_NS, Grain, Lateness, Meter, Patience};
 
 pub(crate) use time::{RunClock, boot_ns};
 
-/// Sends that share a reading of the clock: each takes some microseconds, so `sent` is early by tens of them at most.
+/// Sends that share a reading of the clock, and a submit where sends are submitted: `sent` is early by what as many of
+/// them take at most.
 const SENDS_PER_READING: u32 = 8;
 
 /// How long the clock is watched before an intended time at most. Longer would cost more CPU than it gains precision.
 const SPIN_MAX_NS: u64 = 20_000;
-
-/// Bytes read at once, into one buffer per thread. A socket rarely holds more than this when it is read promptly.
-const BUFFER_BYTES: usize = 64 * 1024;
 
 pub(crate) const SECOND_NS: u64 = 1_000_000_000;
 
@@ -71,7 +71,8 @@ pub(crate) struct Parts<S> {
     pub(crate) limiter: Option<Limiter>,
     pub(crate) limits: Limits,
     pub(crate) pools: Vec<Pool>,
-    pub(crate) poller: Poller,
+    pub(crate) io: Io,
+    pub(crate) wake: Arc<OwnedFd>,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) recorder: Recorder,
     /// Pages that were drained.
@@ -88,16 +89,14 @@ pub(crate) struct Worker<S: Source> {
     limits: Limits,
     thread: usize,
 
-    poller: Poller,
+    io: Loop,
+    /// The requests of each step, one per target.
+    pins: Vec<Vec<Pin>>,
     connections: Vec<Connection>,
-    vacant: Vec<u32>,
     pools: Vec<Pool>,
     wheel: Wheel,
-    buffer: Box<[u8]>,
-    /// Connections that had more to read than one turn takes.
-    unread: Vec<u32>,
-    /// Requests that failed while they were being sent.
-    failed: Vec<(u32, ErrorKind)>,
+    /// What a session heard; kept for its memory.
+    heard: Vec<Heard>,
     /// Connections that the wheel brought up; kept for its memory.
     expired: Vec<u32>,
     /// Connections whose target is to close them.
@@ -137,25 +136,35 @@ pub(crate) struct Worker<S: Source> {
     hold_until_ns: Option<u64>,
     /// Whether the turn left something undone, so that the next one must not wait.
     is_unfinished: bool,
+    /// What the system refused in the midst of a turn.
+    io_error: Option<io::Error>,
 }
 
 impl<S: Source> Worker<S> {
-    pub(crate) fn new(parts: Parts<S>) -> Self {
-        Self {
+    /// To be called on the thread that runs it.
+    ///
+    /// # Errors
+    /// The system refuses a loop.
+    pub(crate) fn new(parts: Parts<S>) -> io::Result<Self> {
+        let mut io = Loop::new(parts.io, &parts.wake)?;
+        let pins =
+            parts.program.steps().iter().map(|step| {
+                step.requests.iter().map(|request| io.pin(Arc::clone(request.bytes()))).collect()
+            });
+        let pins = pins.collect();
+        Ok(Self {
             plan: parts.plan,
             program: parts.program,
             source: parts.source,
             limiter: parts.limiter,
             limits: parts.limits,
             thread: parts.thread,
-            poller: parts.poller,
+            io,
+            pins,
             connections: Vec::new(),
-            vacant: Vec::new(),
             pools: parts.pools,
             wheel: Wheel::new(),
-            buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
-            unread: Vec::new(),
-            failed: Vec::new(),
+            heard: Vec::new(),
             expired: Vec::new(),
             ending: 0,
             pauses: Pauses::default(),
@@ -181,7 +190,8 @@ impl<S: Source> Worker<S> {
             phase: Phase::Running,
             hold_until_ns: None,
             is_unfinished: false,
-        }
+            io_error: None,
+        })
     }
 
     /// Runs from `clock`'s start until the share is done or ended, and hands over all that was measured.
@@ -189,17 +199,16 @@ impl<S: Source> Worker<S> {
     /// # Errors
     /// The system refused to wait; nothing else ends a worker early.
     pub(crate) fn run(mut self, clock: RunClock) -> io::Result<()> {
-        let mut batch = Batch::new();
-        self.begin(clock, &mut batch)?;
+        self.begin(clock)?;
         while self.phase != Phase::Over {
-            self.turn(&mut batch)?;
+            self.turn()?;
         }
         self.hand_over();
         Ok(())
     }
 
     /// Waits for the start. Connections that the target closes meanwhile are dropped.
-    fn begin(&mut self, clock: RunClock, batch: &mut Batch) -> io::Result<()> {
+    fn begin(&mut self, clock: RunClock) -> io::Result<()> {
         self.clock = clock;
         // Times until here were of the preparation.
         self.wheel.restart();
@@ -208,31 +217,28 @@ impl<S: Source> Worker<S> {
             if left_ns == 0 || self.phase == Phase::Over {
                 break;
             }
-            self.poller.wait(batch, left_ns.min(SECOND_NS))?;
+            self.io.wait(left_ns.min(SECOND_NS), 1)?;
             self.listen();
-            self.drop_unusable(batch);
-            for (token, flags) in batch.iter() {
-                self.handle(token, flags);
-            }
+            self.hear();
         }
-        self.poller.wait(batch, 0)?;
-        self.drop_unusable(batch);
+        self.io.poll()?;
+        self.hear();
         self.read_clock();
         self.notice_pause(0);
         self.turn_ns = self.now_ns;
         Ok(())
     }
 
-    fn turn(&mut self, batch: &mut Batch) -> io::Result<()> {
-        self.wait(batch)?;
+    fn turn(&mut self) -> io::Result<()> {
+        self.wait()?;
         self.listen();
         self.cut_seconds();
         self.expire();
-        self.drop_unusable(batch);
+        self.hear_idle();
         self.pace();
-        for (number, (token, flags)) in batch.iter().enumerate() {
-            self.handle(token, flags);
-            if number % SENDS_PER_READING as usize == SENDS_PER_READING as usize - 1 {
+        for piece in 0..self.io.news() {
+            self.handle(piece);
+            if piece % SENDS_PER_READING as usize == SENDS_PER_READING as usize - 1 {
                 self.read_clock();
             }
             if self.source.next_at() <= self.now_ns {
@@ -242,11 +248,21 @@ impl<S: Source> Worker<S> {
         self.serve();
         self.mailbox.publish_sent(self.recorder.totals().requests_sent);
         self.look_for_the_end();
-        Ok(())
+        match self.io_error.take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Hears all the news, where nothing is paced.
+    fn hear(&mut self) {
+        for piece in 0..self.io.news() {
+            self.handle(piece);
+        }
     }
 
     /// Waits until something is due or a socket has something to say.
-    fn wait(&mut self, batch: &mut Batch) -> io::Result<()> {
+    fn wait(&mut self) -> io::Result<()> {
         let last_ns = self.now_ns;
         self.read_clock();
         self.notice_pause(last_ns);
@@ -255,20 +271,19 @@ impl<S: Source> Worker<S> {
         let wake_ns = self.next_look_at().min(send_ns);
         if self.is_unfinished || wake_ns <= before_ns {
             self.is_unfinished = false;
-            self.poller.wait(batch, 0)?;
+            self.io.poll()?;
             self.read_clock();
             self.notice_pause(before_ns);
         } else if wake_ns < send_ns {
-            self.ask(batch)?;
-            if batch.is_quiet() {
-                self.poller.wait(batch, wake_ns.saturating_sub(self.now_ns))?;
+            if !self.ask()? {
+                self.io.wait(wake_ns.saturating_sub(self.now_ns), self.batch())?;
                 self.read_clock();
             }
             self.notice_pause(wake_ns);
             self.waited_since(before_ns);
         } else {
             let send_ns = send_ns.max(self.paced_at_ns + self.grain.ns());
-            self.wait_to_send(batch, send_ns)?;
+            self.wait_to_send(send_ns)?;
             self.notice_pause(send_ns);
             self.waited_since(before_ns);
             if self.now_ns >= send_ns {
@@ -280,6 +295,13 @@ impl<S: Source> Worker<S> {
             self.adjust_grain();
         }
         Ok(())
+    }
+
+    /// How many answers a wait is for. One at a time costs most of what a request costs; where so many are out that
+    /// they come thick and fast, a few at a time come no later.
+    #[inline]
+    fn batch(&self) -> usize {
+        if S::CLOSED { (self.in_flight as usize / 4).clamp(1, SENDS_PER_READING as usize) } else { 1 }
     }
 
     #[inline]
@@ -297,37 +319,39 @@ impl<S: Source> Worker<S> {
     }
 
     /// Asks for answers for some microseconds, where they are likely to come so soon: that is cheaper than to sleep.
-    fn ask(&mut self, batch: &mut Batch) -> io::Result<()> {
-        batch.clear();
-        if self.in_flight == 0 || !self.patience.is_asking() {
-            return Ok(());
+    /// Whether something came.
+    fn ask(&mut self) -> io::Result<bool> {
+        if self.io.is_uring() || self.in_flight == 0 || !self.patience.is_asking() {
+            return Ok(false);
         }
         let from_ns = self.now_ns;
-        while batch.is_quiet() && self.now_ns < from_ns + SPIN_MAX_NS {
-            self.poller.wait(batch, 0)?;
+        loop {
+            self.io.poll()?;
             self.read_clock();
+            if !self.io.is_quiet() || self.now_ns >= from_ns + SPIN_MAX_NS {
+                break;
+            }
         }
-        self.patience.learn(!batch.is_empty());
+        self.patience.learn(!self.io.is_empty());
         self.meter.spun(self.now_ns - from_ns);
         self.grain_meter.spun(self.now_ns - from_ns);
-        Ok(())
+        Ok(!self.io.is_quiet())
     }
 
     /// Waits until an intended time, to the microsecond, unless a socket has something to say before.
-    fn wait_to_send(&mut self, batch: &mut Batch, send_ns: u64) -> io::Result<()> {
+    fn wait_to_send(&mut self, send_ns: u64) -> io::Result<()> {
         let timer_ns = send_ns.saturating_sub(self.lateness.ns());
         if timer_ns <= self.now_ns {
-            self.poller.wait(batch, 0)?;
+            self.io.poll()?;
             self.read_clock();
         } else {
-            self.poller.set_timer(self.clock.boot_time(timer_ns))?;
-            self.poller.wait(batch, send_ns - self.now_ns)?;
+            self.io.wait_until(self.clock.boot_time(timer_ns), timer_ns - self.now_ns)?;
             self.read_clock();
-            if batch.is_empty() && self.now_ns >= timer_ns {
+            if self.io.is_empty() && self.now_ns >= timer_ns {
                 self.lateness.observe(self.now_ns - timer_ns, SPIN_MAX_NS);
             }
         }
-        if batch.is_empty() && send_ns.saturating_sub(self.now_ns) <= SPIN_MAX_NS {
+        if self.io.is_empty() && send_ns.saturating_sub(self.now_ns) <= SPIN_MAX_NS {
             let from_ns = self.now_ns;
             while self.now_ns < send_ns {
                 std::hint::spin_loop();
@@ -349,6 +373,9 @@ impl<S: Source> Worker<S> {
     #[inline]
     fn stamp(&mut self) -> u64 {
         if self.sends >= SENDS_PER_READING {
+            if let Err(error) = self.io.flush() {
+                self.io_error = Some(error);
+            }
             self.read_clock();
         }
         self.sends += 1;

@@ -3,7 +3,7 @@
 //! Invariant: an iteration that is due is counted once as due and once as started or missed, and keeps its intended time
 //! for as long as it waits.
 
-use metrics::{ErrorKind, Unstarted};
+use metrics::{ErrorKind, Outcome, Unstarted};
 use plan::{Arrival, StageId};
 
 use super::Worker;
@@ -79,10 +79,13 @@ impl<S: Source> Worker<S> {
             intended_ns: arrival.at_ns,
             usable_ns: arrival.at_ns,
             sent_ns: 0,
+            deadline_ns: 0,
             step: self.program.first_of(scenario),
             target: self.target_of(arrival.index),
             stage: arrival.stage,
             is_fresh: true,
+            is_sent: false,
+            has_answer: false,
         })
     }
 
@@ -143,6 +146,9 @@ impl<S: Source> Worker<S> {
                 if let Some(limiter) = &mut self.limiter {
                     limiter.take(self.now_ns);
                 }
+                if self.pools[usize::from(flight.target)].is_multiplexed {
+                    self.offer(id, self.connections[id as usize].since_ns);
+                }
                 return Ok(());
             }
             // The target had closed it, and nothing was sent: as if it had never been there.
@@ -176,6 +182,7 @@ impl<S: Source> Worker<S> {
         if !self.program.step(flight.step).is_last {
             flight.step += 1;
             flight.is_fresh = false;
+            flight.is_sent = false;
             let pause_ns = self.program.step(flight.step).pause_ns;
             flight.intended_ns = done_ns.saturating_add(pause_ns);
             if pause_ns > 0 {
@@ -216,10 +223,16 @@ impl<S: Source> Worker<S> {
         let Some(mut flight) = self.pools[pool].queue.pop_front() else { return };
         flight.usable_ns = self.now_ns;
         flight.sent_ns = self.now_ns;
-        self.count_start(&flight);
         let id = self.program.step(flight.step).id;
-        let outcome = metrics::Outcome::Failed(kind, 0);
-        self.recorder.failed_unsent(id, flight.stage, &flight.times(self.now_ns), outcome);
+        let times = flight.times(self.now_ns);
+        let outcome = Outcome::Failed(kind, 0);
+        if flight.is_sent {
+            // It was on a connection that the target had closed.
+            self.recorder.done(id, flight.stage, &times, outcome, 0, 0);
+        } else {
+            self.count_start(&flight);
+            self.recorder.failed_unsent(id, flight.stage, &times, outcome);
+        }
         self.advance(flight, self.now_ns, false);
     }
 

@@ -1,4 +1,4 @@
-//! One request and its response, on a connection that is there.
+//! Requests and their responses, on connections that are there.
 //!
 //! Invariant: every request that is counted as sent is counted as done once, with one outcome. Deliberately absent:
 //! repeating a request. One that fails on a used connection before a byte of its response is `read_reset`, as wrk, JMeter
@@ -6,36 +6,15 @@
 //! the plan says. Only a request of which nothing was accepted by our own kernel takes another connection.
 
 use metrics::{ErrorKind, Outcome};
-use protocol::http1::{self, Progress};
-use protocol::{Response, Want};
-use rustix::event::epoll::EventFlags;
+use protocol::{Begun, Error, Heard, Response, Tag};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
+use smallvec::SmallVec;
 
 use super::Worker;
 use crate::connection::{NEVER, State};
 use crate::flight::Flight;
+use crate::io::{Chunk, Event};
 use crate::source::Source;
-
-/// Reads of one connection in a turn, so that a large body does not hold up the others.
-const READS_PER_TURN: usize = 8;
-
-/// Flags with which the target says that nothing more will come.
-pub(super) const ENDED: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
-
-/// Flags with which a read will not be in vain.
-pub(super) const READABLE: EventFlags = EventFlags::IN.union(ENDED);
-
-/// What a read led to.
-enum Read {
-    /// All there was has been read, the response is not complete.
-    Waiting,
-    /// There may be more to read.
-    More,
-    /// The response is complete; whether the target has closed as well.
-    Done(Response, bool),
-    Failed(ErrorKind),
-}
 
 impl<S: Source> Worker<S> {
     /// Sends `flight`'s request on connection `id`. False when the target had closed it before.
@@ -43,9 +22,8 @@ impl<S: Source> Worker<S> {
     pub(super) fn launch(&mut self, id: u32, mut flight: Flight, allowed_ns: u64) -> bool {
         let sent_ns = self.stamp();
         let step = self.program.step(flight.step);
-        let request = &step.requests[usize::from(flight.target)];
+        let target = usize::from(flight.target);
         let connection = &mut self.connections[id as usize];
-        let Some(socket) = &connection.socket else { return false };
         if S::CLOSED && allowed_ns > flight.intended_ns {
             flight.intended_ns = allowed_ns;
             if flight.is_fresh {
@@ -54,195 +32,243 @@ impl<S: Source> Worker<S> {
         }
         flight.usable_ns = flight.intended_ns.max(connection.since_ns).max(allowed_ns);
         flight.sent_ns = sent_ns;
-        connection.exchange.begin(request, Want::default());
-        connection.unsent = request.bytes().len();
-        let failure = match rustix::net::send(socket, request.bytes(), SendFlags::NOSIGNAL) {
-            Ok(count) => {
-                connection.unsent -= count;
-                None
-            }
-            Err(Errno::AGAIN | Errno::INTR) => None,
-            Err(Errno::PIPE | Errno::CONNRESET) if connection.is_used => return false,
-            Err(errno) => Some(send_failure(errno)),
+        flight.deadline_ns = sent_ns.saturating_add(step.timeout_ns);
+        flight.has_answer = false;
+        let tag = connection.free_tag();
+        let Some(session) = &mut connection.session else { return false };
+        let sent = match session.begin(tag, &step.requests[target], step.want) {
+            Begun::AsRendered => self.io.send_pinned(id, self.pins[flight.step as usize][target]),
+            Begun::Queued => self.io.send(id, session.output()),
         };
-        connection.is_sending = connection.unsent > 0;
-        let is_sending = connection.is_sending;
-        connection.state = State::Busy;
-        connection.flight = Some(flight);
-        connection.bytes_in = 0;
-        connection.deadline_ns = sent_ns.saturating_add(step.timeout_ns);
+        match sent {
+            Ok(()) => {}
+            Err(Errno::PIPE | Errno::CONNRESET) if connection.is_used && connection.in_flight == 0 => {
+                return false;
+            }
+            Err(errno) => connection.failure = Some(send_failure(errno)),
+        }
+        connection.deadline_ns = connection.deadline_ns.min(flight.deadline_ns);
         self.wheel.arm(id, connection.deadline_ns);
         self.in_flight += 1;
-        self.recorder.sent(step.id, flight.stage, &flight.times(sent_ns));
-        self.count_start(&flight);
-        match failure {
-            Some(kind) => self.failed.push((id, kind)),
-            None if is_sending => self.send_rest(id),
-            None => {}
+        if !std::mem::replace(&mut flight.is_sent, true) {
+            self.recorder.sent(step.id, flight.stage, &flight.times(sent_ns));
+            self.count_start(&flight);
         }
+        self.connections[id as usize].put(tag, flight);
         true
     }
 
-    /// Sends what is left of a request until the socket is full: then an event tells when it is not.
-    fn send_rest(&mut self, id: u32) {
+    /// Handles a piece of news.
+    #[inline]
+    pub(super) fn handle(&mut self, piece: usize) {
+        let Some(id) = self.io.subject(piece) else { return };
+        while let Some(event) = self.io.hear(piece) {
+            match event {
+                Event::Received(chunk) => self.receive(id, chunk),
+                Event::Ended => self.hear_end(id),
+                Event::Broken => self.break_off(id, ErrorKind::ReadReset),
+                Event::SendFailed(errno) => self.send_failed(id, errno),
+                Event::Connected => self.connected(id),
+                Event::ConnectFailed(errno) => self.fail_connecting(id, super::connecting::failure(errno)),
+            }
+        }
+    }
+
+    #[inline]
+    fn receive(&mut self, id: u32, chunk: Chunk) {
         let connection = &mut self.connections[id as usize];
-        let (Some(socket), Some(flight)) = (&connection.socket, &connection.flight) else { return };
-        let request = &self.program.step(flight.step).requests[usize::from(flight.target)];
-        loop {
-            let unsent = &request.bytes()[request.bytes().len() - connection.unsent..];
-            if unsent.is_empty() {
-                connection.is_sending = false;
-                return;
+        let mut heard = std::mem::take(&mut self.heard);
+        let bytes = self.io.bytes(&chunk);
+        connection.bytes_in += bytes.len() as u64;
+        let result = match &mut connection.session {
+            Some(session) if matches!(connection.state, State::Open | State::Greeting) => {
+                session.hear(bytes, &mut heard)
             }
-            match rustix::net::send(socket, unsent, SendFlags::NOSIGNAL) {
-                Ok(count) => connection.unsent -= count,
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return,
-                Err(errno) => {
-                    self.failed.push((id, send_failure(errno)));
-                    return;
-                }
-            }
-        }
-    }
-
-    /// The connection that a token is of, if it is still that one.
-    #[inline]
-    pub(super) fn connection_of(&self, token: u64) -> Option<(u32, State)> {
-        #[expect(clippy::cast_possible_truncation, reason = "the two halves of a token")]
-        let (id, generation) = (token as u32, (token >> 32) as u32);
-        let connection = self.connections.get(id as usize)?;
-        (connection.generation == generation).then_some((id, connection.state))
-    }
-
-    /// Handles what a socket has to say.
-    #[inline]
-    pub(super) fn handle(&mut self, token: u64, flags: EventFlags) {
-        let Some((id, state)) = self.connection_of(token) else { return };
-        match state {
-            State::Busy => {
-                if flags.contains(EventFlags::OUT) && self.connections[id as usize].is_sending {
-                    self.send_rest(id);
-                }
-                if flags.intersects(READABLE) {
-                    self.receive(id, flags.intersects(ENDED));
-                }
-            }
-            State::Connecting => self.look_at_connecting(id, flags),
-            State::Ending if flags.intersects(ENDED) => self.close(id),
-            // What idle ones have to say was heard before anything was sent.
-            State::Idle | State::Ending | State::Vacant => {}
-        }
-    }
-
-    /// Reads what has come for a request that is out.
-    #[inline]
-    pub(super) fn receive(&mut self, id: u32, has_ended: bool) {
-        for _ in 0..READS_PER_TURN {
-            match self.read(id, has_ended) {
-                Read::Waiting => return,
-                Read::More => {}
-                Read::Done(response, is_closed) => return self.finish(id, response, is_closed || has_ended),
-                Read::Failed(kind) => return self.fail(id, kind),
-            }
-        }
-        self.unread.push(id);
-    }
-
-    #[inline]
-    fn read(&mut self, id: u32, has_ended: bool) -> Read {
-        let connection = &mut self.connections[id as usize];
-        let Some(socket) = &connection.socket else { return Read::Waiting };
-        let count = match rustix::net::recv(socket, &mut *self.buffer, RecvFlags::empty()) {
-            Ok((count, _)) => count,
-            Err(Errno::AGAIN) => return Read::Waiting,
-            Err(Errno::INTR) => return Read::More,
-            Err(_) => return Read::Failed(ErrorKind::ReadReset),
+            _ => Ok(()),
         };
-        if count == 0 {
-            return match connection.exchange.eof() {
-                Ok(response) => Read::Done(response, true),
-                Err(error) => Read::Failed(kind_of(error)),
-            };
+        // Behind a complete response nothing may follow, unless others are under way.
+        let is_final = chunk.is_last || (chunk.has_more && !self.is_multiplexed(id));
+        self.io.give_back(chunk);
+        self.act_on(id, &mut heard, is_final);
+        self.heard = heard;
+        match result {
+            Ok(()) => self.say(id),
+            Err(error) => self.break_off(id, kind_of(&error)),
         }
-        connection.bytes_in += count as u64;
-        match connection.exchange.feed(&self.buffer[..count]) {
-            Ok(Progress::Done(mut response)) => {
-                // A full buffer may have cut off what follows the response.
-                response.keep_alive &= count < self.buffer.len() && connection.unsent == 0;
-                Read::Done(response, false)
+    }
+
+    /// Acts on what was heard. After a response that `is_final` the connection is of no more use.
+    #[inline]
+    pub(super) fn act_on(&mut self, id: u32, heard: &mut Vec<Heard>, is_final: bool) {
+        for heard in heard.drain(..) {
+            match heard {
+                Heard::Done(tag, response) => self.finish(id, tag, response, is_final),
+                Heard::Started(tag) => {
+                    if let Some(flight) = self.connections[id as usize].flight(tag) {
+                        flight.has_answer = true;
+                    }
+                }
+                Heard::Ready => self.ready(id),
+                Heard::Failed(tag, error) => self.fail(id, tag, kind_of(&error)),
             }
-            // Less than was asked for: the socket is empty, and what comes later makes an event.
-            Ok(Progress::NeedMore) if count < self.buffer.len() && !has_ended => Read::Waiting,
-            Ok(Progress::NeedMore) => Read::More,
-            Err(error) => Read::Failed(kind_of(error)),
+        }
+    }
+
+    /// Sends what the session has to say of its own accord.
+    #[inline]
+    pub(super) fn say(&mut self, id: u32) {
+        let connection = &mut self.connections[id as usize];
+        let Some(session) = &mut connection.session else { return };
+        let output = session.output();
+        if !output.is_empty()
+            && connection.state != State::Vacant
+            && let Err(errno) = self.io.send(id, output)
+        {
+            connection.failure = Some(send_failure(errno));
         }
     }
 
     #[inline]
-    fn finish(&mut self, id: u32, response: Response, is_closed: bool) {
-        let connection = &self.connections[id as usize];
-        let Some(flight) = &connection.flight else { return };
+    fn finish(&mut self, id: u32, tag: Tag, response: Response, is_final: bool) {
+        let Some(flight) = self.connections[id as usize].flight(tag) else { return };
         let outcome = if self.program.step(flight.step).expect.accepts(response.status) {
             Outcome::Success(response.status)
         } else {
             Outcome::Failed(ErrorKind::Status, response.status)
         };
-        let Some(flight) = self.record(id, outcome) else { return };
+        let Some(flight) = self.record(id, tag, outcome) else { return };
         let done_ns = self.turn_ns.max(flight.sent_ns);
-        if response.keep_alive && !is_closed {
-            self.connections[id as usize].is_used = true;
-            self.make_idle(id, done_ns);
-        } else {
-            self.end(id, is_closed);
-        }
+        self.settle(id, response.keep_alive && !is_final, is_final, done_ns);
         self.advance(flight, done_ns, true);
         self.dispatch(usize::from(flight.target));
     }
 
-    /// The request that is out on connection `id` failed, and with it the connection.
-    pub(super) fn fail(&mut self, id: u32, kind: ErrorKind) {
-        let Some(flight) = self.record(id, Outcome::Failed(kind, 0)) else { return };
-        self.close(id);
-        self.advance(flight, self.turn_ns.max(flight.sent_ns), true);
+    /// What becomes of a connection after a response.
+    #[inline]
+    fn settle(&mut self, id: u32, keep_alive: bool, is_closed: bool, done_ns: u64) {
+        let is_sent = self.is_multiplexed(id) || self.io.unsent(id) == 0;
+        let connection = &mut self.connections[id as usize];
+        connection.is_used = true;
+        if keep_alive && is_sent && connection.failure.is_none() {
+            self.offer(id, done_ns);
+        } else if connection.in_flight == 0 {
+            self.end(id, is_closed);
+        }
     }
 
-    /// Counts the request that is out on connection `id` as done; afterwards none is.
-    #[inline]
-    pub(super) fn record(&mut self, id: u32, outcome: Outcome) -> Option<Flight> {
+    /// One request failed, and its connection goes on.
+    fn fail(&mut self, id: u32, tag: Tag, kind: ErrorKind) {
+        let Some(flight) = self.record(id, tag, Outcome::Failed(kind, 0)) else { return };
+        let done_ns = self.turn_ns.max(flight.sent_ns);
+        let has_room = self.connections[id as usize].room() > 0;
+        self.settle(id, has_room, false, done_ns);
+        self.advance(flight, done_ns, true);
+    }
+
+    /// The target has sent its last byte.
+    fn hear_end(&mut self, id: u32) {
         let connection = &mut self.connections[id as usize];
-        let flight = connection.flight.take()?;
+        let mut heard = std::mem::take(&mut self.heard);
+        let result = match (&mut connection.session, connection.state) {
+            (Some(session), State::Open | State::Greeting) => session.end(&mut heard),
+            _ => Ok(()),
+        };
+        self.act_on(id, &mut heard, true);
+        self.heard = heard;
+        self.break_off(id, result.as_ref().err().map_or(ErrorKind::ReadReset, kind_of));
+    }
+
+    /// The connection is of no more use: what is out on it failed, for a send that failed before if there was one.
+    pub(super) fn break_off(&mut self, id: u32, kind: ErrorKind) {
+        let connection = &mut self.connections[id as usize];
+        let kind = connection.failure.unwrap_or(kind);
+        match connection.state {
+            State::Connecting | State::Greeting => {
+                let kind = if kind == ErrorKind::ReadReset { ErrorKind::ConnectReset } else { kind };
+                return self.fail_connecting(id, kind);
+            }
+            State::Open | State::Ending | State::Vacant => {}
+        }
+        let tags: SmallVec<[Tag; 8]> = connection.tags().collect();
+        let flights: SmallVec<[Flight; 1]> =
+            tags.into_iter().filter_map(|tag| self.record(id, tag, Outcome::Failed(kind, 0))).collect();
+        self.close(id);
+        for flight in flights {
+            self.advance(flight, self.turn_ns.max(flight.sent_ns), true);
+        }
+    }
+
+    /// Nothing more can be sent on connection `id`. A target that refuses a large request answers before it closes: then
+    /// the answer counts, and it is the end of the connection that fails the request.
+    fn send_failed(&mut self, id: u32, errno: Errno) {
+        let connection = &mut self.connections[id as usize];
+        let is_stale = connection.is_used && matches!(errno, Errno::PIPE | Errno::CONNRESET);
+        if is_stale && !self.is_multiplexed(id) && self.connections[id as usize].bytes_in == 0 {
+            return self.launch_elsewhere(id);
+        }
+        self.connections[id as usize].failure = Some(send_failure(errno));
+    }
+
+    /// The target had closed the connection before our kernel took any of the request.
+    fn launch_elsewhere(&mut self, id: u32) {
+        let connection = &mut self.connections[id as usize];
+        let Some(flight) = connection.take(0) else { return };
+        self.in_flight -= 1;
+        let pool = usize::from(flight.target);
+        self.close(id);
+        self.pools[pool].queue.push_front(flight);
+        self.is_unfinished = true;
+    }
+
+    /// Counts the request that is out on connection `id` as done; afterwards it is not.
+    #[inline]
+    pub(super) fn record(&mut self, id: u32, tag: Tag, outcome: Outcome) -> Option<Flight> {
+        let connection = &mut self.connections[id as usize];
+        let flight = connection.take(tag)?;
         let step = self.program.step(flight.step);
         let request = &step.requests[usize::from(flight.target)];
-        let bytes_out = request.bytes().len() - connection.unsent;
+        let bytes_out = request.bytes().len().saturating_sub(self.io.unsent(id)) as u64;
         let times = flight.times(self.turn_ns.max(flight.sent_ns));
-        self.recorder.done(step.id, flight.stage, &times, outcome, connection.bytes_in, bytes_out as u64);
-        connection.deadline_ns = NEVER;
+        let bytes_in = std::mem::take(&mut connection.bytes_in);
+        self.recorder.done(step.id, flight.stage, &times, outcome, bytes_in, bytes_out);
+        if connection.in_flight == 0 {
+            connection.deadline_ns = NEVER;
+        }
         self.in_flight -= 1;
         Some(flight)
     }
 
-    /// The step's timeout passed. Silence and an answer that came too slowly are two findings.
+    /// Gives up the requests of connection `id` whose timeout passed. Silence and an answer that came too slowly are two
+    /// findings.
     pub(super) fn time_out(&mut self, id: u32) {
-        let has_answer = self.connections[id as usize].exchange.started();
-        self.fail(id, if has_answer { ErrorKind::RequestTimeout } else { ErrorKind::ReadTimeout });
-    }
-
-    /// Settles requests that could not be sent. A target that refuses a large request answers before it closes: then
-    /// the answer counts.
-    pub(super) fn settle_failed(&mut self) {
-        while let Some((id, kind)) = self.failed.pop() {
-            if self.connections[id as usize].state != State::Busy {
+        let now_ns = self.now_ns;
+        let connection = &mut self.connections[id as usize];
+        let tags: SmallVec<[Tag; 8]> = connection.tags().collect();
+        connection.deadline_ns = NEVER;
+        for tag in tags {
+            let connection = &mut self.connections[id as usize];
+            let Some(&mut Flight { deadline_ns, has_answer, .. }) = connection.flight(tag) else { continue };
+            if deadline_ns > now_ns {
+                connection.deadline_ns = connection.deadline_ns.min(deadline_ns);
                 continue;
             }
-            loop {
-                match self.read(id, true) {
-                    Read::More => {}
-                    Read::Done(response, _) => break self.finish(id, response, true),
-                    Read::Waiting | Read::Failed(_) => break self.fail(id, kind),
-                }
+            let kind = if has_answer { ErrorKind::RequestTimeout } else { ErrorKind::ReadTimeout };
+            if connection.session.as_mut().is_some_and(|session| session.cancel(tag)) {
+                self.fail(id, tag, kind);
+                self.say(id);
+            } else {
+                return self.break_off(id, kind);
             }
         }
+        let deadline_ns = self.connections[id as usize].deadline_ns;
+        if deadline_ns != NEVER {
+            self.wheel.arm(id, deadline_ns);
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_multiplexed(&self, id: u32) -> bool {
+        self.pools[usize::from(self.connections[id as usize].pool)].is_multiplexed
     }
 }
 
@@ -253,9 +279,9 @@ fn send_failure(errno: Errno) -> ErrorKind {
     }
 }
 
-fn kind_of(error: http1::Error) -> ErrorKind {
+fn kind_of(error: &Error) -> ErrorKind {
     match error {
-        http1::Error::Unanswered | http1::Error::Truncated => ErrorKind::ReadReset,
-        _ => ErrorKind::Protocol,
+        Error::Unanswered | Error::Truncated => ErrorKind::ReadReset,
+        Error::Http1(_) => ErrorKind::Protocol,
     }
 }

@@ -130,6 +130,11 @@ pub fn full_plan(server: &Server, load: &str, rest: &str) -> plan::Plan {
     plan::parse("test", &text).unwrap_or_else(|faults| panic!("{faults:#?}\n{text}"))
 }
 
+/// The loop under test: `GROUNDSWELL_IO`, or whichever the engine chooses.
+fn io() -> engine::Io {
+    std::env::var("GROUNDSWELL_IO").map_or(engine::Io::Auto, |io| io.parse().expect("auto, uring or epoll"))
+}
+
 pub fn job(plan: plan::Plan) -> Job {
     Job {
         plan: Arc::new(plan),
@@ -138,6 +143,7 @@ pub fn job(plan: plan::Plan) -> Job {
         share: plan::LaneSet::all(),
         allow: Allow::default(),
         user_agent: "groundswell/test".to_owned(),
+        io: io(),
     }
 }
 

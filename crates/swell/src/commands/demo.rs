@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use cluster::Wanted;
-use engine::Allow;
+use engine::{Allow, Io};
 use target::Settings;
 use transport::memory;
 
@@ -30,7 +30,7 @@ pub fn run(arguments: &Demo, terminal: Terminal) -> anyhow::Result<Exit> {
     let broker = memory::Broker::new();
     let orchestrator =
         serving::orchestrate(store, serving::IN_PROCESS, None, &|connect| Ok(broker.node(connect)))?;
-    let drivers = Drivers::start(&broker, DRIVERS, local::default_threads(), &Allow::default())?;
+    let drivers = Drivers::start(&broker, DRIVERS, local::default_threads(), &Allow::default(), Io::Auto)?;
     let page = serving::serve(arguments.listen, &orchestrator.handle(), folder)?;
     output::tell(&format!("dashboard on http://{}", page.local_addr()));
     output::tell(&format!("target on {target}, {DRIVERS} drivers in this process"));

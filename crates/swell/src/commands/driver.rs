@@ -6,7 +6,7 @@ use std::thread;
 
 use cluster::driver::{self, Settings};
 use cluster::runtime::driver::{Load, run as run_driver, subscriptions};
-use engine::Allow;
+use engine::{Allow, Io};
 use transport::{Connect, Uuid};
 
 use super::kafka;
@@ -42,7 +42,7 @@ pub fn run(arguments: &Driver, terminal: Terminal) -> anyhow::Result<Exit> {
         target: arguments.target.clone(),
         ..settings(node_id)
     };
-    let load = Load { looks_ahead: true, ..load(threads, allow) };
+    let load = Load { looks_ahead: true, ..load(threads, allow, arguments.generator.io) };
     match run_driver(settings, load, transport, interrupts.flag()) {
         driver::Exit::Done => Ok(Exit::Success),
         driver::Exit::NameTaken(text) => {
@@ -66,9 +66,9 @@ pub fn settings(node_id: String) -> Settings {
 }
 
 /// How a driver of this program loads.
-pub fn load(threads: usize, allow: Allow) -> Load {
+pub fn load(threads: usize, allow: Allow, io: Io) -> Load {
     let product = format!("groundswell/{}", env!("CARGO_PKG_VERSION"));
-    Load { threads, allow, product, looks_ahead: false }
+    Load { threads, allow, product, io, looks_ahead: false }
 }
 
 /// The rules of `--allow`.

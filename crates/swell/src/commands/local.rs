@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use cluster::runtime::driver::{run as run_driver, subscriptions};
-use engine::{Allow, Machine, Part};
+use engine::{Allow, Io, Machine, Part};
 use plan::Plan;
 use transport::{Connect, memory};
 
@@ -25,6 +25,7 @@ impl Drivers {
         count: usize,
         threads: usize,
         allow: &Allow,
+        io: Io,
     ) -> anyhow::Result<Self> {
         let shutdown = Arc::new(AtomicBool::new(false));
         let threads_each = threads_each(count, threads);
@@ -35,7 +36,7 @@ impl Drivers {
             thread::Builder::new().name(format!("driver-{number}")).spawn(move || {
                 run_driver(
                     driver::settings(node_id),
-                    driver::load(threads_each, allow),
+                    driver::load(threads_each, allow, io),
                     transport,
                     &shutdown,
                 );

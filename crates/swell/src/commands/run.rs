@@ -50,7 +50,7 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
                 .for_each(|text| output::tell(&format!("warning: {text}")));
             let orchestrator =
                 serving::orchestrate(store, serving::IN_PROCESS, None, &|connect| Ok(broker.node(connect)))?;
-            let drivers = Drivers::start(&broker, count, threads, &allow)?;
+            let drivers = Drivers::start(&broker, count, threads, &allow, arguments.generator.io)?;
             (orchestrator, Some(drivers), Wanted { min_drivers: count, max_drivers: count })
         }
     };

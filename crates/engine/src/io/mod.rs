@@ -1,0 +1,261 @@
+//! The two loops under a worker: io_uring, and epoll where that is missing or forbidden. Chosen once, at the start.
+//!
+//! Both look like completions: a wait brings a batch of news, each piece of it becomes [`Event`]s, and what is sent is
+//! the loop's until the kernel has taken it.
+//!
+//! Invariant: a connection's id is not given to another one while anything of it is under way. Deliberately absent:
+//! what is said (`protocol`), and when (`worker`).
+
+mod epoll;
+mod ring;
+mod uring;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use epoll::Epoll;
+pub(crate) use epoll::wake;
+pub(crate) use ring::Pin;
+use uring::Uring;
+
+/// Which loop drives the sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Io {
+    /// io_uring where the system has what it needs, else epoll.
+    #[default]
+    Auto,
+    /// io_uring, or not at all.
+    Uring,
+    /// epoll.
+    Epoll,
+}
+
+impl std::str::FromStr for Io {
+    type Err = InvalidIo;
+
+    fn from_str(text: &str) -> Result<Self, InvalidIo> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "uring" => Ok(Self::Uring),
+            "epoll" => Ok(Self::Epoll),
+            _ => Err(InvalidIo(text.to_owned())),
+        }
+    }
+}
+
+/// What is none of the loops' names.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is none of auto, uring and epoll")]
+pub struct InvalidIo(pub String);
+
+/// Whether io_uring works here with all that the engine needs of it.
+///
+/// # Errors
+/// What the system said: `ENOSYS` or `EINVAL` before Linux 6.1, `EPERM` where it is forbidden, as in many containers.
+pub fn uring_support() -> io::Result<()> {
+    ring::Ring::new().map(drop)
+}
+
+/// What a piece of news says.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The connection is there.
+    Connected,
+    /// It could not be made, and is to be closed.
+    ConnectFailed(Errno),
+    /// Bytes came.
+    Received(Chunk),
+    /// The target will send no more.
+    Ended,
+    /// The connection broke.
+    Broken,
+    /// Bytes could not be sent. What the target sent before may still come.
+    SendFailed(Errno),
+}
+
+/// Received bytes, until they are given back.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    at: At,
+    /// Whether the target is known to send nothing after them.
+    pub(crate) is_last: bool,
+    /// Whether there may be more behind them already.
+    pub(crate) has_more: bool,
+}
+
+#[derive(Debug)]
+enum At {
+    /// So many bytes at the start of epoll's buffer.
+    Buffer(usize),
+    Ring(ring::Chunk),
+}
+
+/// One thread's loop.
+#[derive(Debug)]
+pub(crate) enum Loop {
+    Epoll(Epoll),
+    Uring(Box<Uring>),
+}
+
+/// Calls the same method of either loop.
+macro_rules! either {
+    ($self:expr, $io:ident => $call:expr) => {
+        match $self {
+            Loop::Epoll($io) => $call,
+            Loop::Uring($io) => $call,
+        }
+    };
+}
+
+impl Loop {
+    /// To be called on the thread that uses it. `wake` ends its waits.
+    pub(crate) fn new(io: Io, wake: &Arc<OwnedFd>) -> io::Result<Self> {
+        match io {
+            Io::Epoll => Epoll::new(wake).map(Self::Epoll),
+            Io::Uring => Uring::new(wake).map(|uring| Self::Uring(Box::new(uring))),
+            Io::Auto => match Uring::new(wake) {
+                Ok(uring) => Ok(Self::Uring(Box::new(uring))),
+                Err(error) => {
+                    tracing::debug!(%error, "no io_uring, using epoll");
+                    Epoll::new(wake).map(Self::Epoll)
+                }
+            },
+        }
+    }
+
+    pub(crate) fn is_uring(&self) -> bool {
+        matches!(self, Self::Uring(_))
+    }
+
+    /// Keeps `bytes` to be sent any number of times.
+    pub(crate) fn pin(&mut self, bytes: Arc<[u8]>) -> Pin {
+        either!(self, io => io.pin(bytes))
+    }
+
+    /// Takes a socket that is connected, or about to be; then [`Event::Connected`] or [`Event::ConnectFailed`] follows.
+    ///
+    /// # Errors
+    /// A limit of this machine.
+    pub(crate) fn add(&mut self, socket: OwnedFd, is_connected: bool) -> Result<u32, Errno> {
+        either!(self, io => io.add(socket, is_connected))
+    }
+
+    /// Sends pinned bytes in full, behind what is being sent.
+    ///
+    /// # Errors
+    /// The socket refused them, and took nothing. Not all refusals are known at once; the others are told.
+    #[inline]
+    pub(crate) fn send_pinned(&mut self, id: u32, pin: Pin) -> Result<(), Errno> {
+        either!(self, io => io.send_pinned(id, pin))
+    }
+
+    /// Sends `bytes` in full, behind what is being sent, and leaves it empty.
+    ///
+    /// # Errors
+    /// As [`send_pinned`](Self::send_pinned).
+    pub(crate) fn send(&mut self, id: u32, bytes: &mut Vec<u8>) -> Result<(), Errno> {
+        either!(self, io => io.send(id, bytes))
+    }
+
+    /// Bytes that the kernel has not taken yet, as far as is known.
+    #[inline]
+    pub(crate) fn unsent(&self, id: u32) -> usize {
+        either!(self, io => io.unsent(id))
+    }
+
+    /// Closes the connection. No event of it follows.
+    pub(crate) fn close(&mut self, id: u32) {
+        either!(self, io => io.close(id))
+    }
+
+    /// Hands over what was begun to the kernel.
+    ///
+    /// # Errors
+    /// As the waits.
+    #[inline]
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Epoll(_) => Ok(()),
+            Self::Uring(uring) => uring.flush(),
+        }
+    }
+
+    /// Takes what news there are.
+    ///
+    /// # Errors
+    /// The system refuses to wait, which ends the worker.
+    #[inline]
+    pub(crate) fn poll(&mut self) -> io::Result<()> {
+        either!(self, io => io.poll())
+    }
+
+    /// Waits for news, at most that long; some milliseconds longer do not matter. Where waking up costs much, for `want`
+    /// pieces, as far as they come within 20 µs.
+    ///
+    /// # Errors
+    /// As [`poll`](Self::poll).
+    #[inline]
+    pub(crate) fn wait(&mut self, timeout_ns: u64, want: usize) -> io::Result<()> {
+        match self {
+            Self::Epoll(epoll) => epoll.wait(timeout_ns),
+            Self::Uring(uring) => uring.wait(timeout_ns, want),
+        }
+    }
+
+    /// Waits for news, to the microsecond until `boot_ns` of the boot clock, which is `left_ns` from now.
+    ///
+    /// # Errors
+    /// As [`poll`](Self::poll).
+    #[inline]
+    pub(crate) fn wait_until(&mut self, boot_ns: u64, left_ns: u64) -> io::Result<()> {
+        match self {
+            Self::Epoll(epoll) => epoll.wait_until(boot_ns, left_ns),
+            Self::Uring(uring) => uring.wait_until(left_ns),
+        }
+    }
+
+    /// Pieces of news of the last wait.
+    #[inline]
+    pub(crate) fn news(&self) -> usize {
+        either!(self, io => io.news())
+    }
+
+    /// Whether the last wait brought nothing of a connection.
+    pub(crate) fn is_empty(&self) -> bool {
+        (0..self.news()).all(|piece| self.subject(piece).is_none())
+    }
+
+    /// Whether nothing ended the last wait but its time.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.news() == 0
+    }
+
+    /// The connection that a piece of news is of; `None` when it is of none, or was heard in full.
+    #[inline]
+    pub(crate) fn subject(&self, piece: usize) -> Option<u32> {
+        either!(self, io => io.subject(piece))
+    }
+
+    /// The next event of a piece of news. To be asked until there is none.
+    #[inline]
+    pub(crate) fn hear(&mut self, piece: usize) -> Option<Event> {
+        either!(self, io => io.hear(piece))
+    }
+
+    /// Received bytes, which may be overwritten.
+    #[inline]
+    pub(crate) fn bytes(&mut self, chunk: &Chunk) -> &mut [u8] {
+        either!(self, io => io.bytes(chunk))
+    }
+
+    /// Gives received bytes back.
+    #[inline]
+    pub(crate) fn give_back(&mut self, chunk: Chunk) {
+        if let (Self::Uring(uring), At::Ring(chunk)) = (self, chunk.at) {
+            uring.give_back(chunk);
+        }
+    }
+}
