@@ -236,3 +236,19 @@ fn only_the_binary_exits() {
     });
     expect_none(findings.collect());
 }
+
+/// The only file that may hold code which the compiler cannot check.
+const MAY_BE_UNSAFE: &str = "crates/engine/src/io/ring.rs";
+
+#[test]
+fn unsafe_code_has_one_place() {
+    let words = ["unsafe {", "unsafe fn", "unsafe impl", "expect(unsafe_code", "allow(unsafe_code"];
+    let paths = sources(None).into_iter().map(|path| (shown(&path), path));
+    let others = paths.filter(|(name, _)| name != MAY_BE_UNSAFE && name != "crates/xtask/tests/tidy.rs");
+    let findings = others.flat_map(|(name, path)| {
+        let text = fs::read_to_string(&path).unwrap();
+        let lines = text.lines().enumerate().filter(|(_, line)| words.iter().any(|word| line.contains(word)));
+        lines.map(|(index, _)| format!("{name}:{}: unsafe", index + 1)).collect::<Vec<_>>()
+    });
+    expect_none(findings.collect());
+}
