@@ -283,5 +283,6 @@ fn kind_of(error: &Error) -> ErrorKind {
     match error {
         Error::Unanswered | Error::Truncated => ErrorKind::ReadReset,
         Error::Http1(_) => ErrorKind::Protocol,
+        Error::Tunnel(_) => ErrorKind::ConnectRefused,
     }
 }
