@@ -1,6 +1,7 @@
 //! Runs, drivers and totals as JSON. The names are part of the interface; `openapi.json` describes them.
 
 use cluster::view::{DriverView, RunView, Tick, TimelineEvent};
+use metrics::verdict::Reason;
 use metrics::{Merged, Outcome, Pair, Stats, Timing, Verdict};
 use plan::Plan;
 use report::ErrorSummary;
@@ -66,6 +67,7 @@ pub(crate) struct OwnWord {
 pub(crate) struct VerdictJson {
     pub value: String,
     reasons: Vec<ReasonJson>,
+    findings: Vec<ReasonJson>,
     target_saturated: bool,
 }
 
@@ -150,18 +152,16 @@ pub(crate) fn drivers(view: &RunView) -> Vec<RunDriver> {
 }
 
 pub(crate) fn verdict(verdict: &Verdict) -> VerdictJson {
+    let json = |reason: &Reason| ReasonJson {
+        code: reason.code.to_owned(),
+        driver: reason.driver.clone(),
+        seconds: reason.seconds,
+        text: reason.text.clone(),
+    };
     VerdictJson {
         value: verdict.value.as_str().to_owned(),
-        reasons: verdict
-            .reasons
-            .iter()
-            .map(|reason| ReasonJson {
-                code: reason.code.to_owned(),
-                driver: reason.driver.clone(),
-                seconds: reason.seconds,
-                text: reason.text.clone(),
-            })
-            .collect(),
+        reasons: verdict.reasons.iter().map(json).collect(),
+        findings: verdict.findings.iter().map(json).collect(),
         target_saturated: verdict.target_saturated,
     }
 }
@@ -221,11 +221,9 @@ impl Totals {
         };
         let errors = merged.outcomes(|_| true).into_iter().filter_map(|(outcome, count)| match outcome {
             Outcome::Success(_) => None,
-            Outcome::Failed(kind, status) => Some(ErrorSummary {
-                kind: kind.as_str().to_owned(),
-                detail: (status > 0).then(|| status.to_string()),
-                count,
-            }),
+            Outcome::Failed(kind, _) => {
+                Some(ErrorSummary { kind: kind.as_str().to_owned(), detail: outcome.detail(), count })
+            }
         });
         Self {
             sent: counts.requests_sent,

@@ -6,6 +6,8 @@
 //! Invariant: a step of the wall clock changes nothing but what is displayed. Deliberately absent: sleeping, timers and
 //! a trait to fake time. Deciding code takes `now` as an argument; only loops ask for it.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
@@ -77,6 +79,17 @@ pub fn thread_cpu() -> Duration {
     Duration::from_nanos(read(ClockId::ThreadCPUTime))
 }
 
+/// How long the calling thread has been ready to run without a CPU, since its start: the second field of
+/// `/proc/thread-self/schedstat` (Linux `Documentation/scheduler/sched-stats.rst`). `None` where the kernel does not
+/// count it. Costs three system calls, so it is for once a second.
+pub fn thread_run_delay() -> Option<Duration> {
+    // Three numbers of at most 20 digits.
+    let mut text = [0; 64];
+    let length = File::open("/proc/thread-self/schedstat").and_then(|mut file| file.read(&mut text)).ok()?;
+    let delay = str::from_utf8(&text[..length]).ok()?.split_ascii_whitespace().nth(1)?;
+    delay.parse().ok().map(Duration::from_nanos)
+}
+
 /// CPU time that this process has used, user and system, all threads.
 pub fn process_cpu() -> Duration {
     Duration::from_nanos(read(ClockId::ProcessCPUTime))
@@ -87,4 +100,35 @@ fn read(id: ClockId) -> u64 {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    /// Uses a CPU for so long, or waits for one.
+    fn burn(span: Duration) -> Option<(Duration, Duration)> {
+        let start = now();
+        while now().since(start) < span {}
+        Some((thread_run_delay()?, now().since(start)))
+    }
+
+    #[test]
+    fn threads_that_share_a_core_wait_for_it() {
+        let threads = 1 + 2 * thread::available_parallelism().unwrap().get();
+        let delays: Vec<_> = thread::scope(|scope| {
+            let burning: Vec<_> =
+                (0..threads).map(|_| scope.spawn(|| burn(Duration::from_millis(100)))).collect();
+            burning.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let Some(delays) = delays.into_iter().collect::<Option<Vec<_>>>() else {
+            return eprintln!("this kernel does not count how long threads wait for a CPU");
+        };
+        let longest = delays.iter().map(|(delay, _)| *delay).max().unwrap();
+        assert!(longest > Duration::from_millis(10), "{delays:?}");
+        // Being started takes a little of it, before the span begins.
+        assert!(delays.iter().all(|(delay, span)| *delay < *span + Duration::from_secs(1)), "{delays:?}");
+    }
 }

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use metrics::{DriverTotals, DriverWindow, ErrorKind, Merged, Outcome, Pair, Stats, Timing, Totals};
+use metrics::{DriverTotals, DriverWindow, Merged, Outcome, Pair, Stats, Timing, Totals};
 use plan::{LaneSet, Plan, Schedule, StageId};
 use transport::{Metrics, MetricsOurs, Uuid};
 
@@ -351,9 +351,8 @@ pub fn errors(merged: &Merged, measured: impl Fn(StageId) -> bool) -> Vec<ErrorC
         .into_iter()
         .filter_map(|(outcome, count)| match outcome {
             Outcome::Success(_) => None,
-            Outcome::Failed(kind, status) => {
-                let detail = if kind == ErrorKind::Status { status.to_string() } else { String::new() };
-                Some(ErrorCount { kind: kind.as_str(), detail, count })
+            Outcome::Failed(kind, _) => {
+                Some(ErrorCount { kind: kind.as_str(), detail: outcome.detail().unwrap_or_default(), count })
             }
         })
         .collect();

@@ -183,7 +183,7 @@ pub struct Tick {
     pub missed_total: u64,
     /// Requests sent so far by each driver.
     pub per_driver: BTreeMap<String, u64>,
-    /// Failed requests so far by kind and detail (the status code of `status`).
+    /// Failed requests so far by kind and detail (such as the status code of `status`).
     pub errors: Vec<ErrorCount>,
     /// Send lag of this second, 99th percentile over all drivers, in milliseconds.
     pub send_lag_p99_ms: Option<f64>,
@@ -196,7 +196,7 @@ pub struct Tick {
 pub struct ErrorCount {
     /// A name of the closed list.
     pub kind: &'static str,
-    /// The status code of `status`, else empty.
+    /// The status code of `status`, what had run out of `local_limit`, else empty.
     pub detail: String,
     /// Requests.
     pub count: u64,

@@ -1,16 +1,17 @@
-//! What this machine does to the process: CPU it used, and CPU it was refused.
+//! What this machine does to the process: CPU it used, CPU it was refused, and CPU that the machine itself did not get.
 
 use std::fs;
 use std::path::PathBuf;
 
 use clock::Instant;
+use metrics::Gauges;
 
 use crate::cgroup;
 
 /// Windows that are told so soon after another were late: a share of so little time would say nothing.
 const LEAST_SPAN_NS: u64 = 100_000_000;
 
-/// Reads the process's CPU time and its cgroup's throttling, once a second.
+/// Reads the process's CPU time, its cgroup's throttling and what the hypervisor took, once a second.
 #[derive(Debug)]
 pub(crate) struct Host {
     at: Instant,
@@ -18,6 +19,8 @@ pub(crate) struct Host {
     /// The share that was found last.
     permille: u32,
     throttled_us: u64,
+    /// CPU time of all cores, and what of it the hypervisor gave to others, in ticks.
+    ticks: Ticks,
     /// The `cpu.stat` of the process's cgroup; `None` where there is none.
     cpu_stat: Option<PathBuf>,
 }
@@ -29,30 +32,66 @@ impl Host {
             cpu_ns: cpu_ns(),
             permille: 0,
             throttled_us: 0,
+            ticks: read_ticks(),
             cpu_stat: find_cpu_stat(),
         };
         host.throttled_us = host.read_throttled_us();
         host
     }
 
-    /// Since the last call: CPU in thousandths of a core, and how long the cgroup held the process back, in µs.
-    pub(crate) fn sample(&mut self) -> (u32, u64) {
+    /// Fills in what happened since the last call: the process's CPU, how long its cgroup held it back, and what the
+    /// hypervisor gave to others.
+    pub(crate) fn sample(&mut self, gauges: &mut Gauges) {
         let at = clock::now();
         let span_ns = clock::nanos(at.since(self.at));
         if span_ns < LEAST_SPAN_NS {
-            return (self.permille, 0);
+            gauges.cpu_permille = self.permille;
+            return;
         }
-        let (cpu_ns, throttled_us) = (cpu_ns(), self.read_throttled_us());
+        let (cpu_ns, throttled_us, ticks) = (cpu_ns(), self.read_throttled_us(), read_ticks());
         let permille = cpu_ns.saturating_sub(self.cpu_ns).saturating_mul(1000) / span_ns;
-        let throttled = throttled_us.saturating_sub(self.throttled_us);
         self.permille = u32::try_from(permille).unwrap_or(u32::MAX);
-        (self.at, self.cpu_ns, self.throttled_us) = (at, cpu_ns, throttled_us);
-        (self.permille, throttled)
+        gauges.cpu_permille = self.permille;
+        gauges.throttled_us = throttled_us.saturating_sub(self.throttled_us);
+        gauges.stolen_permille = ticks.stolen_permille_since(self.ticks);
+        (self.at, self.cpu_ns, self.throttled_us, self.ticks) = (at, cpu_ns, throttled_us, ticks);
     }
 
     fn read_throttled_us(&self) -> u64 {
         let Some(path) = &self.cpu_stat else { return 0 };
         fs::read_to_string(path).map_or(0, |text| throttled_us(&text))
+    }
+}
+
+/// CPU time of all cores since boot, in ticks.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ticks {
+    all: u64,
+    stolen: u64,
+}
+
+impl Ticks {
+    fn stolen_permille_since(self, before: Self) -> u16 {
+        let all = self.all.saturating_sub(before.all).max(1);
+        let stolen = self.stolen.saturating_sub(before.stolen).min(all);
+        u16::try_from(stolen.saturating_mul(1000) / all).unwrap_or(1000)
+    }
+}
+
+/// None where there is no `/proc/stat`.
+fn read_ticks() -> Ticks {
+    fs::read_to_string("/proc/stat").map_or(Ticks::default(), |text| ticks(&text))
+}
+
+/// The first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal. What follows, the time of
+/// guests, is in user and nice already.
+fn ticks(stat: &str) -> Ticks {
+    let first = stat.lines().next().and_then(|line| line.strip_prefix("cpu ")).unwrap_or_default();
+    let columns: Vec<u64> =
+        first.split_ascii_whitespace().take(8).filter_map(|column| column.parse().ok()).collect();
+    Ticks {
+        all: columns.iter().fold(0, |sum, column| sum.saturating_add(*column)),
+        stolen: columns.get(7).copied().unwrap_or(0),
     }
 }
 
@@ -83,6 +122,16 @@ fn throttled_us(cpu_stat: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_stolen_is_a_share_of_all_cores() {
+        let before = ticks("cpu  100 0 50 800 10 0 0 40 7 0\ncpu0 1 2 3\n");
+        assert_eq!((before.all, before.stolen), (1000, 40));
+        let after = ticks("cpu  200 0 100 1500 10 0 0 190 7 0\n");
+        assert_eq!(after.stolen_permille_since(before), 150);
+        assert_eq!(before.stolen_permille_since(after), 0);
+        assert_eq!(ticks("").stolen_permille_since(Ticks::default()), 0);
+    }
 
     #[test]
     fn both_versions_of_cgroups_are_read() {

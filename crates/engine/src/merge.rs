@@ -189,7 +189,7 @@ impl Merger {
     }
 
     fn complete(&mut self, mut window: DriverWindow) {
-        (window.gauges.cpu_permille, window.gauges.throttled_us) = self.host.sample();
+        self.host.sample(&mut window.gauges);
         window.judge();
         tracing::debug!(second = window.from_s, gauges = ?window.gauges, "window");
         self.counted.add(&window);

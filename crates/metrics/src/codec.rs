@@ -7,27 +7,30 @@
 //! Invariant: any bytes decode to a value or an error, without a panic, and within [`memory_bytes_max`]. Deliberately absent: compression, text forms and division into parts, which
 //! belong to `transport`.
 
-use crate::{DriverTotals, DriverWindow, Merged, StageWindow, StepWindow, Timing, Totals};
+use crate::{Cause, DriverTotals, DriverWindow, Merged, StageWindow, StepWindow, Timing, Totals};
 
 mod bytes;
 mod parts;
 
 use bytes::{Reader, Writer};
 
-/// The version written. Version 1 is read as well; it has no phases.
+/// The version written. Version 1 is read as well; it has no phases, and no gauges of starved and stolen CPU.
 pub const VERSION: u8 = 2;
 
 /// The oldest version that is read.
 const OLDEST_VERSION: u8 = 1;
 
-/// The version that brought the phases of requests.
-const WITH_PHASES: u8 = 2;
+/// The version that brought what version 1 lacks.
+const SINCE_2: u8 = 2;
 
 /// Rows or stages of one window: as many as their ids can name.
 const MAX_ROWS: usize = 1 << 16;
 
 /// Different outcomes of a row: every three-digit status twice, and the rest of the list.
 const MAX_OUTCOMES: usize = 4096;
+
+/// Sets of causes that seconds of a driver were noted for: as many as there are.
+const MAX_CAUSE_SETS: usize = 1 << Cause::ALL.len();
 
 /// Drivers of a run.
 const MAX_DRIVERS: usize = 1 << 16;

@@ -25,5 +25,5 @@ pub use outcome::{ErrorKind, LocalLimit, Outcome, Unstarted};
 pub use phases::{Phase, PhaseTimings, Phases};
 pub use recorder::{Pages, Recorder};
 pub use timing::{PERCENTILES, Percentile, Stats, Timing, lower_bound_from};
-pub use verdict::{Cause, Causes, Verdict};
+pub use verdict::{Cause, Causes, Verdict, Whose};
 pub use window::{DriverWindow, Gauges, Missed, Pair, StageWindow, StepWindow, Times, Totals};

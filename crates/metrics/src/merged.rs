@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use plan::{StageId, StepId};
 
 use crate::accounting::sum;
-use crate::verdict::{Cause, Causes, bad_causes};
+use crate::verdict::{Causes, causes_of};
 use crate::{DriverWindow, Missed, Outcome, StageWindow, StepWindow, Timing, Totals};
 
 /// What one driver did in a run.
@@ -37,8 +37,8 @@ pub struct DriverTotals {
     pub send_lag: Timing,
     /// Seconds measured.
     pub seconds: u64,
-    /// How many seconds had exactly this set of causes; good seconds are not in it.
-    pub bad: BTreeMap<Causes, u64>,
+    /// How many seconds were noted for exactly this set of causes; seconds without any are not in it.
+    pub noted: BTreeMap<Causes, u64>,
     /// The sum over the measured seconds of the CPU used, in thousandths of a core.
     pub cpu_permille_sum: u64,
     /// The first run second after the last window.
@@ -69,14 +69,14 @@ impl DriverTotals {
         }
         self.last_second = self.last_second.max(window.to_s);
         // A window that nobody judged is judged by what it holds, unless it is a further part of one.
-        let causes = window.gauges.causes.or_else(|| (!window.stages.is_empty()).then(|| bad_causes(window)));
+        let causes = window.gauges.causes.or_else(|| (!window.stages.is_empty()).then(|| causes_of(window)));
         if let Some(causes) = causes {
             let seconds = u64::from(window.seconds());
             add(&mut self.windows, 1);
             add(&mut self.seconds, seconds);
             add(&mut self.cpu_permille_sum, u64::from(window.gauges.cpu_permille).saturating_mul(seconds));
             if !causes.is_empty() {
-                add(self.bad.entry(causes).or_default(), seconds);
+                add(self.noted.entry(causes).or_default(), seconds);
             }
         }
     }
@@ -95,8 +95,8 @@ impl DriverTotals {
         add(&mut self.bytes_out, other.bytes_out);
         self.send_lag.merge(&other.send_lag);
         add(&mut self.seconds, other.seconds);
-        for (&causes, &seconds) in &other.bad {
-            add(self.bad.entry(causes).or_default(), seconds);
+        for (&causes, &seconds) in &other.noted {
+            add(self.noted.entry(causes).or_default(), seconds);
         }
         add(&mut self.cpu_permille_sum, other.cpu_permille_sum);
         self.last_second = self.last_second.max(other.last_second);
@@ -111,9 +111,9 @@ impl DriverTotals {
         self.final_totals.get_or_insert_default().merge(totals);
     }
 
-    /// Seconds with this cause, whatever others they had.
-    pub fn bad_by(&self, cause: Cause) -> u64 {
-        sum(self.bad.iter().filter(|(causes, _)| causes.contains(cause)).map(|(_, &seconds)| seconds))
+    /// Seconds that were noted for causes of which `counts` holds.
+    pub fn seconds_noted(&self, counts: impl Fn(Causes) -> bool) -> u64 {
+        sum(self.noted.iter().filter(|(causes, _)| counts(**causes)).map(|(_, &seconds)| seconds))
     }
 
     /// The sums of the windows in the form in which the driver says its own.

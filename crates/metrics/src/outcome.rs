@@ -130,7 +130,7 @@ impl LocalLimit {
         Self::ALL.get(usize::from(detail)).copied().unwrap_or(Self::Other)
     }
 
-    /// As it is shown beside `local_limit`.
+    /// In words, as they stand beside `local_limit`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Other => "other limit",
@@ -160,6 +160,19 @@ impl Outcome {
     /// Whether the request succeeded.
     pub const fn is_success(self) -> bool {
         matches!(self, Self::Success(_))
+    }
+
+    /// What is shown beside the kind of a failure: the status, the number of the check, or what had run out.
+    pub fn detail(self) -> Option<String> {
+        let Self::Failed(kind, detail) = self else { return None };
+        match kind {
+            ErrorKind::Status | ErrorKind::Check => Some(detail.to_string()),
+            ErrorKind::LocalLimit => match LocalLimit::from_detail(detail) {
+                LocalLimit::Other => None,
+                limit => Some(limit.as_str().to_owned()),
+            },
+            _ => None,
+        }
     }
 
     /// The HTTP status, where there was an answer whose status counts.
@@ -192,6 +205,16 @@ mod tests {
             assert_eq!(ErrorKind::from_name(kind.as_str()), Some(kind));
         }
         assert_eq!(ErrorKind::from_name("timeout"), None);
+    }
+
+    #[test]
+    fn only_some_failures_have_a_detail() {
+        let detail = |kind, number| Outcome::Failed(kind, number).detail();
+        assert_eq!(detail(ErrorKind::Status, 503).as_deref(), Some("503"));
+        assert_eq!(detail(ErrorKind::LocalLimit, 1).as_deref(), Some("no file descriptor"));
+        assert_eq!(detail(ErrorKind::LocalLimit, 0), None);
+        assert_eq!(detail(ErrorKind::Dns, 0), None);
+        assert_eq!(Outcome::Success(200).detail(), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 
 use plan::{StageId, StepId};
 
-use crate::verdict::{Causes, bad_causes};
+use crate::verdict::{Causes, causes_of};
 use crate::{Outcome, PhaseTimings, Timing, Unstarted};
 
 /// The times of one request, in ns since the start of the run.
@@ -242,8 +242,13 @@ pub struct Gauges {
     pub throttled_us: u64,
     /// CPU of the process, in thousandths of one core.
     pub cpu_permille: u32,
-    /// What makes the window's seconds bad, once [`DriverWindow::judge`] looked at all of it. `None` in a further part
-    /// of a window, whose seconds are counted with its first part.
+    /// How long the engine thread that fared worst was ready to run and had no CPU, in thousandths of the time. 0
+    /// where the system does not tell.
+    pub starved_permille: u16,
+    /// CPU time that the hypervisor gave to others, in thousandths of what this machine's cores have.
+    pub stolen_permille: u16,
+    /// What the window's seconds are noted for, once [`DriverWindow::judge`] looked at all of it. `None` in a further
+    /// part of a window, whose seconds are counted with its first part.
     pub causes: Option<Causes>,
 }
 
@@ -257,6 +262,8 @@ impl Gauges {
         self.never_waited |= other.never_waited;
         self.throttled_us = self.throttled_us.max(other.throttled_us);
         self.cpu_permille = self.cpu_permille.max(other.cpu_permille);
+        self.starved_permille = self.starved_permille.max(other.starved_permille);
+        self.stolen_permille = self.stolen_permille.max(other.stolen_permille);
         self.causes = match (self.causes, other.causes) {
             (Some(mine), Some(theirs)) => Some(mine.union(theirs)),
             (mine, theirs) => mine.or(theirs),
@@ -299,10 +306,10 @@ impl DriverWindow {
         self.gauges.merge(&other.gauges);
     }
 
-    /// Notes in the gauges what makes these seconds bad. To be called once all threads are merged and the gauges are
+    /// Notes in the gauges what these seconds suffered from. To be called once all threads are merged and the gauges are
     /// set, and before the window is divided into parts: a part alone cannot tell.
     pub fn judge(&mut self) {
-        self.gauges.causes = Some(bad_causes(self));
+        self.gauges.causes = Some(causes_of(self));
     }
 
     /// How many seconds it spans.

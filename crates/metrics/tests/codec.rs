@@ -94,6 +94,7 @@ fn second_of_version_1() -> DriverWindow {
         throttled_us: 77,
         cpu_permille: 980,
         causes: Some(Causes::of(&[Cause::Throttled, Cause::GeneratorBound])),
+        ..Gauges::default()
     };
     DriverWindow { from_s: 7, to_s: 8, steps: vec![step], stages: vec![stage], gauges }
 }

@@ -3,7 +3,7 @@
 use expect_test::{Expect, expect};
 use metrics::verdict::{Context, judge};
 use metrics::{
-    Accounting, Cause, Causes, DriverWindow, ErrorKind, Gauges, LostDriver, Merged, Missed, Outcome,
+    Accounting, Cause, DriverWindow, ErrorKind, Gauges, LocalLimit, LostDriver, Merged, Missed, Outcome,
     StageWindow, StepWindow, Totals,
 };
 use plan::{StageId, StepId};
@@ -56,6 +56,10 @@ fn check(merged: &Merged, context: &Context, expected: Expect) {
         let driver = reason.driver.as_deref().unwrap_or("all");
         text += &format!("{} {driver} {} s: {}\n", reason.code, reason.seconds, reason.text);
     }
+    for finding in &verdict.findings {
+        let driver = finding.driver.as_deref().unwrap_or("all");
+        text += &format!("finding {} {driver} {} s: {}\n", finding.code, finding.seconds, finding.text);
+    }
     expected.assert_eq(&text);
 }
 
@@ -76,9 +80,9 @@ fn one_percent_of_bad_seconds_is_valid_and_said() {
         &run(100, 1, late),
         &ended(),
         expect![[r#"
-        valid, target saturated: false
-        send_lag d1 1 s: d1 sent late in 1 of 100 s: send lag p99 above 1 ms and above 5 % of the median service time.
-    "#]],
+            valid, target saturated: false
+            send_lag d1 1 s: d1 sent late in 1 of 100 s: send lag p99 above 1 ms and above 5 % of the median service time. Give it more CPU or threads, or add drivers.
+        "#]],
     );
 }
 
@@ -88,25 +92,25 @@ fn ten_percent_of_bad_seconds_is_suspect_and_more_is_invalid() {
         &run(100, 2, late),
         &ended(),
         expect![[r#"
-        suspect, target saturated: false
-        send_lag d1 2 s: d1 sent late in 2 of 100 s: send lag p99 above 1 ms and above 5 % of the median service time.
-    "#]],
+            suspect, target saturated: false
+            send_lag d1 2 s: d1 sent late in 2 of 100 s: send lag p99 above 1 ms and above 5 % of the median service time. Give it more CPU or threads, or add drivers.
+        "#]],
     );
     check(
         &run(100, 10, late),
         &ended(),
         expect![[r#"
-        suspect, target saturated: false
-        send_lag d1 10 s: d1 sent late in 10 of 100 s: send lag p99 above 1 ms and above 5 % of the median service time.
-    "#]],
+            suspect, target saturated: false
+            send_lag d1 10 s: d1 sent late in 10 of 100 s: send lag p99 above 1 ms and above 5 % of the median service time. Give it more CPU or threads, or add drivers.
+        "#]],
     );
     check(
         &run(100, 11, late),
         &ended(),
         expect![[r#"
-        invalid, target saturated: false
-        send_lag d1 11 s: d1 sent late in 11 of 100 s: send lag p99 above 1 ms and above 5 % of the median service time.
-    "#]],
+            invalid, target saturated: false
+            send_lag d1 11 s: d1 sent late in 11 of 100 s: send lag p99 above 1 ms and above 5 % of the median service time. Give it more CPU or threads, or add drivers.
+        "#]],
     );
 }
 
@@ -125,39 +129,119 @@ fn send_lag_is_measured_by_the_service_time() {
     );
 }
 
+/// Waits of 3 ms for a connection, where a request takes 2 ms.
+fn queue(window: &mut DriverWindow) {
+    (0..300).for_each(|_| window.stages[0].connection_wait.record(3_000_000));
+}
+
+fn outcome(window: &mut DriverWindow, outcome: Outcome, count: u64) {
+    window.steps[0].outcomes.push((outcome, count));
+}
+
+fn fails(window: &mut DriverWindow, kind: ErrorKind, count: u64) {
+    outcome(window, Outcome::Failed(kind, 0), count);
+}
+
+/// Requests are out, and none comes to an end.
+fn stopped(window: &mut DriverWindow) {
+    window.steps[0] = StepWindow { sent: 100, ..StepWindow::new(StepId(0), StageId(0)) };
+    window.gauges.in_flight = 100;
+}
+
+fn gauges(busy: u16, starved: u16, stolen: u16, throttled_us: u64) -> impl Fn(&mut DriverWindow) {
+    move |window| {
+        window.gauges.busiest_thread_permille = busy;
+        window.gauges.starved_permille = starved;
+        window.gauges.stolen_permille = stolen;
+        window.gauges.throttled_us = throttled_us;
+    }
+}
+
+/// What a good second is noted for once it was spoilt.
+fn noted(spoil: impl Fn(&mut DriverWindow)) -> Vec<&'static str> {
+    let mut window = good(0);
+    spoil(&mut window);
+    window.judge();
+    window.gauges.causes.unwrap_or_default().iter().map(Cause::as_str).collect()
+}
+
 #[test]
-fn each_cause_makes_its_second_bad() {
-    let cause_of = |spoil: fn(&mut DriverWindow)| {
-        let mut window = good(0);
-        spoil(&mut window);
-        window.judge();
-        window.gauges.causes.unwrap()
+fn a_second_is_noted_for_what_we_did() {
+    let is = |spoil: &dyn Fn(&mut DriverWindow), expected: &[&str]| assert_eq!(noted(spoil), expected);
+    is(&|_| {}, &[]);
+    is(&late, &["send_lag"]);
+    is(&gauges(900, 0, 0, 0), &[]);
+    is(&gauges(901, 0, 0, 0), &["engine_busy"]);
+    is(&gauges(300, 0, 0, 1), &["throttled"]);
+    is(&|window| window.stages[0].missed.ours = 1, &["missed_ours"]);
+    is(&|window| window.gauges.never_waited = true, &["generator_bound"]);
+    let limits = [
+        (LocalLimit::Other, "local_limit"),
+        (LocalLimit::Descriptors, "no_descriptor"),
+        (LocalLimit::Ports, "no_port"),
+        (LocalLimit::Memory, "no_memory"),
+    ];
+    for (limit, code) in limits {
+        is(&|window| outcome(window, Outcome::local_limit(limit), 1), &[code]);
+    }
+}
+
+#[test]
+fn a_busy_thread_is_told_from_one_that_had_no_cpu() {
+    let is = |spoil: &dyn Fn(&mut DriverWindow), expected: &[&str]| assert_eq!(noted(spoil), expected);
+    // Neither late nor full: what else the machine does is no harm.
+    is(&gauges(300, 400, 0, 0), &[]);
+    is(&gauges(300, 0, 400, 0), &[]);
+    // Full, because it had no CPU; by itself, with the usual noise; and both.
+    is(&gauges(1000, 400, 0, 0), &["engine_starved"]);
+    is(&gauges(1000, 20, 0, 0), &["engine_busy"]);
+    is(&gauges(1000, 60, 0, 0), &["engine_busy", "engine_starved"]);
+    is(&gauges(1000, 0, 300, 0), &["cpu_stolen"]);
+    is(&gauges(1000, 60, 60, 0), &["engine_starved", "cpu_stolen"]);
+    // Late, because it was not woken in time.
+    let late_and = |starved, stolen| {
+        move |window: &mut DriverWindow| {
+            gauges(300, starved, stolen, 0)(window);
+            late(window);
+        }
     };
-    let found = [
-        cause_of(|_| {}),
-        cause_of(late),
-        cause_of(|window| window.gauges.busiest_thread_permille = 900),
-        cause_of(|window| window.gauges.busiest_thread_permille = 901),
-        cause_of(|window| window.gauges.throttled_us = 1),
-        cause_of(|window| window.stages[0].missed.ours = 1),
-        cause_of(|window| window.stages[0].missed = Missed { ours: 0, target: 9, limit: 9 }),
-        cause_of(|window| window.steps[0].outcomes.push((Outcome::Failed(ErrorKind::LocalLimit, 0), 1))),
-        cause_of(|window| window.steps[0].outcomes.push((Outcome::Failed(ErrorKind::ConnectRefused, 0), 1))),
-        cause_of(|window| window.gauges.never_waited = true),
-    ];
-    let expected: [&[Cause]; 10] = [
-        &[],
-        &[Cause::SendLag],
-        &[],
-        &[Cause::EngineBusy],
-        &[Cause::Throttled],
-        &[Cause::MissedOurs],
-        &[],
-        &[Cause::LocalLimit],
-        &[],
-        &[Cause::GeneratorBound],
-    ];
-    assert_eq!(found, expected.map(Causes::of));
+    is(&late_and(100, 0), &["send_lag", "engine_starved"]);
+    is(&late_and(0, 100), &["send_lag", "cpu_stolen"]);
+    is(&late_and(20, 20), &["send_lag"]);
+    // A quota holds threads back that are ready to run; that is no other process's fault.
+    is(&gauges(1000, 400, 0, 400_000), &["throttled"]);
+    is(&gauges(1000, 400, 0, 100_000), &["throttled", "engine_starved"]);
+    is(&gauges(1000, 0, 0, 50_000), &["engine_busy", "throttled"]);
+}
+
+#[test]
+fn a_second_is_noted_for_what_the_target_or_the_plan_did() {
+    let is = |spoil: &dyn Fn(&mut DriverWindow), expected: &[&str]| assert_eq!(noted(spoil), expected);
+    is(&|window| window.stages[0].missed.target = 1, &[]);
+    is(&|window| window.stages[0].missed.target = 2, &["target_saturated"]);
+    is(&queue, &["target_saturated"]);
+    is(&|window| window.stages[0].missed.limit = 1, &["plan_limit"]);
+    is(&|window| fails(window, ErrorKind::ConnectRefused, 1), &[]);
+    is(&|window| fails(window, ErrorKind::ConnectRefused, 2), &["target_refusing"]);
+    is(&|window| fails(window, ErrorKind::ConnectReset, 200), &["target_refusing"]);
+    is(&|window| fails(window, ErrorKind::Status, 200), &[]);
+    is(&stopped, &["target_stopped"]);
+    let timed_out = |window: &mut DriverWindow| {
+        stopped(window);
+        fails(window, ErrorKind::ReadTimeout, 5);
+    };
+    is(&timed_out, &["target_stopped"]);
+    let idle = |window: &mut DriverWindow| {
+        stopped(window);
+        window.gauges.in_flight = 0;
+    };
+    is(&idle, &[]);
+    let all = |window: &mut DriverWindow| {
+        late(window);
+        fails(window, ErrorKind::ConnectRefused, 9);
+        window.stages[0].missed = Missed { ours: 1, target: 9, limit: 9 };
+    };
+    is(&all, &["send_lag", "missed_ours", "target_saturated", "target_refusing", "plan_limit"]);
 }
 
 #[test]
@@ -170,10 +254,10 @@ fn a_second_with_two_causes_is_one_bad_second() {
         &run(10, 1, both),
         &ended(),
         expect![[r#"
-        suspect, target saturated: false
-        send_lag d1 1 s: d1 sent late in 1 of 10 s: send lag p99 above 1 ms and above 5 % of the median service time.
-        throttled d1 1 s: d1 was held back by its CPU quota in 1 of 10 s.
-    "#]],
+            suspect, target saturated: false
+            send_lag d1 1 s: d1 sent late in 1 of 10 s: send lag p99 above 1 ms and above 5 % of the median service time. Give it more CPU or threads, or add drivers.
+            throttled d1 1 s: d1 was held back by its CPU quota in 1 of 10 s. Raise the limit of its cgroup, or add drivers.
+        "#]],
     );
 }
 
@@ -187,9 +271,9 @@ fn a_window_of_several_seconds_counts_them_all() {
         &run(10, 1, long),
         &ended(),
         expect![[r#"
-        invalid, target saturated: false
-        send_lag d1 3 s: d1 sent late in 3 of 12 s: send lag p99 above 1 ms and above 5 % of the median service time.
-    "#]],
+            invalid, target saturated: false
+            send_lag d1 3 s: d1 sent late in 3 of 12 s: send lag p99 above 1 ms and above 5 % of the median service time. Give it more CPU or threads, or add drivers.
+        "#]],
     );
 }
 
@@ -204,25 +288,59 @@ fn a_saturated_loop_may_be_busy_but_not_the_bound() {
         valid, target saturated: false
     "#]],
     );
+    let starved = gauges(1000, 400, 0, 0);
+    check(
+        &run(10, 10, starved),
+        &saturated,
+        expect![[r#"
+        valid, target saturated: false
+    "#]],
+    );
     let bound = |window: &mut DriverWindow| {
         window.gauges.busiest_thread_permille = 1000;
         window.gauges.never_waited = true;
     };
+    let bound_and_starved = |window: &mut DriverWindow| {
+        bound(window);
+        window.gauges.starved_permille = 400;
+    };
+    check(
+        &run(10, 9, bound_and_starved),
+        &saturated,
+        expect![[r#"
+        suspect, target saturated: false
+        generator_bound d1 9 s: An engine thread of d1 never waited in 9 of 10 s: the target had room, so the rate is the generator's. Give it more threads, or add drivers.
+        engine_starved d1 9 s: An engine thread of d1 was ready to run but had no CPU in 9 of 10 s. Stop what else runs on its cores, or give it cores of its own.
+    "#]],
+    );
+    let late_and_starved = |window: &mut DriverWindow| {
+        late(window);
+        window.gauges.starved_permille = 400;
+    };
+    check(
+        &run(10, 9, late_and_starved),
+        &saturated,
+        expect![[r#"
+        invalid, target saturated: false
+        send_lag d1 9 s: d1 sent late in 9 of 10 s: send lag p99 above 1 ms and above 5 % of the median service time. Give it more CPU or threads, or add drivers.
+        engine_starved d1 9 s: An engine thread of d1 was ready to run but had no CPU in 9 of 10 s. Stop what else runs on its cores, or give it cores of its own.
+    "#]],
+    );
     check(
         &run(10, 9, bound),
         &saturated,
         expect![[r#"
-        suspect, target saturated: false
-        generator_bound d1 9 s: An engine thread of d1 never waited in 9 of 10 s: the target had room, so the rate is the generator's.
-    "#]],
+            suspect, target saturated: false
+            generator_bound d1 9 s: An engine thread of d1 never waited in 9 of 10 s: the target had room, so the rate is the generator's. Give it more threads, or add drivers.
+        "#]],
     );
     check(
         &run(10, 9, bound),
         &ended(),
         expect![[r#"
-        invalid, target saturated: false
-        engine_busy d1 9 s: An engine thread of d1 was busy more than 90 % in 9 of 10 s.
-    "#]],
+            invalid, target saturated: false
+            engine_busy d1 9 s: An engine thread of d1 was busy more than 90 % in 9 of 10 s. Give it more threads, or add drivers.
+        "#]],
     );
 }
 
@@ -237,18 +355,18 @@ fn iterations_not_started_by_our_fault_are_weighed_by_their_number() {
         &run(100, 5, missed),
         &ended(),
         expect![[r#"
-        suspect, target saturated: false
-        missed_ours d1 5 s: d1 could not start 500 due iterations, in 5 of 100 s.
-    "#]],
+            suspect, target saturated: false
+            missed_ours d1 5 s: d1 could not start 500 due iterations, in 5 of 100 s: it was late, paused or learned of its share too late. Look at its other reasons first.
+        "#]],
     );
     check(
         &run(100, 6, missed),
         &ended(),
         expect![[r#"
-        invalid, target saturated: false
-        missed_ours d1 6 s: d1 could not start 600 due iterations, in 6 of 100 s.
-        not_started all 0 s: 600 of 10000 due iterations were not started, by our fault or on lost drivers.
-    "#]],
+            invalid, target saturated: false
+            missed_ours d1 6 s: d1 could not start 600 due iterations, in 6 of 100 s: it was late, paused or learned of its share too late. Look at its other reasons first.
+            not_started all 0 s: 600 of 10000 due iterations were not started, by our fault or on lost drivers: the load was below the plan. Remove the other reasons and run again.
+        "#]],
     );
 }
 
@@ -267,19 +385,19 @@ fn a_lost_driver_is_suspect_and_its_share_counts_when_nobody_took_it() {
         &merged,
         &Context { lost: vec![lost(true)], overlap: 12, ..ended() },
         expect![[r#"
-        suspect, target saturated: false
-        driver_lost d2 0 s: d2 was lost; its share was taken over.
-        overlap all 0 s: 12 iterations were sent by two drivers while a share moved.
-    "#]],
+            suspect, target saturated: false
+            driver_lost d2 0 s: d2 was lost; its share was taken over. Look at its log and its machine for why.
+            overlap all 0 s: 12 iterations were sent by two drivers while a share moved: the load was above the plan then.
+        "#]],
     );
     check(
         &merged,
         &Context { lost: vec![lost(false)], ..ended() },
         expect![[r#"
-        invalid, target saturated: false
-        not_started all 0 s: 600 of 10700 due iterations were not started, by our fault or on lost drivers.
-        driver_lost d2 0 s: d2 was lost; nobody took its share over.
-    "#]],
+            invalid, target saturated: false
+            not_started all 0 s: 600 of 10700 due iterations were not started, by our fault or on lost drivers: the load was below the plan. Remove the other reasons and run again.
+            driver_lost d2 0 s: d2 was lost; nobody took its share over, so the load was below the plan. Look at its log and its machine for why.
+        "#]],
     );
 }
 
@@ -292,19 +410,132 @@ fn a_target_that_cannot_keep_up_is_not_held_against_us() {
         &run(10, 10, missed),
         &ended(),
         expect![[r#"
-        valid, target saturated: true
-    "#]],
+            valid, target saturated: true
+            finding target_saturated d1 10 s: The target could not keep up with d1 in 10 of 10 s: iterations were missed, or waited longer for a connection than they then took. Its limit is reached, or connections.max is too low.
+        "#]],
     );
-    let queue = |window: &mut DriverWindow| {
-        (0..300).for_each(|_| window.stages[0].connection_wait.record(3_000_000));
-    };
     check(
         &run(10, 10, queue),
         &ended(),
         expect![[r#"
-        valid, target saturated: true
+            valid, target saturated: true
+            finding target_saturated d1 10 s: The target could not keep up with d1 in 10 of 10 s: iterations were missed, or waited longer for a connection than they then took. Its limit is reached, or connections.max is too low.
+        "#]],
+    );
+}
+
+#[test]
+fn a_target_that_refuses_or_stops_is_a_finding() {
+    let refuse = |window: &mut DriverWindow| fails(window, ErrorKind::ConnectRefused, 50);
+    check(
+        &run(10, 3, refuse),
+        &ended(),
+        expect![[r#"
+        valid, target saturated: false
+        finding target_refusing d1 3 s: The target refused or reset connections of d1 in 3 of 10 s. Look at its listen queue and its limits.
     "#]],
     );
+    // Two seconds of silence, after which all is answered.
+    let mut merged = run(10, 2, stopped);
+    let mut caught_up = good(10);
+    (0..200).for_each(|_| caught_up.steps[0].ok.service.record(2_000_000_000));
+    caught_up.judge();
+    merged.add("d1", &caught_up);
+    finish(&mut merged);
+    check(
+        &merged,
+        &Context::default(),
+        expect![[r#"
+        valid, target saturated: false
+        finding target_stopped d1 2 s: The target answered nothing to d1 in 2 of 11 s, though requests were out. Look at what it did then.
+    "#]],
+    );
+    let plan_limit = |window: &mut DriverWindow| {
+        (window.stages[0].started, window.stages[0].missed.limit) = (90, 10);
+    };
+    check(
+        &run(10, 4, plan_limit),
+        &ended(),
+        expect![[r#"
+        valid, target saturated: false
+        finding plan_limit d1 4 s: The plan's own limit kept 40 iterations of d1 from starting, in 4 of 10 s. Raise max_in_flight or the target throughput if they were wanted.
+    "#]],
+    );
+}
+
+#[test]
+fn silence_says_nothing_where_answers_are_slow_or_requests_rare() {
+    let stopped_seconds = |merged: &Merged| judge(merged, &Context::default()).findings.len();
+    // All answers came within milliseconds: what was out at the end of a second had just left.
+    assert_eq!(stopped_seconds(&run(10, 3, stopped)), 0);
+    // Answers take seconds.
+    let mut slow = run(10, 3, stopped);
+    let mut window = good(10);
+    window.steps[0].ok.service = Default::default();
+    (0..2000).for_each(|_| window.steps[0].ok.service.record(3_000_000_000));
+    slow.add("d1", &window);
+    assert_eq!(stopped_seconds(&slow), 0);
+    // Nothing was ever answered.
+    assert_eq!(stopped_seconds(&run(3, 3, stopped)), 1);
+}
+
+/// Whatever a target does, the generators are not to blame for it.
+#[test]
+fn no_fault_of_the_target_makes_a_run_less_than_valid() {
+    let mut seen = std::collections::BTreeSet::new();
+    for seed in 0..300 {
+        let rng = &mut fastrand::Rng::with_seed(seed);
+        let mut merged = Merged::new();
+        for second in 0..20 {
+            let mut window = good(second);
+            fault_of_the_target(&mut window, rng);
+            window.judge();
+            merged.add("d1", &window);
+        }
+        finish(&mut merged);
+        for saturated in [false, true] {
+            let verdict = judge(&merged, &Context { saturated, ..ended() });
+            assert_eq!(
+                (verdict.value.as_str(), verdict.reasons.len()),
+                ("valid", 0),
+                "seed {seed}: {verdict:?}"
+            );
+            seen.extend(verdict.findings.iter().map(|finding| finding.code));
+        }
+    }
+    assert_eq!(
+        seen.into_iter().collect::<Vec<_>>(),
+        ["plan_limit", "target_refusing", "target_saturated", "target_stopped"]
+    );
+}
+
+/// Anything that a target, or the plan's limit, can do to a second.
+fn fault_of_the_target(window: &mut DriverWindow, rng: &mut fastrand::Rng) {
+    if rng.u8(..4) == 0 {
+        stopped(window);
+    }
+    if rng.u8(..4) == 0 {
+        queue(window);
+    }
+    let kinds = ErrorKind::ALL.into_iter().filter(|kind| !kind.is_ours());
+    for kind in kinds {
+        if rng.u8(..8) != 0 {
+            continue;
+        }
+        fails(window, kind, rng.u64(1..200));
+        window.steps[0].failed.response.record(rng.u64(1..40_000_000_000));
+        window.steps[0].failed.service.record(rng.u64(1..40_000_000_000));
+    }
+    let (target, limit) = (rng.u64(..40), rng.u64(..40));
+    window.stages[0].started -= target + limit;
+    window.stages[0].missed = Missed { ours: 0, target, limit };
+    window.stages[0].connection_wait.record(rng.u64(..30_000_000_000));
+    window.steps[0].ok.service.record(rng.u64(..30_000_000_000));
+    window.steps[0].cancelled = rng.u64(..3);
+    window.gauges.queued = rng.u32(..1000);
+    // Its own machine may be busy, too, as long as nothing comes of it.
+    window.gauges.starved_permille = rng.u16(..500);
+    window.gauges.stolen_permille = rng.u16(..500);
 }
 
 #[test]
@@ -320,9 +551,9 @@ fn what_nobody_measured_is_not_valid() {
         &Merged::new(),
         &ended(),
         expect![[r#"
-        invalid, target saturated: false
-        nothing_measured all 0 s: No second of any driver was measured.
-    "#]],
+            invalid, target saturated: false
+            nothing_measured all 0 s: No second of any driver was measured. Look at the timeline for what ended the run.
+        "#]],
     );
     let foreign = Context { summary_only: vec!["f1".to_owned()], ..ended() };
     check(

@@ -5,12 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use metrics::{Accounting, ErrorKind, Merged, Outcome, Pair, StageWindow, StepWindow, Timing, Verdict};
+use metrics::verdict::Reason;
+use metrics::{
+    Accounting, Merged, Outcome, Pair, Phase, PhaseTimings, StageWindow, StepWindow, Timing, Verdict,
+};
 use plan::{Plan, StageId, StepId};
 
 use crate::summary::{
-    AccountingSummary, Bytes, DriverSummary, ErrorSummary, IterationCounts, Rates, ReasonSummary,
-    RequestCounts, SCHEMA, StepSummary, Summary, Times, VerdictSummary,
+    AccountingSummary, Bytes, DriverSummary, ErrorSummary, IterationCounts, PhaseSummary, Rates,
+    ReasonSummary, RequestCounts, SCHEMA, StepSummary, Summary, Times, VerdictSummary,
 };
 use crate::time::rfc3339;
 
@@ -206,6 +209,7 @@ impl<'a> Measured<'a> {
             },
             response_time_ms: times(&response(&window), absent),
             service_time_ms: times(&service(&window), absent),
+            phases: window.phases.as_deref().map(phases),
             errors: errors(&window),
         }
     }
@@ -274,6 +278,18 @@ fn times(timing: &Timing, absent: u64) -> Times {
     }
 }
 
+fn phases(timings: &PhaseTimings) -> PhaseSummary {
+    let figures = |phase| times(timings.get(phase), 0);
+    PhaseSummary {
+        lookup_ms: figures(Phase::Lookup),
+        connect_ms: figures(Phase::Connect),
+        tls_ms: figures(Phase::Tls),
+        sending_ms: figures(Phase::Sending),
+        waiting_ms: figures(Phase::Waiting),
+        receiving_ms: figures(Phase::Receiving),
+    }
+}
+
 /// Without digits that are below what is measured: milliseconds to the nanosecond.
 fn rounded(value: f64, per_unit: f64) -> f64 {
     (value * per_unit).round() / per_unit
@@ -282,9 +298,8 @@ fn rounded(value: f64, per_unit: f64) -> f64 {
 fn errors(window: &StepWindow) -> Vec<ErrorSummary> {
     let mut errors: BTreeMap<(&str, Option<String>), u64> = BTreeMap::new();
     for &(outcome, count) in &window.outcomes {
-        let Outcome::Failed(kind, detail) = outcome else { continue };
-        let detail = matches!(kind, ErrorKind::Status | ErrorKind::Check).then(|| detail.to_string());
-        *errors.entry((kind.as_str(), detail)).or_default() += count;
+        let Outcome::Failed(kind, _) = outcome else { continue };
+        *errors.entry((kind.as_str(), outcome.detail())).or_default() += count;
     }
     let mut errors: Vec<ErrorSummary> = errors
         .into_iter()
@@ -295,15 +310,16 @@ fn errors(window: &StepWindow) -> Vec<ErrorSummary> {
 }
 
 fn verdict_summary(verdict: &Verdict) -> VerdictSummary {
-    let reasons = verdict.reasons.iter().map(|reason| ReasonSummary {
+    let summary = |reason: &Reason| ReasonSummary {
         code: reason.code.to_owned(),
         driver: reason.driver.clone(),
         seconds: reason.seconds,
         text: reason.text.clone(),
-    });
+    };
     VerdictSummary {
         value: verdict.value.as_str().to_owned(),
-        reasons: reasons.collect(),
+        reasons: verdict.reasons.iter().map(summary).collect(),
+        findings: verdict.findings.iter().map(summary).collect(),
         target_saturated: verdict.target_saturated,
     }
 }

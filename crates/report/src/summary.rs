@@ -68,11 +68,14 @@ pub struct VerdictSummary {
     pub value: String,
     /// Why it is not, or only just, `valid`.
     pub reasons: Vec<ReasonSummary>,
+    /// What was the target's doing, or that of the plan's own limit; never held against the generators.
+    #[serde(default)]
+    pub findings: Vec<ReasonSummary>,
     /// The target could not keep up; never held against the generators.
     pub target_saturated: bool,
 }
 
-/// One reason of a verdict.
+/// One reason of a verdict, or one finding beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReasonSummary {
     /// A stable code.
@@ -180,8 +183,28 @@ pub struct StepSummary {
     pub response_time_ms: Times,
     /// done − sent.
     pub service_time_ms: Times,
+    /// Where that time went; `null` in a run whose plan does not ask (`phases: true`).
+    pub phases: Option<PhaseSummary>,
     /// Most frequent first.
     pub errors: Vec<ErrorSummary>,
+}
+
+/// Where the time of requests went, succeeded and failed. What a request did not have is not in it: lookup, connect and
+/// TLS are those of requests for which a connection was opened.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct PhaseSummary {
+    /// Resolving the target's name.
+    pub lookup_ms: Times,
+    /// Opening the connection.
+    pub connect_ms: Times,
+    /// The TLS handshake.
+    pub tls_ms: Times,
+    /// From the first byte of the request to its last.
+    pub sending_ms: Times,
+    /// From the last byte of the request to the first of the answer.
+    pub waiting_ms: Times,
+    /// From the first byte of the answer to its last.
+    pub receiving_ms: Times,
 }
 
 /// How often requests failed in one way.
@@ -189,7 +212,7 @@ pub struct StepSummary {
 pub struct ErrorSummary {
     /// A name of the closed list.
     pub kind: String,
-    /// The status code of `status`, the check of `check`.
+    /// The status code of `status`, the check of `check`, what had run out of `local_limit`.
     pub detail: Option<String>,
     /// Requests.
     pub count: u64,

@@ -6,7 +6,7 @@
 
 use crate::number::{self, NOTHING, clock, count, percent, share, three_digits};
 use crate::page::{Line, Tone, columns, shortened, wrapped};
-use crate::summary::{DriverSummary, ErrorSummary, Summary, Times};
+use crate::summary::{DriverSummary, ErrorSummary, ReasonSummary, Summary, Times};
 use crate::table::{Align, Cell, Table, cell};
 
 /// Rows of a table; a terminal shows no more, and the JSON has all.
@@ -26,6 +26,7 @@ pub fn text(summary: &Summary, color: bool, width: usize) -> String {
         counts(summary),
         latency(summary, width),
         steps(summary, width),
+        phases(summary, width),
         errors(summary, width),
         thresholds(summary, width),
         drivers(summary, width),
@@ -286,6 +287,47 @@ fn steps(summary: &Summary, width: usize) -> Vec<Line> {
     lines
 }
 
+/// Two rows for each step: the usual request, and the slow one.
+fn phases(summary: &Summary, width: usize) -> Vec<Line> {
+    let measured: Vec<_> =
+        summary.steps.iter().filter_map(|step| Some((&step.name, step.phases.as_ref()?))).collect();
+    if measured.is_empty() {
+        return Vec::new();
+    }
+    let (unit, factor) = unit_for(summary.service_time_ms.p50);
+    // Heads are short so that names have room.
+    let mut table = Table::new(&[
+        (&format!("Phases, {unit}"), Align::Left),
+        ("", Align::Left),
+        ("lookup", Align::Point),
+        ("connect", Align::Point),
+        ("tls", Align::Point),
+        ("send", Align::Point),
+        ("wait", Align::Point),
+        ("receive", Align::Point),
+    ]);
+    for (name, phases) in measured.iter().take(MAX_ROWS) {
+        let times = [
+            &phases.lookup_ms,
+            &phases.connect_ms,
+            &phases.tls_ms,
+            &phases.sending_ms,
+            &phases.waiting_ms,
+            &phases.receiving_ms,
+        ];
+        let row = |name: &str, label: &str, figure: Figure| {
+            let mut row = vec![cell(format!("  {name}")), cell(label)];
+            row.extend(times.map(|times| cell(time(figure(times), factor))));
+            row
+        };
+        table.row(row(name, "p50", |times| times.p50));
+        table.row(row("", "p99", |times| times.p99));
+    }
+    let mut lines = table.lines(width);
+    lines.extend(more(measured.len(), "steps"));
+    lines
+}
+
 fn failures(failed: Option<u64>) -> Cell {
     let tone = if failed > Some(0) { Tone::Bad } else { Tone::Plain };
     (tone, failed.map_or(NOTHING.to_owned(), count))
@@ -315,7 +357,10 @@ fn errors(summary: &Summary, width: usize) -> Vec<Line> {
 
 fn error_name(error: &ErrorSummary) -> String {
     match &error.detail {
-        Some(detail) => format!("{} {detail}", error.kind),
+        Some(detail) if detail.starts_with(|first: char| first.is_ascii_digit()) => {
+            format!("{} {detail}", error.kind)
+        }
+        Some(detail) => format!("{} ({detail})", error.kind),
         None => error.kind.clone(),
     }
 }
@@ -448,14 +493,23 @@ fn verdict(summary: &Summary, width: usize) -> Vec<Line> {
                 .toned(verdict_tone(&verdict.value), &verdict.value)
                 .text(if meaning.is_empty() { String::new() } else { format!(": {meaning}") }),
         ];
-    for reason in verdict.reasons.iter().take(MAX_ROWS) {
+    lines.extend(sentences(&verdict.reasons, "reasons", width));
+    if !verdict.findings.is_empty() {
+        lines.push(label("Findings").text("not the drivers' doing"));
+        lines.extend(sentences(&verdict.findings, "findings", width));
+    } else if verdict.target_saturated {
+        lines.push(Line::new().to(LABEL).toned(Tone::Warning, "The target could not keep up with the load."));
+    }
+    lines
+}
+
+fn sentences(reasons: &[ReasonSummary], what: &str, width: usize) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for reason in reasons.iter().take(MAX_ROWS) {
         for (index, part) in wrapped(&reason.text, width.saturating_sub(LABEL + 2)).iter().enumerate() {
             lines.push(Line::new().to(LABEL).text(if index == 0 { "- " } else { "  " }).text(part));
         }
     }
-    lines.extend(more(verdict.reasons.len(), "reasons"));
-    if verdict.target_saturated {
-        lines.push(Line::new().to(LABEL).toned(Tone::Warning, "The target could not keep up with the load."));
-    }
+    lines.extend(more(reasons.len(), what));
     lines
 }

@@ -4,7 +4,8 @@ mod fixture;
 
 use expect_test::expect;
 use fixture::{plan, summary};
-use metrics::{Accounting, Merged, Verdict};
+use metrics::{Accounting, LocalLimit, Merged, Outcome, Phases, StepWindow, Verdict};
+use plan::{StageId, StepId};
 use report::{RunFacts, Summary, text};
 
 #[test]
@@ -22,6 +23,7 @@ fn json() {
           "verdict": {
             "value": "valid",
             "reasons": [],
+            "findings": [],
             "target_saturated": false
           },
           "iterations": {
@@ -162,6 +164,7 @@ fn json() {
                 "p99_99": 3.947519,
                 "lower_bound_from": null
               },
+              "phases": null,
               "errors": [
                 {
                   "kind": "status",
@@ -214,6 +217,7 @@ fn json() {
                 "p99_99": 7.256063,
                 "lower_bound_from": null
               },
+              "phases": null,
               "errors": []
             },
             {
@@ -255,6 +259,7 @@ fn json() {
                 "p99_99": 11.612159,
                 "lower_bound_from": null
               },
+              "phases": null,
               "errors": [
                 {
                   "kind": "read_reset",
@@ -420,10 +425,92 @@ fn page_of_a_run_that_went_wrong() {
           188,120 requests sent = 188,000 recorded + 120 unknown
 
         Verdict   suspect: read the numbers with care
-                  - d3 was lost; nobody took its share over.
-                  The target could not keep up with the load.
+                  - d3 was lost; nobody took its share over, so the load was below the
+                    plan. Look at its log and its machine for why.
+        Findings  not the drivers' doing
+                  - The target could not keep up with d1 in 1 of 2 s: iterations were
+                    missed, or waited longer for a connection than they then took. Its
+                    limit is reached, or connections.max is too low.
+                  - The target could not keep up with d2 in 1 of 2 s: iterations were
+                    missed, or waited longer for a connection than they then took. Its
+                    limit is reached, or connections.max is too low.
     "#]]
     .assert_eq(&text(&summary(900, true), false, 80));
+}
+
+/// A step of which a connection was opened for few requests, and one without a request.
+fn with_phases() -> Summary {
+    let mut window = StepWindow::new(StepId(1), StageId(1));
+    let phases = window.phases.get_or_insert_default();
+    for request in 0..100 {
+        let opens = (request % 50 == 0).then_some(210_000 + request * 1_000);
+        phases.record(&Phases {
+            connect_ns: opens,
+            sending_ns: Some(4_000 + request),
+            waiting_ns: Some(1_900_000 + request * 20_000),
+            receiving_ns: Some(11_000),
+            ..Phases::default()
+        });
+    }
+    window.ok.service = fixture::timing(2_000_000, 100);
+    let mut merged = Merged::new();
+    merged.add_step(&window);
+    let facts = RunFacts { run_id: "r1".to_owned(), state: "finished".to_owned(), ..RunFacts::default() };
+    Summary::build(&facts, &plan(), &merged, &Verdict::default(), &Accounting::default())
+}
+
+#[test]
+fn phases_where_asked() {
+    let summary = with_phases();
+    let page = text(&summary, false, 80);
+    let table: Vec<&str> = page
+        .lines()
+        .skip_while(|line| !line.starts_with("Phases"))
+        .take_while(|line| !line.is_empty())
+        .collect();
+    expect![[r#"
+        Phases, ms                     lookup   connect   tls      send   wait   receive
+          GET /api/products/{…   p50        –     0.210     –   0.00405   2.88    0.0110
+                                 p99        –     0.260     –   0.00410   3.86    0.0110"#]]
+    .assert_eq(&table.join("\n"));
+    assert_eq!(summary.steps[0].phases, None);
+    let phases = summary.steps[1].phases.as_ref().unwrap();
+    assert_eq!((phases.connect_ms.min, phases.connect_ms.max), (Some(0.21), Some(0.26)));
+    assert_eq!(phases.tls_ms, report::Times::default());
+    assert_eq!(phases.receiving_ms.mean, Some(0.011));
+    let json: Summary = serde_json::from_str(&summary.to_json()).unwrap();
+    assert_eq!(json, summary);
+}
+
+#[test]
+fn a_summary_of_an_earlier_version_is_read() {
+    let mut json: serde_json::Value = serde_json::from_str(&summary(0, false).to_json()).unwrap();
+    json["verdict"].as_object_mut().unwrap().remove("findings");
+    for step in json["steps"].as_array_mut().unwrap() {
+        assert!(step.as_object_mut().unwrap().remove("phases").is_some());
+    }
+    let read: Summary = serde_json::from_value(json).unwrap();
+    assert_eq!(read, summary(0, false));
+}
+
+#[test]
+fn a_local_limit_says_of_what() {
+    let mut window = StepWindow::new(StepId(0), StageId(1));
+    for (limit, count) in [(LocalLimit::Descriptors, 3), (LocalLimit::Ports, 2), (LocalLimit::Other, 1)] {
+        window.outcomes.push((Outcome::local_limit(limit), count));
+    }
+    window.outcomes.sort_unstable();
+    let mut merged = Merged::new();
+    merged.add_step(&window);
+    let summary =
+        Summary::build(&RunFacts::default(), &plan(), &merged, &Verdict::default(), &Accounting::default());
+    let page = text(&summary, false, 80);
+    let names: Vec<&str> = page.lines().filter(|line| line.contains("local_limit")).collect();
+    expect![[r#"
+          local_limit (no file descriptor)       3                   –
+          local_limit (no local port)            2                   –
+          local_limit                            1                   –"#]]
+    .assert_eq(&names.join("\n"));
 }
 
 #[test]

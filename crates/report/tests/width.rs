@@ -4,8 +4,8 @@ mod fixture;
 
 use fixture::summary;
 use report::{
-    DriverSummary, ErrorSummary, Progress, ReasonSummary, RequestCounts, StageProgress, StepSummary, Summary,
-    ThresholdSummary, Times, live_block, progress_line, text,
+    DriverSummary, ErrorSummary, PhaseSummary, Progress, ReasonSummary, RequestCounts, StageProgress,
+    StepSummary, Summary, ThresholdSummary, Times, live_block, progress_line, text,
 };
 use unicode_width::UnicodeWidthStr;
 
@@ -67,6 +67,17 @@ fn times(random: &mut fastrand::Rng) -> Times {
     }
 }
 
+fn phases(random: &mut fastrand::Rng) -> PhaseSummary {
+    PhaseSummary {
+        lookup_ms: times(random),
+        connect_ms: times(random),
+        tls_ms: times(random),
+        sending_ms: times(random),
+        waiting_ms: times(random),
+        receiving_ms: times(random),
+    }
+}
+
 fn requests(random: &mut fastrand::Rng) -> RequestCounts {
     RequestCounts {
         sent: maybe(random, number),
@@ -110,11 +121,13 @@ fn any_summary(random: &mut fastrand::Rng, like: &Summary) -> Summary {
             seconds: number(random),
             text: name(random),
         });
+        summary.verdict.findings.extend(summary.verdict.reasons.last().cloned());
         summary.steps.push(StepSummary {
             name: name(random),
             requests: requests(random),
             response_time_ms: times(random),
             service_time_ms: times(random),
+            phases: maybe(random, phases),
             errors: Vec::new(),
         });
         summary.errors.push(ErrorSummary {

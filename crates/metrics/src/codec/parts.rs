@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use plan::{StageId, StepId};
 
 use super::bytes::{Reader, Writer};
-use super::{Coded, DecodeError, MAX_DRIVERS, MAX_NAME_BYTES, MAX_OUTCOMES, MAX_ROWS, WITH_PHASES};
+use super::{
+    Coded, DecodeError, MAX_CAUSE_SETS, MAX_DRIVERS, MAX_NAME_BYTES, MAX_OUTCOMES, MAX_ROWS, SINCE_2,
+};
 use crate::{
     BINS, Causes, DriverTotals, DriverWindow, ErrorKind, Gauges, Histogram, Merged, Missed, Outcome, Pair,
     Phase, PhaseTimings, StageWindow, StepWindow, Timing, Totals,
@@ -15,6 +17,8 @@ use crate::{
 const STEP_BYTES: usize = 11;
 /// The least bytes of a stage's measurements.
 const STAGE_BYTES: usize = 10;
+/// The least bytes of a set of causes and its seconds.
+const CAUSES_BYTES: usize = 2;
 /// The least bytes of an outcome and its count.
 const OUTCOME_BYTES: usize = 3;
 /// The least bytes of a driver and its name.
@@ -160,7 +164,7 @@ impl Coded for StepWindow {
         }
         ascending(&outcomes, |(outcome, _)| *outcome, "order of outcomes")?;
         let (cancelled, bytes_in, bytes_out) = (from.number()?, from.number()?, from.number()?);
-        let phases = if from.is_since(WITH_PHASES) { get_option(from)?.map(Box::new) } else { None };
+        let phases = if from.is_since(SINCE_2) { get_option(from)?.map(Box::new) } else { None };
         Ok(Self { step, stage, sent, ok, failed, outcomes, cancelled, bytes_in, bytes_out, phases })
     }
 }
@@ -205,11 +209,11 @@ impl Coded for StageWindow {
 
 impl Coded for Causes {
     fn put(&self, to: &mut Writer) {
-        to.byte(self.bits());
+        to.number(u64::from(self.bits()));
     }
 
     fn get(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Self::from_bits(from.byte()?).ok_or(DecodeError::Invalid("cause"))
+        Self::from_bits(from.small("cause")?).ok_or(DecodeError::Invalid("cause"))
     }
 }
 
@@ -223,10 +227,12 @@ impl Coded for Gauges {
         to.number(self.throttled_us);
         to.number(u64::from(self.cpu_permille));
         put_option(self.causes.as_ref(), to);
+        to.number(u64::from(self.starved_permille));
+        to.number(u64::from(self.stolen_permille));
     }
 
     fn get(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
+        let mut gauges = Self {
             in_flight: from.small("gauge")?,
             queued: from.small("gauge")?,
             connections: from.small("gauge")?,
@@ -235,7 +241,13 @@ impl Coded for Gauges {
             throttled_us: from.number()?,
             cpu_permille: from.small("gauge")?,
             causes: get_option(from)?,
-        })
+            ..Self::default()
+        };
+        if from.is_since(SINCE_2) {
+            gauges.starved_permille = from.small("gauge")?;
+            gauges.stolen_permille = from.small("gauge")?;
+        }
+        Ok(gauges)
     }
 }
 
@@ -295,8 +307,8 @@ impl Coded for DriverTotals {
         self.totals().put(to);
         self.send_lag.put(to);
         to.number(self.seconds);
-        to.byte(u8::try_from(self.bad.len()).unwrap_or(u8::MAX));
-        for (causes, seconds) in &self.bad {
+        to.number(self.noted.len() as u64);
+        for (causes, seconds) in &self.noted {
             causes.put(to);
             to.number(*seconds);
         }
@@ -308,11 +320,12 @@ impl Coded for DriverTotals {
     fn get(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let totals = Totals::get(from)?;
         let (send_lag, seconds) = (Timing::get(from)?, from.number()?);
-        let mut bad = Vec::new();
-        for _ in 0..from.byte()? {
-            bad.push((Causes::get(from)?, from.number()?));
+        let length = from.length("sets of causes", MAX_CAUSE_SETS, CAUSES_BYTES)?;
+        let mut noted = Vec::with_capacity(length);
+        for _ in 0..length {
+            noted.push((Causes::get(from)?, from.number()?));
         }
-        ascending(&bad, |(causes, _)| *causes, "order of causes")?;
+        ascending(&noted, |(causes, _)| *causes, "order of causes")?;
         Ok(Self {
             requests_sent: totals.requests_sent,
             succeeded: totals.succeeded,
@@ -326,7 +339,7 @@ impl Coded for DriverTotals {
             windows: totals.windows,
             send_lag,
             seconds,
-            bad: BTreeMap::from_iter(bad),
+            noted: BTreeMap::from_iter(noted),
             cpu_permille_sum: from.number()?,
             last_second: from.small("second")?,
             final_totals: get_option(from)?,

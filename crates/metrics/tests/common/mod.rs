@@ -113,6 +113,8 @@ pub fn gauges(rng: &mut Rng) -> Gauges {
         never_waited: rng.bool(),
         throttled_us: count(rng),
         cpu_permille: rng.u32(..64_000),
+        starved_permille: rng.u16(..=1000),
+        stolen_permille: rng.u16(..=1000),
         causes: if rng.bool() { Some(causes(rng)) } else { None },
     }
 }
