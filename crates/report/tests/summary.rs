@@ -505,7 +505,8 @@ fn a_local_limit_says_of_what() {
     let summary =
         Summary::build(&RunFacts::default(), &plan(), &merged, &Verdict::default(), &Accounting::default());
     let page = text(&summary, false, 80);
-    let names: Vec<&str> = page.lines().filter(|line| line.contains("local_limit")).collect();
+    let names: Vec<&str> =
+        page.lines().map(str::trim).filter(|line| line.starts_with("local_limit")).collect();
     expect![[r#"
           local_limit (no file descriptor)       3                   –
           local_limit (no local port)            2                   –
