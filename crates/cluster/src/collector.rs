@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use metrics::{DriverTotals, DriverWindow, Merged, Outcome, Pair, Stats, Timing, Totals};
-use plan::{LaneSet, Plan, Schedule, StageId};
+use plan::{Plan, Schedule, StageId};
 use transport::{Metrics, MetricsOurs, Uuid};
 
 use crate::orchestrator::Collected;
@@ -119,16 +119,16 @@ impl Gathering {
         let Some(schedule) = &self.schedule else {
             return self.plan.planned_per_s(drivers);
         };
-        let (mut from_ns, mut planned, mut measured_ns) = (0, 0, 0);
+        let (mut from_ns, mut planned, mut measured_ns) = (0, 0.0, 0);
         for stage in self.plan.stages() {
             let to_ns = from_ns + stage.duration.map_or(0, clock::nanos);
             if !stage.warmup {
-                planned += schedule.count_in(&LaneSet::all(), from_ns, to_ns);
+                planned += schedule.expected_in(from_ns, to_ns);
                 measured_ns += to_ns - from_ns;
             }
             from_ns = to_ns;
         }
-        (measured_ns > 0).then(|| planned as f64 * 1e9 / measured_ns as f64)
+        (measured_ns > 0).then(|| planned * 1e9 / measured_ns as f64)
     }
 
     /// The run second that it is now.

@@ -2,7 +2,7 @@
 //!
 //! Each line goes when its feature comes.
 
-use plan::{Dns, Family, HttpVersion, Load, Per, Plan, Process, Scheme};
+use plan::{Dns, Family, HttpVersion, Load, Per, Plan, Scheme};
 
 use crate::PrepareError;
 
@@ -10,11 +10,8 @@ use crate::PrepareError;
 pub(crate) fn check(plan: &Plan) -> Result<(), PrepareError> {
     let connections = plan.connections();
     let steps = || plan.scenarios.iter().flat_map(|scenario| &scenario.steps);
-    let ramps = || plan.stages().iter().any(|stage| stage.rate_per_s.is_some_and(|(from, to)| from != to));
     let refused = [
         (matches!(plan.load, Load::Closed { .. }), "the closed model"),
-        (matches!(plan.load, Load::Open { arrivals: Process::Poisson, .. }), "arrivals: poisson"),
-        (ramps(), "ramps"),
         (plan.targets.iter().any(|target| target.scheme == Scheme::Https), "https"),
         (plan.targets.iter().any(|target| target.socket.is_some()), "Unix sockets"),
         (plan.http != HttpVersion::Http1, "HTTP/2"),

@@ -74,6 +74,21 @@ fn a_tsunami_does_not_wait_for_a_stalled_target() {
 }
 
 #[test]
+fn ramps_and_poisson_arrivals_are_sent_as_planned() {
+    let server = Server::pong();
+    for load in [
+        "model: open, stages: [{ from: 0/s, to: 400/s, over: 1s }, { from: 400/s, to: 0/s, over: 1s }]",
+        "model: open, arrivals: poisson, stages: [{ at: 200/s, for: 2s }]",
+    ] {
+        let plan = plan(&server, load, GET);
+        let total = plan.schedule().unwrap().total();
+        let told = run(plan, 2);
+        assert_eq!(told.outcomes(), counts(&[("200", total)]));
+        assert_eq!((told.totals.due, told.totals.started), (total, total));
+    }
+}
+
+#[test]
 fn what_waits_for_a_connection_keeps_its_intended_time() {
     let server = Server::start(|mut peer| {
         while peer.request().is_some() {

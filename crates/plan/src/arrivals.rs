@@ -1,12 +1,12 @@
 //! The arrivals of some lanes, in order, while lanes and rates change on the way.
 //!
-//! Invariant: an arrival is given at most once, in the order of time; `next` and `peek` do not allocate and cost O(1)
-//! amortised. Deliberately absent: waiting. Whoever asks decides whether an arrival is still worth starting.
+//! Invariant: an arrival is given at most once, in the order of time; `next` and `peek` do not allocate but after a
+//! change of a Poisson process, and cost O(1) amortised, or O(log lanes) for one. Deliberately absent: waiting. Whoever asks decides whether an arrival is still worth starting.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::schedule::{Arrival, Schedule};
+use crate::schedule::{Arrival, Schedule, Walk};
 use crate::share::LaneSet;
 
 /// Changes that are known and not yet in force, at most. They come seconds ahead and rarely; beyond that the earliest is
@@ -30,6 +30,8 @@ struct Era {
     /// Lanes that became ours too late for this span: their arrivals in it were told as missed.
     told: LaneSet,
     schedule: Arc<Schedule>,
+    /// The way through its arrivals, once it was looked for.
+    walk: Option<Walk>,
 }
 
 /// Iterator over the arrivals of some lanes.
@@ -37,32 +39,28 @@ struct Era {
 pub struct Arrivals {
     /// The current one and those to come; never empty.
     eras: VecDeque<Era>,
-    /// In the current era's schedule: where to look on.
-    index: u64,
-    segment: usize,
     /// Just after the last arrival that was given.
     passed_ns: u64,
-    peeked: Option<Option<Found>>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Found {
-    arrival: Arrival,
-    era: usize,
-    segment: usize,
+    /// The next arrival and the number of its era.
+    peeked: Option<Option<(Arrival, usize)>>,
 }
 
 impl Arrivals {
     /// The arrivals of `lanes` in `schedule`.
     pub fn new(schedule: Arc<Schedule>, lanes: LaneSet) -> Self {
+        Self::starting_at(schedule, lanes, 0)
+    }
+
+    /// The arrivals of `lanes` in `schedule` at or after `from_ns`.
+    pub fn starting_at(schedule: Arc<Schedule>, lanes: LaneSet, from_ns: u64) -> Self {
         let mut eras = VecDeque::with_capacity(PENDING_CHANGES + 1);
-        eras.push_back(Era { from_ns: 0, lanes, told: LaneSet::empty(), schedule });
-        Self { eras, index: 0, segment: 0, passed_ns: 0, peeked: None }
+        eras.push_back(Era { from_ns, lanes, told: LaneSet::empty(), schedule, walk: None });
+        Self { eras, passed_ns: 0, peeked: None }
     }
 
     /// The next arrival, without taking it.
     pub fn peek(&mut self) -> Option<Arrival> {
-        self.found().map(|found| found.arrival)
+        self.found().map(|(arrival, _)| arrival)
     }
 
     /// The latest schedule, which may not be in force yet: the one to scale further.
@@ -95,8 +93,10 @@ impl Arrivals {
         let effective_ns = from_ns.max(now_ns).max(self.passed_ns);
         let (mut planned, mut given) = (0, 0);
         for (era, span) in self.spans(from_ns, effective_ns) {
-            planned += schedule.count_in(&era.lanes, span.0, span.1);
-            given += era.schedule.count_in(&era.lanes, span.0, span.1);
+            // What was told as missed was told by the schedule as it was known then.
+            let lanes = era.lanes.or(&era.told);
+            planned += schedule.count_in(&lanes, span.0, span.1);
+            given += era.schedule.count_in(&lanes, span.0, span.1);
         }
         self.change(effective_ns, |era| era.schedule = Arc::clone(&schedule));
         Late { missed: planned.saturating_sub(given), overlap: given.saturating_sub(planned) }
@@ -120,32 +120,34 @@ impl Arrivals {
         let number = self.eras.partition_point(|era| era.from_ns < from_ns);
         let starts_one = self.eras.get(number).is_some_and(|era| era.from_ns == from_ns);
         if !starts_one {
-            let before = self.eras[number.saturating_sub(1)].clone();
-            self.eras.insert(number, Era { from_ns, ..before });
+            let Era { lanes, told, schedule, .. } = &self.eras[number.saturating_sub(1)];
+            let (lanes, told, schedule) = (*lanes, *told, Arc::clone(schedule));
+            self.eras.insert(number, Era { from_ns, lanes, told, schedule, walk: None });
         }
-        self.eras.iter_mut().skip(number).for_each(change);
+        for era in self.eras.iter_mut().skip(number) {
+            era.walk = None;
+            change(era);
+        }
         if self.eras.len() > PENDING_CHANGES {
             self.eras.remove(1);
         }
     }
 
-    fn found(&mut self) -> Option<Found> {
+    fn found(&mut self) -> Option<(Arrival, usize)> {
         if self.peeked.is_none() {
             self.peeked = Some(self.search());
         }
         self.peeked.flatten()
     }
 
-    fn search(&self) -> Option<Found> {
+    fn search(&mut self) -> Option<(Arrival, usize)> {
+        let passed_ns = self.passed_ns;
         (0..self.eras.len()).find_map(|number| {
-            let era = &self.eras[number];
-            let (index, segment) = match number {
-                0 => (self.index, self.segment),
-                _ => (era.schedule.first_at_or_after(era.from_ns.max(self.passed_ns)), 0),
-            };
-            let (arrival, segment) = era.schedule.arrival(era.lanes.next_index(index)?, segment)?;
             let until_ns = self.eras.get(number + 1).map_or(u64::MAX, |next| next.from_ns);
-            (arrival.at_ns < until_ns).then_some(Found { arrival, era: number, segment })
+            let Era { from_ns, lanes, schedule, walk, .. } = &mut self.eras[number];
+            let walk = walk.get_or_insert_with(|| schedule.walk(lanes, passed_ns.max(*from_ns)));
+            let arrival = walk.peek(schedule, lanes)?;
+            (arrival.at_ns < until_ns).then_some((arrival, number))
         })
     }
 }
@@ -154,12 +156,15 @@ impl Iterator for Arrivals {
     type Item = Arrival;
 
     fn next(&mut self) -> Option<Arrival> {
-        let found = self.found()?;
+        let (arrival, number) = self.found()?;
         self.peeked = None;
-        self.eras.drain(..found.era);
-        self.index = found.arrival.index + 1;
-        self.segment = found.segment;
-        self.passed_ns = found.arrival.at_ns + 1;
-        Some(found.arrival)
+        self.eras.drain(..number);
+        let Era { schedule, walk, .. } = &mut self.eras[0];
+        if let Some(walk) = walk {
+            walk.advance(schedule, arrival);
+        }
+        // Of two Poisson arrivals in the same nanosecond, a change that comes between them is late for the second.
+        self.passed_ns = arrival.at_ns + 1;
+        Some(arrival)
     }
 }

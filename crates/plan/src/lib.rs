@@ -26,6 +26,8 @@ mod target;
 mod network;
 mod plan;
 mod parse;
+mod pace;
+mod poisson;
 mod schedule;
 mod arrivals;
 mod share;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::choice::Choice;
 use crate::connections::Connections;
 use crate::limiter::Limiter;
-use crate::load::Load;
+use crate::load::{Load, Process};
 use crate::network::{HttpVersion, Network, Tls};
 use crate::quantity::Rate;
 use crate::scenario::Scenario;
@@ -207,7 +207,10 @@ impl Plan {
             Load::Tsunami { requests_per_driver, delay, limit, .. } => {
                 Some(Schedule::tsunami(*requests_per_driver, *delay, *limit))
             }
-            Load::Open { stages, .. } => Some(Schedule::open(stages)),
+            Load::Open { arrivals: Process::Uniform, stages, .. } => Some(Schedule::open(stages)),
+            Load::Open { arrivals: Process::Poisson, stages, .. } => {
+                Some(Schedule::poisson(stages, self.seed))
+            }
         }
     }
 
@@ -246,6 +249,7 @@ impl Plan {
             Load::Avalanche { requests_per_driver, .. } | Load::Tsunami { requests_per_driver, .. } => {
                 Some(requests_per_driver.saturating_mul(drivers))
             }
+            // Of a Poisson process the expected number: the true one takes as long to count as to walk.
             Load::Open { stages, .. } => Some(Schedule::open(stages).total()),
             Load::Closed { iterations, .. } => *iterations,
         }

@@ -73,7 +73,13 @@ impl Rate {
         (millionths > 0).then_some(Self { millionths, seconds: self.seconds })
     }
 
-    /// Nanoseconds between two arrivals, as a fraction in lowest terms: (numerator, denominator).
+    /// As a fraction: so many millionths of an arrival in so many seconds, which are 3,600 at most.
+    pub(crate) fn fraction(self) -> (u128, u128) {
+        (u128::from(self.millionths), u128::from(self.seconds))
+    }
+
+    /// Nanoseconds between two arrivals, as a fraction in lowest terms: (numerator, denominator). For a rate
+    /// above zero.
     pub(crate) fn interval_ns(self) -> (u64, u64) {
         let (numerator, denominator) = (self.seconds * 1_000_000_000_000_000, self.millionths);
         let divisor = gcd(numerator, denominator);

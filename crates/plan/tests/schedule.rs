@@ -10,15 +10,16 @@ const S: u64 = 1_000_000_000;
 
 /// A stage of each `(rate, seconds)`.
 fn stages(of: &[(f64, f64)]) -> Vec<Stage<Rate>> {
-    of.iter()
-        .map(|(rate, seconds)| Stage {
-            name: String::new(),
-            from: Rate::new(*rate).expect("within the limits"),
-            to: Rate::new(*rate).expect("within the limits"),
-            duration: Duration::from_secs_f64(*seconds),
-            warmup: false,
-        })
-        .collect()
+    of.iter().map(|(rate, seconds)| ramp(*rate, *rate, *seconds)).collect()
+}
+
+fn ramp(from: f64, to: f64, seconds: f64) -> Stage<Rate> {
+    let rate = |per_second| match per_second {
+        0.0 => Rate::ZERO,
+        _ => Rate::new(per_second).expect("within the limits"),
+    };
+    let duration = Duration::from_secs_f64(seconds);
+    Stage { name: String::new(), from: rate(from), to: rate(to), duration, warmup: false }
 }
 
 fn open(of: &[(f64, f64)]) -> Arc<Schedule> {
@@ -27,6 +28,12 @@ fn open(of: &[(f64, f64)]) -> Arc<Schedule> {
 
 fn times(schedule: &Schedule) -> Vec<u64> {
     (0..schedule.total()).filter_map(|index| schedule.time_of(index)).collect()
+}
+
+/// The index of the first arrival at or after `ns`; the total when there is none.
+fn first_at_or_after(schedule: &Arc<Schedule>, ns: u64) -> u64 {
+    let mut arrivals = Arrivals::starting_at(Arc::clone(schedule), LaneSet::all(), ns);
+    arrivals.next().map_or(schedule.total(), |arrival| arrival.index)
 }
 
 fn check(schedule: &Schedule, expect: Expect) {
@@ -43,9 +50,19 @@ fn seeds() -> impl Iterator<Item = (u64, fastrand::Rng)> {
 }
 
 fn random_open(rng: &mut fastrand::Rng) -> Arc<Schedule> {
-    let stages: Vec<(f64, f64)> =
-        (0..rng.usize(1..5)).map(|_| (10f64.powf(rng.f64() * 4.0 - 1.0), rng.f64() * 5.0 + 0.001)).collect();
-    open(&stages)
+    let stages: Vec<_> = (0..rng.usize(1..5))
+        .map(|_| {
+            let from = 10f64.powf(rng.f64() * 4.0 - 1.0);
+            let to = if rng.bool() { from } else { 10f64.powf(rng.f64() * 4.0 - 1.0) };
+            let (from, to) = match rng.u8(0..8) {
+                0 => (0.0, to),
+                1 => (from, 0.0),
+                _ => (from, to),
+            };
+            ramp(from, to, rng.f64() * 5.0 + 0.001)
+        })
+        .collect();
+    Arc::new(Schedule::open(&stages))
 }
 
 fn random_lanes(rng: &mut fastrand::Rng) -> LaneSet {
@@ -102,6 +119,94 @@ fn a_fraction_of_an_arrival_passes_on_to_the_next_stage() {
         end 2950000000
     "#]],
     );
+}
+
+#[test]
+fn ramps_and_what_follows_them() {
+    // 0/s to 4/s over 2 s are 4 arrivals, at √k s; then 4/s; then down again, at 2 − √(4 − k) s.
+    check(
+        &Schedule::open(&[
+            ramp(0.0, 4.0, 2.0),
+            ramp(4.0, 4.0, 0.5),
+            ramp(4.0, 0.0, 2.0),
+            ramp(1.0, 1.0, 1.0),
+        ]),
+        expect![[r#"
+            0 0 in 0
+            1 1000000000 in 0
+            2 1414213562 in 0
+            3 1732050808 in 0
+            4 2000000000 in 1
+            5 2250000000 in 1
+            6 2500000000 in 2
+            7 2767949192 in 2
+            8 3085786438 in 2
+            9 3500000000 in 2
+            10 4500000000 in 3
+            end 5500000000
+        "#]],
+    );
+}
+
+/// Arrivals so far at `ns` of a ramp, times 2 × length × 10⁹: from × t + (to − from) × t² / 2 length, in integers.
+fn exact_integral(from: u64, to: u64, length_ns: u64, ns: u64) -> i128 {
+    let (from, to, length, t) = (i128::from(from), i128::from(to), i128::from(length_ns), i128::from(ns));
+    2 * from * t * length + (to - from) * t * t
+}
+
+#[test]
+fn ramps_are_inverted_to_within_some_nanoseconds() {
+    for (seed, mut rng) in seeds() {
+        // Up to the longest run: rounding grows with the time.
+        let seconds = 10u64.pow(rng.u32(0..=6));
+        let (from, to) = (rng.u64(0..2000), rng.u64(1..2000));
+        let schedule = Schedule::open(&[ramp(from as f64, to as f64, seconds as f64)]);
+        let total = schedule.total();
+        assert_eq!(total, (from + to) * seconds / 2 + (from + to) * seconds % 2, "seed {seed}");
+        for _ in 0..200 {
+            let index = rng.u64(0..total);
+            let at_ns = schedule.time_of(index).unwrap();
+            let wanted = i128::from(index) * 2 * i128::from(seconds * S) * i128::from(S);
+            let tolerance_ns = 1 + at_ns / (1 << 49);
+            let before = exact_integral(from, to, seconds * S, at_ns.saturating_sub(tolerance_ns));
+            let after = exact_integral(from, to, seconds * S, at_ns + 1 + tolerance_ns);
+            assert!(
+                (before..=after).contains(&wanted),
+                "seed {seed}: {from} to {to}, arrival {index} at {at_ns}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_ramp_of_a_whole_number_of_arrivals_has_them() {
+    for (from, to, seconds, total) in
+        [(0.0, 500.0, 30.0, 7500), (500.0, 0.0, 30.0, 7500), (0.1, 0.3, 10.0, 2), (0.0, 1e7, 1.0, 5_000_000)]
+    {
+        let schedule = Schedule::open(&[ramp(from, to, seconds), ramp(10.0, 10.0, 1.0)]);
+        assert_eq!(schedule.total(), total + 10);
+        let end_ns = u64::try_from(Duration::from_secs_f64(seconds).as_nanos()).unwrap();
+        assert_eq!(schedule.time_of(total), Some(end_ns), "{from} to {to}");
+        assert!(schedule.time_of(total - 1).unwrap() < end_ns);
+    }
+}
+
+#[test]
+fn another_factor_within_a_ramp() {
+    let ramps = [ramp(0.0, 1000.0, 10.0), ramp(1000.0, 0.0, 10.0)];
+    let schedule = Schedule::open(&ramps);
+    let cut = schedule.scaled_from(5 * S, 2.0);
+    // 1,250 arrivals before, twice the remaining 8,750 afterwards.
+    assert_eq!(cut.total(), 1_250 + 2 * 8_750);
+    assert!((0..1_250).all(|index| schedule.time_of(index) == cut.time_of(index)));
+    assert!(times(&cut).is_sorted_by(|a, b| a < b));
+    assert_eq!((cut.rate_at(4 * S), cut.rate_at(5 * S), cut.rate_at(10 * S)), (400.0, 1000.0, 2000.0));
+    let back = cut.scaled_from(15 * S, 1.0);
+    assert_eq!(back.total(), 1_250 + 2 * 7_500 + 1_250);
+    assert!((0..16_250).all(|index| back.time_of(index) == cut.time_of(index)));
+    assert_eq!(schedule.scaled_from(5 * S, 0.0).total(), 1_250);
+    // Nothing exceeds what the fleet may send.
+    assert_eq!(schedule.scaled_from(0, 1e9).rate_at(10 * S), plan::limits::RATE_PER_S);
 }
 
 #[test]
@@ -199,10 +304,10 @@ fn another_rate_from_a_time_on() {
 #[test]
 fn places_in_time() {
     let schedule = open(&[(4.0, 1.0), (2.0, 1.0)]);
-    assert_eq!(schedule.first_at_or_after(0), 0);
-    assert_eq!(schedule.first_at_or_after(1), 1);
-    assert_eq!(schedule.first_at_or_after(S), 4);
-    assert_eq!(schedule.first_at_or_after(9 * S), 6);
+    assert_eq!(first_at_or_after(&schedule, 0), 0);
+    assert_eq!(first_at_or_after(&schedule, 1), 1);
+    assert_eq!(first_at_or_after(&schedule, S), 4);
+    assert_eq!(first_at_or_after(&schedule, 9 * S), 6);
     assert_eq!(
         (schedule.stage_at(0), schedule.stage_at(S), schedule.stage_at(9 * S)),
         (StageId(0), StageId(1), StageId(1))
@@ -231,8 +336,8 @@ fn times_ascend_and_do_not_depend_on_who_sends() {
         let whole = times(&schedule);
         assert!(whole.is_sorted_by(|a, b| a < b), "seed {seed}");
         for (index, at) in whole.iter().enumerate().step_by(7) {
-            assert_eq!(schedule.first_at_or_after(*at), index as u64, "seed {seed}");
-            assert_eq!(schedule.first_at_or_after(at + 1), index as u64 + 1, "seed {seed}");
+            assert_eq!(first_at_or_after(&schedule, *at), index as u64, "seed {seed}");
+            assert_eq!(first_at_or_after(&schedule, at + 1), index as u64 + 1, "seed {seed}");
         }
         let drivers: Vec<String> = (0..rng.usize(1..9)).map(|driver| format!("d{driver}")).collect();
         let threads = rng.usize(1..5);

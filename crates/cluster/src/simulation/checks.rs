@@ -1,8 +1,10 @@
 //! What must hold whatever happens: each check is an invariant of the design, and has a planted bug that breaks it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use clock::BrokerTime;
+use plan::{Arrivals, LaneSet};
 use transport::{Command, Control, Message, NodeState, Role, Uuid};
 
 use super::script::{MS, SECOND};
@@ -434,6 +436,7 @@ impl World {
             .iter()
             .fold(schedule, |schedule, (from_ns, factor)| schedule.scaled_from(*from_ns, *factor));
         let reported: u64 = outcome.members.iter().map(|member| member.stored.due).sum();
+        let schedule = Arc::new(schedule);
         let planned = schedule.total();
         if planned + outcome.overlap != reported + outcome.lost {
             let (lost, overlap) = (outcome.lost, outcome.overlap);
@@ -445,8 +448,9 @@ impl World {
         }
         let due = self.ledgers[store].due.get(&outcome.run_id);
         let count = |index: u64| due.and_then(|due| due.get(&index)).copied().unwrap_or(0);
-        let lost = (0..planned).filter(|index| count(*index) == 0).count() as u64;
-        let overlap: u64 = (0..planned).map(|index| u64::from(count(index).saturating_sub(1))).sum();
+        let arrivals = || Arrivals::new(Arc::clone(&schedule), LaneSet::all());
+        let lost = arrivals().filter(|arrival| count(arrival.index) == 0).count() as u64;
+        let overlap: u64 = arrivals().map(|arrival| u64::from(count(arrival.index).saturating_sub(1))).sum();
         let said = (outcome.lost, outcome.overlap);
         // What one driver lost and sent too late elsewhere is set off in its sum; then only the difference is exact.
         let exact =

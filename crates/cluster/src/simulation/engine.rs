@@ -107,9 +107,10 @@ impl Engine {
         arrivals.change_lanes(from_ns, now_ns, lanes);
         self.lanes = lanes;
         // Counted here and not by what `change_lanes` says, since each index is followed to the books.
-        let (first, end) =
-            (schedule.first_at_or_after(from_ns), schedule.first_at_or_after(now_ns.max(self.done_ns)));
-        let missed: Vec<u64> = (first..end).filter(|index| gained.contains(lane(*index))).collect();
+        let end_ns = now_ns.max(self.done_ns);
+        let gained = Arrivals::starting_at(Arc::clone(&schedule), gained, from_ns);
+        let missed: Vec<u64> =
+            gained.take_while(|arrival| arrival.at_ns < end_ns).map(|arrival| arrival.index).collect();
         self.recorder.due_and_missed(schedule.stage_at(from_ns), Unstarted::Ours, missed.len() as u64);
         self.due.extend(missed);
     }
@@ -299,8 +300,4 @@ impl Engine {
         self.windows += 1;
         self.said.push(Said::Window(Box::new(window), std::mem::take(&mut self.due)));
     }
-}
-
-pub(super) fn lane(index: u64) -> usize {
-    usize::try_from(index % plan::LANES as u64).unwrap()
 }

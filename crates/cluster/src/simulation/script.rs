@@ -198,13 +198,26 @@ fn plan_text(rng: &mut Rng, drivers: usize, duration_s: u64) -> String {
             let load = format!("{{ model: tsunami, requests_per_driver: {requests}, delay: 100ms }}");
             plan(&load, abort_or_continue, unready)
         }
-        2..4 => open_plan(abort_or_continue, unready, duration_s, rng.u64(10..100)),
-        _ => open_plan("redistribute", unready, duration_s, rng.u64(10..100) + drivers as u64),
+        2..4 => any_open_plan(abort_or_continue, unready, duration_s, rng.u64(10..100)),
+        _ => any_open_plan("redistribute", unready, duration_s, rng.u64(10..100) + drivers as u64),
     }
 }
 
 pub(super) fn open_plan(loss: &str, unready: &str, duration_s: u64, rate: u64) -> String {
     let load = format!("{{ model: open, stages: [{{ at: {rate}/s, for: {duration_s}s }}] }}");
+    plan(&load, loss, unready)
+}
+
+/// One of the ways in which arrivals can lie in time, all of about the same number.
+fn any_open_plan(loss: &str, unready: &str, duration_s: u64, rate: u64) -> String {
+    let ramp = rate * 2;
+    let load = match rate % 4 {
+        0 => {
+            format!("{{ model: open, arrivals: poisson, stages: [{{ at: {rate}/s, for: {duration_s}s }}] }}")
+        }
+        1 => format!("{{ model: open, stages: [{{ from: 0/s, to: {ramp}/s, over: {duration_s}s }}] }}"),
+        _ => return open_plan(loss, unready, duration_s, rate),
+    };
     plan(&load, loss, unready)
 }
 
