@@ -1,6 +1,6 @@
 //! What is said to a target, as state machines without IO: no socket, no clock, no thread.
 //!
-//! A protocol is one module behind the two traits of [`session`]. HTTP/1.1 is all there is so far, with proxies in between.
+//! A protocol is one module behind the two traits of [`session`]: [`http1`] and [`http2`], with proxies in between.
 //!
 //! Beside them stands what follows from responses: [`redirect`], [`cookies`] and [`decode`].
 //!
@@ -10,6 +10,7 @@ mod request;
 mod session;
 mod headers;
 pub mod http1;
+pub mod http2;
 pub mod proxy;
 pub mod redirect;
 pub mod cookies;
@@ -34,6 +35,9 @@ pub enum Error {
     /// What came is not HTTP/1.1.
     #[error("not HTTP/1.1: {0}")]
     Http1(http1::Error),
+    /// What came is not HTTP/2, or says that the request failed.
+    #[error("HTTP/2: {0}")]
+    Http2(#[from] http2::Error),
 }
 
 impl From<http1::Error> for Error {

@@ -61,6 +61,8 @@ pub enum RequestError {
     ContentLength { given: String, actual: usize },
     #[error("header Transfer-Encoding cannot be set: bodies are sent whole, with their length")]
     TransferEncoding,
+    #[error("header {name} with {value:?} belongs to HTTP/1.1 and has no place in HTTP/2")]
+    ConnectionHeader { name: String, value: String },
     #[error("the headers have {0} bytes, more than {MAX_HEAD_BYTES}")]
     TooLarge(usize),
 }
@@ -110,7 +112,7 @@ pub(crate) struct Given {
     pub(crate) user_agent: bool,
     pub(crate) content_length: bool,
     pub(crate) expect: bool,
-    closes: bool,
+    pub(crate) closes: bool,
 }
 
 impl Given {
