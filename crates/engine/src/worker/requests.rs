@@ -6,7 +6,7 @@
 //! the plan says. Only a request of which nothing was accepted by our own kernel takes another connection.
 
 use metrics::{ErrorKind, Outcome};
-use protocol::{Begun, Error, Heard, Response, Tag};
+use protocol::{Begun, Error, Heard, Response, Tag, http2};
 use rustix::io::Errno;
 use smallvec::SmallVec;
 
@@ -282,7 +282,10 @@ fn send_failure(errno: Errno) -> ErrorKind {
 fn kind_of(error: &Error) -> ErrorKind {
     match error {
         Error::Unanswered | Error::Truncated => ErrorKind::ReadReset,
-        Error::Http1(_) => ErrorKind::Protocol,
+        Error::Http2(http2::Error::Refused | http2::Error::Reset(_) | http2::Error::GoneAway(_)) => {
+            ErrorKind::ReadReset
+        }
+        Error::Http1(_) | Error::Http2(_) => ErrorKind::Protocol,
         Error::Tunnel(_) => ErrorKind::ConnectRefused,
     }
 }
