@@ -1,4 +1,6 @@
-//! What targets do to a load tester: each becomes the right outcome, and none stalls the pacer.
+//! What targets do to a load tester: each becomes the right outcome, on both loops.
+//!
+//! That none of it harms what goes on beside it is shown in `beside.rs`, that none of it fills the memory in `bounded.rs`.
 
 mod support;
 
@@ -7,29 +9,32 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use support::{Server, counts, full_plan, outcomes, plan, run};
+use engine::Job;
+use support::{Server, counts, each_loop, full_plan, outcomes, plan};
 
 const GET: &str = "{ get: /, timeout: 10s }";
+/// Bytes of a body that no socket takes at once.
+const LARGE_REQUEST: usize = 40 << 20;
 const IMPATIENT: &str = "{ get: /, timeout: 300ms }";
 
 #[test]
 fn refused() {
-    let server = Server::deaf();
-    let load = "model: tsunami, requests_per_driver: 20, delay: 10ms, connections: { start: 1, max: 100 }";
-    let prepared = support::prepare(support::job(plan(&server, load, GET)));
-    server.close();
-    let told = support::watch(support::start(prepared));
-    assert_eq!(told.outcomes(), counts(&[("connect_refused", 20)]));
+    refuses("model: tsunami, requests_per_driver: 20, delay: 10ms, connections: { start: 1, max: 100 }", 20);
 }
 
 #[test]
 fn refused_avalanche_ends() {
-    let server = Server::deaf();
-    let load = "model: avalanche, requests_per_driver: 30, connections: 3";
-    let prepared = support::prepare(support::job(plan(&server, load, GET)));
-    server.close();
-    let told = support::watch(support::start(prepared));
-    assert_eq!(told.outcomes(), counts(&[("connect_refused", 30)]));
+    refuses("model: avalanche, requests_per_driver: 30, connections: 3", 30);
+}
+
+fn refuses(load: &str, requests: u64) {
+    for io in support::loops() {
+        let server = Server::deaf();
+        let prepared = support::prepare(Job { io, ..support::job(plan(&server, load, GET)) });
+        server.close();
+        let told = support::watch(support::start(prepared));
+        assert_eq!(told.outcomes(), counts(&[("connect_refused", requests)]), "{io:?}");
+    }
 }
 
 #[test]
@@ -101,6 +106,99 @@ fn endless_headers() {
 }
 
 #[test]
+fn an_oversized_header_line() {
+    let server = Server::start(|mut peer| {
+        peer.request();
+        peer.send(&format!("HTTP/1.1 200 OK\r\nX-Long: {}", "x".repeat(1 << 20)));
+        thread::sleep(Duration::from_millis(100));
+    });
+    assert_eq!(outcomes(&server, 4, GET), counts(&[("protocol", 4)]));
+}
+
+#[test]
+fn interim_responses_before_the_final_one() {
+    let server = Server::start(|mut peer| {
+        while peer.request().is_some() {
+            (0..20).for_each(|_| peer.send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"));
+            peer.ok();
+        }
+    });
+    assert_eq!(outcomes(&server, 10, GET), counts(&[("200", 10)]));
+}
+
+#[test]
+fn interim_responses_for_ever() {
+    let server = Server::start(|mut peer| {
+        peer.request();
+        while peer.sends("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n") {
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
+    assert_eq!(outcomes(&server, 4, IMPATIENT), counts(&[("request_timeout", 4)]));
+}
+
+#[test]
+fn content_length_too_long() {
+    let server = Server::start(|mut peer| {
+        peer.request();
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+        thread::sleep(Duration::from_secs(30));
+    });
+    assert_eq!(outcomes(&server, 4, IMPATIENT), counts(&[("request_timeout", 4)]));
+}
+
+#[test]
+fn a_target_that_reads_nothing() {
+    let server = Server::start(|peer| {
+        thread::sleep(Duration::from_secs(30));
+        drop(peer);
+    });
+    let load = "model: avalanche, requests_per_driver: 4, connections: 2";
+    let mut plan = plan(&server, load, "{ post: /, timeout: 500ms }");
+    // More than the buffers of both sockets take.
+    plan.scenarios[0].steps[0].body = vec![b'x'; LARGE_REQUEST];
+    each_loop(&plan, 1, |told| {
+        assert_eq!(told.outcomes(), counts(&[("read_timeout", 4)]));
+        assert!(told.totals.bytes_out < 4 * LARGE_REQUEST as u64, "all was sent: {:?}", told.totals);
+    });
+}
+
+#[test]
+fn a_target_that_reads_slowly() {
+    let server = Server::start(|mut peer| {
+        while peer.request().is_some() {
+            let mut left = LARGE_REQUEST;
+            let mut part = vec![0; 1 << 20];
+            while left > 0 {
+                let wanted = left.min(part.len());
+                let Ok(count) = std::io::Read::read(&mut peer.stream, &mut part[..wanted]) else { return };
+                left -= count;
+                thread::sleep(Duration::from_millis(5));
+            }
+            peer.ok();
+        }
+    });
+    let load = "model: avalanche, requests_per_driver: 4, connections: 2";
+    let mut plan = plan(&server, load, "{ post: /, timeout: 30s }");
+    plan.scenarios[0].steps[0].body = vec![b'x'; LARGE_REQUEST];
+    each_loop(&plan, 1, |told| {
+        assert_eq!(told.outcomes(), counts(&[("200", 4)]));
+        assert!(told.totals.bytes_out >= 4 * LARGE_REQUEST as u64, "{:?}", told.totals);
+    });
+}
+
+#[test]
+fn a_greeting_before_any_request() {
+    let server = Server::start(|mut peer| {
+        peer.send("220 mail.example ESMTP ready\r\n");
+        while peer.request().is_some() {
+            peer.send("500 unknown command\r\n");
+        }
+    });
+    assert_eq!(outcomes(&server, 20, GET), counts(&[("protocol", 20)]));
+}
+
+#[test]
 fn no_http_at_all() {
     let server = Server::start(|mut peer| {
         peer.request();
@@ -135,8 +233,9 @@ fn garbage_between_requests() {
         }
     });
     let load = "model: tsunami, requests_per_driver: 5, delay: 150ms, connections: { start: 1, max: 4 }";
-    let told = run(plan(&server, load, GET), 1);
-    assert_eq!(told.outcomes(), counts(&[("200", 5)]));
+    each_loop(&plan(&server, load, GET), 1, |told| {
+        assert_eq!(told.outcomes(), counts(&[("200", 5)]));
+    });
 }
 
 #[test]
@@ -167,8 +266,9 @@ fn half_close_after_the_answer() {
         }
     });
     let load = "model: tsunami, requests_per_driver: 10, delay: 20ms, connections: { start: 2, max: 4 }";
-    let told = run(plan(&server, load, GET), 1);
-    assert_eq!(told.outcomes(), counts(&[("200", 10)]));
+    each_loop(&plan(&server, load, GET), 1, |told| {
+        assert_eq!(told.outcomes(), counts(&[("200", 10)]));
+    });
 }
 
 #[test]
@@ -178,8 +278,9 @@ fn half_close_instead_of_an_answer() {
         while peer.request().is_some() {}
     });
     let load = "model: tsunami, requests_per_driver: 10, delay: 5ms, connections: { start: 1, max: 4 }";
-    let told = run(plan(&server, load, GET), 1);
-    assert_eq!(told.totals.failed + told.totals.missed.target, 10, "{:?}", told.outcomes());
+    each_loop(&plan(&server, load, GET), 1, |told| {
+        assert_eq!(told.totals.failed + told.totals.missed.target, 10, "{:?}", told.outcomes());
+    });
 }
 
 #[test]
@@ -217,8 +318,9 @@ fn closed_between_requests() {
         peer.ok();
     });
     let load = "model: tsunami, requests_per_driver: 10, delay: 100ms, connections: { start: 2, max: 4 }";
-    let told = run(plan(&server, load, GET), 1);
-    assert_eq!(told.outcomes(), counts(&[("200", 10)]));
+    each_loop(&plan(&server, load, GET), 1, |told| {
+        assert_eq!(told.outcomes(), counts(&[("200", 10)]));
+    });
 }
 
 #[test]
@@ -290,13 +392,14 @@ fn a_large_body_and_silence_stall_nobody_else() {
     };
     let (well, large, silent) = (of("well"), of("large"), of("silent"));
     assert!(large > 0 && silent > 0);
-    let told = run(plan, 1);
-    assert_eq!(told.outcomes(), counts(&[("200", well + large), ("read_timeout", silent)]));
-    assert_eq!((told.totals.due, told.totals.started), (400, 400));
-    assert!(told.totals.bytes_in >= large * LARGE as u64);
-    let well = told.all.steps.iter().find(|step| step.step.0 == 0).unwrap();
-    let median_ns = well.ok.response.quantile(0.5).unwrap();
-    assert!(median_ns < 500_000_000, "median of those beside: {median_ns} ns");
+    each_loop(&plan, 1, |told| {
+        assert_eq!(told.outcomes(), counts(&[("200", well + large), ("read_timeout", silent)]));
+        assert_eq!((told.totals.due, told.totals.started), (400, 400));
+        assert!(told.totals.bytes_in >= large * LARGE as u64);
+        let well = told.all.steps.iter().find(|step| step.step.0 == 0).unwrap();
+        let median_ns = well.ok.response.quantile(0.5).unwrap();
+        assert!(median_ns < 500_000_000, "median of those beside: {median_ns} ns");
+    });
 }
 
 /// An edge that is lost shows as a timeout.
@@ -336,10 +439,11 @@ fn a_target_of_many_moods_never_leaves_a_request_hanging() {
         "model: avalanche, requests_per_driver: 3000, connections: 40",
         "model: tsunami, requests_per_driver: 3000, delay: 1ms, connections: { start: 5, max: 40 }",
     ] {
-        let told = run(plan(&server, load, GET), 2);
-        assert_eq!((told.totals.due, told.totals.requests_sent), (3000, 3000));
-        let kinds: Vec<String> = told.outcomes().into_iter().map(|(name, _)| name).collect();
-        let expected = ["200", "connect_reset", "protocol", "read_reset", "send"];
-        assert!(kinds.iter().all(|kind| expected.contains(&kind.as_str())), "{kinds:?}");
+        each_loop(&plan(&server, load, GET), 2, |told| {
+            assert_eq!((told.totals.due, told.totals.requests_sent), (3000, 3000));
+            let kinds: Vec<String> = told.outcomes().into_iter().map(|(name, _)| name).collect();
+            let expected = ["200", "connect_reset", "protocol", "read_reset", "send"];
+            assert!(kinds.iter().all(|kind| expected.contains(&kind.as_str())), "{kinds:?}");
+        });
     }
 }

@@ -4,7 +4,11 @@
 //! later fail for no fault of ours.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
-#![allow(clippy::unwrap_used, reason = "a test may panic, and these are only called by tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test may panic, and these are only called by tests"
+)]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use engine::{Allow, Event, Job, Prepared, Running};
+use engine::{Allow, Event, Io, Job, Prepared, Running};
 use metrics::{DriverWindow, Outcome, Totals};
 
 /// A server that treats every connection with the same function, each on a thread of its own.
@@ -51,6 +55,11 @@ impl Peer {
     pub fn send(&mut self, bytes: &str) {
         // A client that went away is the client's business.
         self.stream.write_all(bytes.as_bytes()).ok();
+    }
+
+    /// The same; whether the client is still there.
+    pub fn sends(&mut self, bytes: &str) -> bool {
+        self.stream.write_all(bytes.as_bytes()).is_ok()
     }
 
     pub fn ok(&mut self) {
@@ -130,9 +139,21 @@ pub fn full_plan(server: &Server, load: &str, rest: &str) -> plan::Plan {
     plan::parse("test", &text).unwrap_or_else(|faults| panic!("{faults:#?}\n{text}"))
 }
 
-/// The loop under test: `GROUNDSWELL_IO`, or whichever the engine chooses.
-fn io() -> engine::Io {
-    std::env::var("GROUNDSWELL_IO").map_or(engine::Io::Auto, |io| io.parse().expect("auto, uring or epoll"))
+/// The loop that `GROUNDSWELL_IO` names.
+fn named() -> Option<Io> {
+    std::env::var("GROUNDSWELL_IO").ok().map(|io| io.parse().expect("auto, uring or epoll"))
+}
+
+/// The loops under test: the one that `GROUNDSWELL_IO` names, or all that work here.
+pub fn loops() -> Vec<Io> {
+    let uring = match engine::uring_support() {
+        Ok(()) => Some(Io::Uring),
+        Err(error) => {
+            eprintln!("SKIPPED, only epoll is tested: no io_uring here ({error})");
+            None
+        }
+    };
+    named().map_or_else(|| uring.into_iter().chain([Io::Epoll]).collect(), |io| vec![io])
 }
 
 pub fn job(plan: plan::Plan) -> Job {
@@ -143,7 +164,7 @@ pub fn job(plan: plan::Plan) -> Job {
         share: plan::LaneSet::all(),
         allow: Allow::default(),
         user_agent: "groundswell/test".to_owned(),
-        io: io(),
+        io: named().unwrap_or_default(),
     }
 }
 
@@ -247,13 +268,30 @@ pub fn run(plan: plan::Plan, threads: usize) -> Told {
     watch(start(prepare(Job { threads, ..job(plan) })))
 }
 
-/// The outcomes of `requests` as fast as two connections take them.
+/// The outcomes of `requests` as fast as two connections take them, on each loop the same.
 pub fn outcomes(server: &Server, requests: u64, step: &str) -> Vec<(String, u64)> {
     let load = format!("model: avalanche, requests_per_driver: {requests}, connections: 2");
-    let told = run(plan(server, &load, step), 1);
-    assert_eq!(told.totals.requests_sent, requests);
-    assert_eq!(told.totals.due, requests);
-    told.outcomes()
+    let outcomes = each_loop(&plan(server, &load, step), 1, |told| {
+        assert_eq!(told.totals.requests_sent, requests);
+        assert_eq!(told.totals.due, requests);
+        told.outcomes()
+    });
+    outcomes
+        .into_iter()
+        .reduce(|one, other| {
+            assert_eq!(one, other, "the loops differ");
+            one
+        })
+        .unwrap()
+}
+
+/// Runs `plan` on each loop, one after the other, and looks at what each told.
+pub fn each_loop<T>(plan: &plan::Plan, threads: usize, look: impl Fn(Told) -> T) -> Vec<T> {
+    let looks = loops().into_iter().map(|io| {
+        eprintln!("on {io:?}");
+        look(watch(start(prepare(Job { threads, io, ..job(plan.clone()) }))))
+    });
+    looks.collect()
 }
 
 pub fn counts(expected: &[(&str, u64)]) -> Vec<(String, u64)> {
