@@ -232,7 +232,7 @@ fn garbage_between_requests() {
             peer.send("HTTP/1.1 500 Out Of Turn\r\nContent-Length: 0\r\n\r\n");
         }
     });
-    let load = "model: tsunami, requests_per_driver: 5, delay: 150ms, connections: { start: 1, max: 4 }";
+    let load = "model: tsunami, requests_per_driver: 5, delay: 400ms, connections: { start: 1, max: 4 }";
     each_loop(&plan(&server, load, GET), 1, |told| {
         assert_eq!(told.outcomes(), counts(&[("200", 5)]));
     });
