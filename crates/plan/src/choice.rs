@@ -2,6 +2,10 @@
 //!
 //! Everything is a pure function of the seed and a number, so that whoever sends an iteration chooses alike.
 
+use std::time::Duration;
+
+use crate::pace::narrow;
+
 /// The finaliser of SplitMix64 (Steele, Lea, Flood 2014): every bit of the result depends on every bit of `x`.
 pub(crate) fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -38,4 +42,12 @@ impl Choice {
         let point = (u128::from(random) * u128::from(total)) >> 64;
         self.sums.partition_point(|sum| u128::from(*sum) <= point)
     }
+}
+
+/// A time between two, both included, for a number.
+pub(crate) fn between(seed: u64, number: u64, least: Duration, most: Duration) -> Duration {
+    let span_ns = most.saturating_sub(least).as_nanos();
+    let random = u128::from(mix(seed ^ mix(number)));
+    let ns = (random * (span_ns + 1)) >> 64;
+    least + Duration::from_nanos(narrow(ns))
 }

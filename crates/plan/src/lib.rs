@@ -31,6 +31,8 @@ mod poisson;
 mod schedule;
 mod arrivals;
 mod share;
+mod population;
+mod users;
 mod limiter;
 mod basic;
 mod quick;
@@ -47,6 +49,7 @@ pub use load::{Load, Process, ThinkTime};
 pub use network::{Dns, Family, HttpVersion, Network, Proxy, Tls};
 pub use parse::{parse, parse_with_target};
 pub use plan::{BasicFields, BasicType, LoopKind, OnDriverLoss, OnUnreadyDriver, Plan, StageInfo};
+pub use population::Population;
 pub use quantity::Rate;
 pub use quick::{Quick, quick};
 pub use scenario::{Expect, Scenario, Step};
@@ -54,6 +57,7 @@ pub use schedule::{Arrival, Schedule, StageId, tsunami};
 pub use share::{InvalidShares, LANES, LaneSet, Shares};
 pub use stages::Stage;
 pub use target::{Scheme, Target};
+pub use users::{UserEvent, Users};
 
 /// The row of a step in every table of results: an index into [`Plan::rows`].
 ///

@@ -4,14 +4,17 @@
 
 use std::time::Duration;
 
-use crate::choice::Choice;
+use crate::choice::{Choice, between};
 use crate::connections::Connections;
 use crate::limiter::Limiter;
+use crate::limits;
 use crate::load::{Load, Process};
 use crate::network::{HttpVersion, Network, Tls};
+use crate::population::Population;
 use crate::quantity::Rate;
 use crate::scenario::Scenario;
 use crate::schedule::{Schedule, StageId};
+use crate::share::LANES;
 use crate::stages::Stage;
 use crate::target::Target;
 
@@ -49,6 +52,15 @@ pub struct Plan {
     pub(crate) scenario_choice: Choice,
     pub(crate) target_choice: Choice,
 }
+
+/// Binary places of a user in the index of an iteration; more than those of a lane, so that both agree.
+const USER_PLACES: u32 = 20;
+/// Binary places of the iterations that a user walks in one second, in such an index.
+const SECOND_PLACES: u32 = 22;
+/// Keeps think times apart from the choice of a scenario.
+const THINK_SALT: u64 = 0x0074_6869_6e6b;
+
+const _: () = assert!(limits::USERS <= 1 << USER_PLACES && (1 << USER_PLACES) % LANES == 0);
 
 /// What happens when a driver is lost during the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,6 +223,39 @@ impl Plan {
             Load::Open { arrivals: Process::Poisson, stages, .. } => {
                 Some(Schedule::poisson(stages, self.seed))
             }
+        }
+    }
+
+    /// How many users there are when; `None` in the models without users.
+    pub fn population(&self) -> Option<Population> {
+        match &self.load {
+            Load::Closed { stages, .. } => Some(Population::new(stages)),
+            Load::Avalanche { .. } | Load::Tsunami { .. } | Load::Open { .. } => None,
+        }
+    }
+
+    /// The index of iteration `number` of a user that came at `came_ns`. It is of the user's lane, and no iteration of
+    /// the same user has it again after the user went and came back: they are numbered on from the second it came in.
+    pub fn iteration_of(user: u32, came_ns: u64, number: u64) -> u64 {
+        let first = (came_ns / 1_000_000_000) << SECOND_PLACES;
+        first.wrapping_add(number) << USER_PLACES | u64::from(user)
+    }
+
+    /// How many iterations a user walks in all, where the plan says how many all users do: they differ by one at most.
+    pub fn iterations_of(&self, user: u32) -> Option<u64> {
+        let Load::Closed { stages, iterations: Some(iterations), .. } = &self.load else { return None };
+        let users = stages.first().map_or(1, |stage| u64::from(stage.from)).max(1);
+        let user = u64::from(user);
+        Some(if user < users { iterations / users + u64::from(user < iterations % users) } else { 0 })
+    }
+
+    /// How long a user waits after iteration `index`: a pure function of seed and index. Zero without think time.
+    pub fn think_time_of(&self, index: u64) -> Duration {
+        match &self.load {
+            Load::Closed { think_time: Some(think_time), .. } => {
+                between(self.seed, index ^ THINK_SALT, think_time.least, think_time.most)
+            }
+            _ => Duration::ZERO,
         }
     }
 

@@ -110,6 +110,20 @@ impl LaneSet {
     }
 }
 
+impl LaneSet {
+    /// The lowest user of these lanes in `from..to`.
+    pub(crate) fn first_between(&self, from: u32, to: u32) -> Option<u32> {
+        let user = u32::try_from(self.next_index(u64::from(from))?).ok()?;
+        (user < to).then_some(user)
+    }
+
+    /// The highest user of these lanes in `from..to`.
+    pub(crate) fn last_between(&self, from: u32, to: u32) -> Option<u32> {
+        // Further down are the same lanes again.
+        (from..to).rev().take(LANES).find(|user| usize::try_from(*user).is_ok_and(|user| self.contains(user)))
+    }
+}
+
 impl FromIterator<usize> for LaneSet {
     fn from_iter<T: IntoIterator<Item = usize>>(lanes: T) -> Self {
         let mut set = Self::empty();
