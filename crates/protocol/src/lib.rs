@@ -1,6 +1,7 @@
 //! What is said to a target, as state machines without IO: no socket, no clock, no thread.
 //!
-//! A protocol is one module behind the two traits of [`session`]: [`http1`] and [`http2`], with proxies in between.
+//! A protocol is one module behind the two traits of [`session`]: [`http1`] and [`http2`], with proxies in between,
+//! and [`tls`] around any other.
 //!
 //! Beside them stands what follows from responses: [`redirect`], [`cookies`] and [`decode`].
 //!
@@ -11,6 +12,7 @@ mod session;
 mod headers;
 pub mod http1;
 pub mod http2;
+pub mod tls;
 pub mod proxy;
 pub mod redirect;
 pub mod cookies;
@@ -38,6 +40,9 @@ pub enum Error {
     /// What came is not HTTP/2, or says that the request failed.
     #[error("HTTP/2: {0}")]
     Http2(#[from] http2::Error),
+    /// No connection could be agreed upon, or what protects it was violated.
+    #[error("TLS: {0}")]
+    Tls(#[from] tls::Error),
 }
 
 impl From<http1::Error> for Error {

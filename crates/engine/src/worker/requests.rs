@@ -287,5 +287,6 @@ fn kind_of(error: &Error) -> ErrorKind {
         }
         Error::Http1(_) | Error::Http2(_) => ErrorKind::Protocol,
         Error::Tunnel(_) => ErrorKind::ConnectRefused,
+        Error::Tls(_) => ErrorKind::Tls,
     }
 }
