@@ -1,7 +1,7 @@
 //! Measures the engine: one run of a plan, what came of it, and the CPU time of this process per request.
 //!
 //! ```text
-//! load plan FILE [--threads N] [--for SECONDS] [--io epoll]
+//! load plan FILE [--threads N] [--for SECONDS] [--io auto|uring|epoll]
 //! load avalanche URL REQUESTS CONNECTIONS [THREADS]
 //! load open      URL RATE_PER_S SECONDS [THREADS] [STEPS]
 //! ```
@@ -20,7 +20,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Allow, Event, Job};
+use engine::{Allow, Event, Io, Job, PrepareError};
 use metrics::{DriverWindow, Timing, Totals};
 
 /// The exit code of a plan that is refused.
@@ -33,6 +33,7 @@ struct Work {
     plan: plan::Plan,
     threads: usize,
     stop_after: Option<Duration>,
+    io: Io,
 }
 
 fn main() {
@@ -51,14 +52,11 @@ fn of_file(arguments: &[String]) -> Work {
     };
     let file = arguments.first().expect("the plan's file");
     let text = std::fs::read_to_string(file).expect("a plan that can be read");
-    match option("--io") {
-        None | Some("epoll") => {}
-        Some(io) => refuse(&format!("the engine has no loop {io:?}")),
-    }
     Work {
         plan: parse(file, &text),
         threads: option("--threads").unwrap_or("1").parse().expect("threads"),
         stop_after: option("--for").map(|text| Duration::from_secs_f64(text.parse().expect("seconds"))),
+        io: option("--io").map_or_else(io_by_environment, |text| text.parse().expect("a loop")),
     }
 }
 
@@ -85,7 +83,17 @@ fn of_words(arguments: &[String]) -> Work {
         .map(|step| format!("  s{step}: {{ steps: [{{ get: {path}, name: step-{step} }}] }}\n"))
         .collect();
     let text = format!("version: 1\nname: load\ntarget: {base}\nload: {load}\nscenarios:\n{scenarios}");
-    Work { plan: parse("load", &text), threads: argument(4, "1").parse().expect("threads"), stop_after: None }
+    Work {
+        plan: parse("load", &text),
+        threads: argument(4, "1").parse().expect("threads"),
+        stop_after: None,
+        io: io_by_environment(),
+    }
+}
+
+/// `SWELL_IO`, where it is set.
+fn io_by_environment() -> Io {
+    std::env::var("SWELL_IO").map_or(Io::Auto, |text| text.parse().expect("a loop"))
 }
 
 fn split(url: &str) -> (&str, &str) {
@@ -113,9 +121,12 @@ fn run(work: Work) {
         share: plan::LaneSet::all(),
         allow: Allow::default(),
         user_agent: "groundswell/0.1 (run load)".to_owned(),
-        io: std::env::var("SWELL_IO").ok().and_then(|io| io.parse().ok()).unwrap_or_default(),
+        io: work.io,
     })
-    .unwrap_or_else(|error| panic!("{error:?}"));
+    .unwrap_or_else(|error| match error {
+        PrepareError::Unsupported(_) => refuse(&error.to_string()),
+        error => panic!("{error:?}"),
+    });
     let start = clock::now() + Duration::from_millis(50);
     let cpu_before = clock::process_cpu();
     let running = prepared.start(start, start + LEASE);

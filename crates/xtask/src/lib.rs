@@ -2,3 +2,4 @@
 
 pub mod python;
 pub mod services;
+pub mod truth;

@@ -4,7 +4,9 @@
 
 use clap::{Parser, Subcommand};
 
+mod process;
 mod bench;
+mod check;
 mod demo;
 mod packages;
 mod run;
@@ -32,6 +34,11 @@ enum Task {
         #[command(subcommand)]
         what: Bench,
     },
+    /// Hold what the generator reports against what a target knows; fails when counts or bytes differ
+    Truth(check::Options),
+    /// Serve as the target of `truth`
+    #[command(hide = true)]
+    TruthTarget(check::TargetOptions),
     /// Build the page of `ui/` into the files that the binary embeds
     Ui {
         /// Fail when the committed files differ from what the sources give
@@ -65,6 +72,11 @@ fn main() -> anyhow::Result<()> {
                 Bench::Steps => bench::steps::run(),
             }
         }
+        Task::Truth(options) => {
+            packages::for_measuring()?;
+            check::run(&options)
+        }
+        Task::TruthTarget(options) => check::serve_truth(&options),
         Task::Ui { check } => test::ui(check),
     }
 }

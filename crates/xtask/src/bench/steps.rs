@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::transport::{line_after, spawn};
+use super::fleet::{line_after, spawn};
 use crate::run::{built, command, run as run_loudly};
 
 const PAIRS: usize = 7;
@@ -21,7 +21,7 @@ pub fn run() -> Result<()> {
     run_loudly(&mut command("cargo build --release --locked --package engine --example load"))?;
     let folder = std::env::temp_dir().join(format!("groundswell-bench-steps-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let target = spawn(&folder, "target", &["target", "--listen", "127.0.0.1:0"])?;
+    let target = spawn(&folder, "target", &["target", "--listen", "127.0.0.1:0"], None)?;
     let url = line_after(&folder, "target", "target on ")? + "/ping";
     let mut ratios = Vec::with_capacity(PAIRS);
     for number in 1..=PAIRS {

@@ -6,22 +6,18 @@
 //! Needs `nginx` and `wrk` (Debian: nginx-light, wrk) and `taskset`.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
+use super::engine::servers::free_address;
+use crate::process::{Beside, GENERATOR_CORE, SERVER_CORE, cpu_of};
 use crate::run::{command, run as run_loudly};
 
-const SERVER_CORE: &str = "0";
-const CLIENT_CORE: &str = "1";
 const PAIRS: usize = 9;
 const ROUND: Duration = Duration::from_secs(2);
-
-/// The unit of CPU times in `/proc`, which Linux fixes for programs whatever its own clock does (`USER_HZ`).
-const TICK_US: f64 = 10_000.0;
 
 /// Builds the program and compares its target with nginx; prints the figures.
 pub fn run() -> anyhow::Result<()> {
@@ -95,9 +91,9 @@ fn nginx_configuration(address: SocketAddr) -> String {
     )
 }
 
-/// A server pinned to its core; killed when dropped.
+/// A server pinned to its core; which ends with this value.
 struct Server {
-    process: Child,
+    process: Beside,
     url: String,
 }
 
@@ -110,45 +106,23 @@ struct Round {
 impl Server {
     fn start(name: &str, words: &str, address: SocketAddr) -> anyhow::Result<Self> {
         let mut command = command(&format!("taskset -c {SERVER_CORE} {words}"));
-        let process = command.stdout(Stdio::null()).spawn().context("cannot start taskset (util-linux)")?;
+        let process =
+            Beside(command.stdout(Stdio::null()).spawn().context("cannot start taskset (util-linux)")?);
         let mut server = Self { process, url: format!("http://{address}/ping") };
-        for _ in 0..100 {
-            if let Some(status) = server.process.try_wait()? {
-                bail!("{name} ended with {status}; it was started by `{words}`");
-            }
-            if TcpStream::connect(address).is_ok() {
-                return Ok(server);
-            }
-            sleep(Duration::from_millis(50));
-        }
-        bail!("{name} does not listen on {address}")
+        server.process.wait_until(name, || TcpStream::connect(address).is_ok())?;
+        Ok(server)
     }
 
     fn round(&self) -> anyhow::Result<Round> {
-        let before = self.cpu_ticks()?;
+        let before = cpu_of(self.process.pid())?;
         let seconds = ROUND.as_secs();
-        let mut wrk = command(&format!("taskset -c {CLIENT_CORE} wrk -t1 -c64 -d{seconds}s {}", self.url));
+        let mut wrk = command(&format!("taskset -c {GENERATOR_CORE} wrk -t1 -c64 -d{seconds}s {}", self.url));
         let requests = requests_of(&mut wrk)?;
-        let ticks = self.cpu_ticks()? - before;
-        Ok(Round { cpu_us: ticks * TICK_US / requests, requests_per_s: requests / ROUND.as_secs_f64() })
-    }
-
-    /// User and system time of all threads of the process.
-    fn cpu_ticks(&self) -> anyhow::Result<f64> {
-        let path = format!("/proc/{}/stat", self.process.id());
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        // Behind the name in parentheses, which may hold anything, the 12th and 13th field.
-        let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields);
-        let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
-        ticks.sum::<Result<f64, _>>().with_context(|| format!("{path} has no CPU times"))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Fails only when the process has ended by itself.
-        self.process.kill().ok();
-        self.process.wait().ok();
+        let cpu = cpu_of(self.process.pid())?.saturating_sub(before);
+        Ok(Round {
+            cpu_us: cpu.as_secs_f64() * 1e6 / requests,
+            requests_per_s: requests / ROUND.as_secs_f64(),
+        })
     }
 }
 
@@ -161,9 +135,4 @@ fn requests_of(wrk: &mut Command) -> anyhow::Result<f64> {
     }
     let count = text.lines().find_map(|line| line.trim().split_once(" requests in ").map(|(count, _)| count));
     count.and_then(|count| count.parse().ok()).with_context(|| format!("wrk counted no requests: {text}"))
-}
-
-fn free_address() -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("no free port")?;
-    Ok(listener.local_addr()?)
 }

@@ -9,15 +9,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use xtask::services::Kafka;
 
-use crate::run::{built, command, run as run_loudly};
+use super::fleet::{Fleet, line_after, spawn};
+use crate::process::resident_mb;
+use crate::run::{command, run as run_loudly};
 
 /// Requests a second of the measured driver.
 const RATE: u32 = 50_000;
@@ -26,9 +27,6 @@ const STEPS: usize = 500;
 const DRIVERS: usize = 64;
 /// How long CPU is counted.
 const COUNTED: Duration = Duration::from_secs(15);
-/// How long anything may take to be ready.
-const PATIENCE: Duration = Duration::from_secs(120);
-
 /// Builds the program, measures, and prints the figures.
 pub fn run() -> Result<()> {
     run_loudly(&mut command("cargo build --release --locked --package swell"))?;
@@ -44,37 +42,37 @@ pub fn run() -> Result<()> {
 
 fn measure(folder: &Path) -> Result<()> {
     let mut kafka = Kafka::start()?;
-    let system = System::start(&kafka, folder)?;
-    let driver = system.driver("d0")?;
-    system.wait_idle(1)?;
+    let server = spawn(folder, "target", &["target", "--listen", "127.0.0.1:0"], None)?;
+    let target = line_after(folder, "target", "target on ")?;
+    let fleet = Fleet::start(&kafka, folder, None)?;
+    let driver = fleet.driver("d0", None)?;
+    fleet.wait_idle(1)?;
     sleep(Duration::from_secs(5));
-    println!("idle driver: {:.1} MiB resident", resident_mib(driver.id())?);
+    println!("idle driver: {:.1} MB resident", resident_mb(driver.pid())?.0);
 
     let load =
         json!({"model": "open", "stages": [{"name": "hold", "at": format!("{RATE}/s"), "for": "30s"}]});
-    let run_id = system.start_run(&system.plan(&load, 1))?;
-    system.wait_sent(&run_id, u64::from(RATE) * 5)?;
-    let before = threads(driver.id())?;
+    let run_id = fleet.start_run(&plan(&target, &load, 1))?;
+    fleet.wait_sent(&run_id, u64::from(RATE) * 5)?;
+    let before = threads(driver.pid())?;
     sleep(COUNTED);
-    let after = threads(driver.id())?;
+    let after = threads(driver.pid())?;
     report_threads(&before, &after);
-    system.wait_over(&run_id)?;
+    fleet.wait_over(&run_id)?;
 
-    let mut fleet = vec![driver];
+    let mut drivers = vec![driver];
     for number in 1..DRIVERS {
-        fleet.push(system.driver(&format!("d{number}"))?);
+        drivers.push(fleet.driver(&format!("d{number}"), None)?);
     }
-    system.wait_idle(DRIVERS)?;
+    fleet.wait_idle(DRIVERS)?;
     let load = json!({"model": "open", "stages": [{"name": "hold", "at": "6400/s", "for": "30s"}]});
-    let run_id = system.start_run(&system.plan(&load, STEPS))?;
-    system.wait_over(&run_id)?;
+    let run_id = fleet.start_run(&plan(&target, &load, STEPS))?;
+    fleet.wait_over(&run_id)?;
+    let (now_mb, peak_mb) = resident_mb(fleet.orchestrator_pid())?;
     println!(
-        "orchestrator after a run of {DRIVERS} drivers and {STEPS} steps: {:.1} MiB resident, {:.1} MiB at most",
-        resident_mib(system.orchestrator.id())?,
-        peak_mib(system.orchestrator.id())?,
+        "orchestrator after a run of {DRIVERS} drivers and {STEPS} steps: {now_mb:.1} MB resident, {peak_mb:.1} MB at most",
     );
-    drop(fleet);
-    drop(system);
+    drop((drivers, fleet, server));
     kafka.stop()
 }
 
@@ -113,138 +111,11 @@ fn threads(pid: u32) -> Result<BTreeMap<String, f64>> {
     Ok(threads)
 }
 
-fn resident_mib(pid: u32) -> Result<f64> {
-    status_mib(pid, "VmRSS:")
-}
-
-fn peak_mib(pid: u32) -> Result<f64> {
-    status_mib(pid, "VmHWM:")
-}
-
-fn status_mib(pid: u32, field: &str) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(field)).context("no such field in status")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib / 1024.0)
-}
-
-/// A process that ends with this value.
-pub(super) struct Process(Child);
-
-impl Process {
-    fn id(&self) -> u32 {
-        self.0.id()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
-/// A broker's users: orchestrator and target, and drivers on demand.
-struct System {
-    kafka: String,
-    folder: std::path::PathBuf,
-    api: String,
-    target: String,
-    orchestrator: Process,
-    _target: Process,
-}
-
-impl System {
-    fn start(kafka: &Kafka, folder: &Path) -> Result<Self> {
-        let target = spawn(folder, "target", &["target", "--listen", "127.0.0.1:0"])?;
-        let broker = kafka.address();
-        let arguments = ["orchestrator", "--kafka", &broker, "--listen", "127.0.0.1:0"];
-        let orchestrator = spawn(folder, "orchestrator", &arguments)?;
-        Ok(Self {
-            api: line_after(folder, "orchestrator", "dashboard on ")? + "/api/v1",
-            target: line_after(folder, "target", "target on ")?,
-            kafka: broker,
-            folder: folder.to_owned(),
-            orchestrator,
-            _target: target,
-        })
-    }
-
-    fn driver(&self, name: &str) -> Result<Process> {
-        spawn(&self.folder, name, &["driver", "--kafka", &self.kafka, "--node-id", name, "--threads", "1"])
-    }
-
-    fn plan(&self, load: &Value, steps: usize) -> Value {
-        let scenarios = (0..steps).map(|number| {
-            let step = json!({"get": "/ping", "name": format!("step {number}")});
-            (format!("scenario {number}"), json!({"steps": [step]}))
-        });
-        let scenarios: serde_json::Map<_, _> = scenarios.collect();
-        json!({"version": 1, "name": "bench", "target": self.target, "load": load, "scenarios": scenarios})
-    }
-
-    fn start_run(&self, plan: &Value) -> Result<String> {
-        let answer: Value =
-            ureq::post(format!("{}/runs?start=true", self.api)).send_json(plan)?.body_mut().read_json()?;
-        Ok(answer["run_id"].as_str().context("no run_id in the answer")?.to_owned())
-    }
-
-    fn get(&self, path: &str) -> Result<Value> {
-        Ok(ureq::get(format!("{}{path}", self.api)).call()?.body_mut().read_json()?)
-    }
-
-    fn wait_idle(&self, count: usize) -> Result<()> {
-        wait("idle drivers", || {
-            let drivers = self.get("/drivers")?;
-            let drivers = drivers["drivers"].as_array().context("no drivers in the answer")?;
-            Ok(drivers.iter().filter(|driver| driver["state"] == "idle").count() >= count)
-        })
-    }
-
-    fn wait_sent(&self, run_id: &str, sent: u64) -> Result<()> {
-        wait("requests", || {
-            let summary = self.get(&format!("/runs/{run_id}/summary"))?;
-            Ok(summary["requests"]["sent"].as_u64().unwrap_or(0) >= sent)
-        })
-    }
-
-    fn wait_over(&self, run_id: &str) -> Result<()> {
-        wait("the end of the run", || {
-            let state =
-                self.get(&format!("/runs/{run_id}"))?["state"].as_str().unwrap_or_default().to_owned();
-            match state.as_str() {
-                "failed" | "aborted" => bail!("the run {state}"),
-                state => Ok(state == "finished"),
-            }
-        })
-    }
-}
-
-pub(super) fn spawn(folder: &Path, name: &str, arguments: &[&str]) -> Result<Process> {
-    let log = fs::File::create(folder.join(name))?;
-    let binary = built("swell");
-    let mut command = Command::new(binary);
-    command.args(arguments).current_dir(folder).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    Ok(Process(command.spawn().context("cannot start swell")?))
-}
-
-pub(super) fn line_after(folder: &Path, name: &str, start: &str) -> Result<String> {
-    let mut found = None;
-    wait(start, || {
-        let log = fs::read_to_string(folder.join(name))?;
-        found = log.lines().find_map(|line| line.strip_prefix(start).map(str::to_owned));
-        Ok(found.is_some())
-    })?;
-    found.context("was found above")
-}
-
-fn wait(what: &str, mut ready: impl FnMut() -> Result<bool>) -> Result<()> {
-    let pause = Duration::from_millis(100);
-    for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
-        if ready()? {
-            return Ok(());
-        }
-        sleep(pause);
-    }
-    bail!("waited {PATIENCE:?} in vain for {what}")
+fn plan(target: &str, load: &Value, steps: usize) -> Value {
+    let scenarios = (0..steps).map(|number| {
+        let step = json!({"get": "/ping", "name": format!("step {number}")});
+        (format!("scenario {number}"), json!({"steps": [step]}))
+    });
+    let scenarios: serde_json::Map<_, _> = scenarios.collect();
+    json!({"version": 1, "name": "bench", "target": target, "load": load, "scenarios": scenarios})
 }

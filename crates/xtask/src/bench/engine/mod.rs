@@ -12,18 +12,19 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 
+use crate::check::stall;
+use crate::process::{self, Finished};
 use crate::run::{command, run as run_loudly};
 
 pub mod measure;
-pub mod process;
 pub mod servers;
 pub mod tools;
 pub mod ours;
 pub mod table;
+mod page;
 mod groups;
 
 use measure::Round;
-use process::Finished;
 use servers::Nginx;
 use table::Table;
 
@@ -33,7 +34,7 @@ const COUNT_TOLERANCE: f64 = 0.001;
 /// What to measure, and how long.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Only these groups; by default all
+    /// Only these groups; by default all but `long`
     #[arg(value_enum)]
     groups: Vec<Group>,
 
@@ -44,6 +45,14 @@ pub struct Options {
     /// Seconds of each round
     #[arg(long, default_value_t = 5, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
+
+    /// Minutes of the group `long`
+    #[arg(long, default_value_t = 10, value_name = "M", value_parser = clap::value_parser!(u64).range(1..=1440))]
+    minutes: u64,
+
+    /// Also write the tables into docs/performance.md
+    #[arg(long)]
+    write: bool,
 }
 
 /// What is measured together.
@@ -51,6 +60,8 @@ pub struct Options {
 enum Group {
     /// Closed load over 64 kept connections, against wrk
     Closed,
+    /// The same by a driver in a fleet over Kafka
+    Driver,
     /// Open load of 20,000 requests a second, against wrk's closed load
     Open,
     /// Open load of 70 % of the rate that wrk reached closed
@@ -63,8 +74,27 @@ enum Group {
     Connections,
     /// Send lag at a third of the target's capacity
     Lag,
+    /// Two engine threads, against one
+    Threads,
+    /// Memory of a driver with 10,000 kept connections
+    Memory,
+    /// Memory of a driver over many minutes; only when it is named
+    Long,
+    /// Percentiles under a stall of the target, against the computed ones
+    Stall,
     /// Closed load by all tools that are installed
     Tools,
+}
+
+impl Options {
+    fn groups(&self) -> Vec<Group> {
+        let all = Group::value_variants().iter().copied();
+        if self.groups.is_empty() {
+            all.filter(|group| *group != Group::Long).collect()
+        } else {
+            self.groups.clone()
+        }
+    }
 }
 
 /// What all groups use.
@@ -73,10 +103,14 @@ pub struct Bench {
     pub folder: PathBuf,
     pub turns: usize,
     pub seconds: u64,
+    pub minutes: u64,
 }
 
 /// Builds, measures the groups that were named, and prints a table of each.
 pub fn run(options: &Options) -> Result<()> {
+    if options.groups().iter().any(|group| group.needs_swell()) {
+        run_loudly(&mut command("cargo build --release --locked --package swell"))?;
+    }
     run_loudly(&mut command("cargo build --release --locked --package engine --example load"))?;
     let folder = std::env::temp_dir().join(format!("groundswell-bench-engine-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
@@ -91,25 +125,45 @@ fn measure_groups(options: &Options, folder: &Path) -> Result<()> {
         folder: folder.to_owned(),
         turns: usize::from(options.pairs),
         seconds: options.seconds,
+        minutes: options.minutes,
     };
-    let groups = if options.groups.is_empty() { Group::value_variants() } else { &options.groups };
-    for group in groups {
-        let table = group.measure(&bench)?;
-        println!("\n{}", table.text());
+    for group in options.groups() {
+        let text = group.measure(&bench)?.text();
+        println!("\n{text}");
+        if options.write {
+            let circumstances = page::circumstances(bench.turns, bench.seconds);
+            let names: Vec<String> = Group::value_variants().iter().map(|group| group.name()).collect();
+            page::write(&group.name(), &format!("{text}\n{circumstances}\n"), &names)?;
+        }
     }
+    println!("\n{}\nagainst {}", page::circumstances(bench.turns, bench.seconds), page::tools());
     Ok(())
 }
 
 impl Group {
+    /// As it is typed.
+    fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    fn needs_swell(self) -> bool {
+        matches!(self, Self::Driver | Self::Memory | Self::Long)
+    }
+
     fn measure(self, bench: &Bench) -> Result<Table> {
         match self {
             Self::Closed => groups::closed::run(bench),
+            Self::Driver => groups::driver::cost(bench),
             Self::Open => groups::open::fixed(bench),
             Self::Share => groups::open::share(bench),
             Self::Http2 => groups::peers::http2(bench),
             Self::Https => groups::peers::https(bench),
             Self::Connections => groups::peers::connections(bench),
             Self::Lag => groups::lag::run(bench),
+            Self::Threads => groups::threads::run(bench),
+            Self::Memory => groups::driver::memory(bench),
+            Self::Long => groups::driver::long(bench),
+            Self::Stall => stall::check(&bench.folder),
             Self::Tools => groups::tools::run(bench),
         }
     }

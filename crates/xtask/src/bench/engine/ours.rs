@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::Bench;
 use super::measure::{Contestant, NotYet, Round};
-use super::process::{Finished, GENERATOR_CORE, pinned};
 use super::tools::Shape;
+use crate::process::{Finished, GENERATOR_CORE, pinned};
 use crate::run::built;
 
 /// The code by which `load` says that it cannot do what the plan asks for.
@@ -95,16 +95,19 @@ pub fn check_refused(finished: &Finished) -> Result<()> {
 
 /// As often as it is answered, as `shape` says; for ever.
 pub fn closed(url: &str, shape: Shape) -> Value {
-    let users = shape.in_flight();
-    let load = json!({"model": "avalanche", "requests_per_driver": 1_000_000_000_u64, "connections": users});
-    let headers = match shape {
-        Shape::PerRequest(_) => json!({"connection": "close"}),
-        _ => json!({}),
+    let connections = match shape {
+        Shape::Kept(connections) => json!(connections),
+        Shape::PerRequest(connections) => json!({"max": connections, "per": "iteration"}),
+        Shape::Http2 { connections, streams } => json!({"max": connections, "streams": streams}),
     };
-    let mut plan = plan(url, &load, &headers);
-    if let Shape::Http2 { connections, streams } = shape {
-        plan["http"] = json!({"version": 2, "streams": streams});
-        plan["load"]["connections"] = json!(connections);
+    let requests = 1_000_000_000_u64;
+    let load = json!({"model": "avalanche", "requests_per_driver": requests, "connections": connections});
+    let mut plan = plan(url, &load);
+    if let Shape::Http2 { .. } = shape {
+        plan["http"] = json!(2);
+    }
+    if url.starts_with("https:") {
+        plan["tls"] = json!({"insecure": true});
     }
     plan
 }
@@ -113,11 +116,11 @@ pub fn closed(url: &str, shape: Shape) -> Value {
 pub fn open(url: &str, per_s: f64, seconds: u64, connections: u32) -> Value {
     let connections = json!({"start": connections, "max": connections});
     let stage = json!({"at": format!("{per_s:.0}/s"), "for": format!("{seconds}s")});
-    plan(url, &json!({"model": "open", "stages": [stage], "connections": connections}), &json!({}))
+    plan(url, &json!({"model": "open", "stages": [stage], "connections": connections}))
 }
 
-fn plan(url: &str, load: &Value, headers: &Value) -> Value {
+fn plan(url: &str, load: &Value) -> Value {
     let target = url.trim_end_matches('/');
-    let step = json!({"get": "/", "headers": headers});
-    json!({"version": 1, "name": "bench", "target": target, "load": load, "scenarios": {"bench": {"steps": [step]}}})
+    let scenarios = json!({"bench": {"steps": [{"get": "/"}]}});
+    json!({"version": 1, "name": "bench", "target": target, "load": load, "scenarios": scenarios})
 }

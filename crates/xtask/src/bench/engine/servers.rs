@@ -11,7 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::process::{Beside, SERVER_CORE, pinned};
+use crate::process::{Beside, SERVER_CORE, pinned};
 
 /// What every answer holds: 18 bytes.
 pub const BODY: &str = "groundswell bench\\n";
@@ -56,8 +56,22 @@ impl Nginx {
 
     /// Requests so far, this question excluded.
     pub fn requests(&self) -> Result<u64> {
-        let text = ureq::get(format!("http://{}/", self.status)).call()?.body_mut().read_to_string()?;
+        let text = self.status()?;
         requests_of(&text).with_context(|| format!("stub_status said {text:?}"))
+    }
+
+    /// Connections now, those of such questions excluded.
+    pub fn connections(&self) -> Result<u32> {
+        let text = self.status()?;
+        let count = text
+            .lines()
+            .find_map(|line| line.strip_prefix("Active connections:")?.trim().parse::<u32>().ok());
+        count.map(|count| count.saturating_sub(1)).with_context(|| format!("stub_status said {text:?}"))
+    }
+
+    fn status(&self) -> Result<String> {
+        let text = ureq::get(format!("http://{}/", self.status)).call()?.body_mut().read_to_string()?;
+        Ok(text)
     }
 
     /// What a client negotiates on the HTTPS port, in the words of openssl.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::Bench;
 use super::measure::{Contestant, Round};
-use super::process::{GENERATOR_CORE, pinned};
+use crate::process::{GENERATOR_CORE, pinned};
 
 /// More requests than any of them makes in a second: ab takes no time limit without a count, and makes room for it.
 const MOST_PER_S: u64 = 200_000;

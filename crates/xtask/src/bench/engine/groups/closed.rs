@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 
-use super::super::Bench;
-use super::super::measure::alternate;
-use super::super::ours::{Io, Ours, closed};
-use super::super::table::{Goal, Table};
-use super::super::tools::{Shape, Tool};
+use crate::bench::engine::Bench;
+use crate::bench::engine::measure::alternate;
+use crate::bench::engine::ours::{Io, Ours, closed};
+use crate::bench::engine::table::{Goal, Table};
+use crate::bench::engine::tools::{Shape, Tool};
 
 const CONNECTIONS: u32 = 64;
 

@@ -6,11 +6,11 @@
 use anyhow::Result;
 use serde_json::Value;
 
-use super::super::Bench;
-use super::super::measure::{NotYet, Spread};
-use super::super::ours::{Io, Ours, open};
-use super::super::table::{Goal, Table};
-use super::super::tools::{Shape, Tool};
+use crate::bench::engine::Bench;
+use crate::bench::engine::measure::{NotYet, Spread};
+use crate::bench::engine::ours::{Io, Ours, open};
+use crate::bench::engine::table::{Goal, Table};
+use crate::bench::engine::tools::{Shape, Tool};
 
 const CONNECTIONS: u32 = 64;
 

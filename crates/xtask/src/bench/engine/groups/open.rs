@@ -5,11 +5,11 @@ use std::cell::RefCell;
 use anyhow::Result;
 use serde_json::Value;
 
-use super::super::Bench;
-use super::super::measure::{Contestant, Round, Spread, alternate};
-use super::super::ours::{Io, Ours, open};
-use super::super::table::{Goal, Table, grouped};
-use super::super::tools::{Shape, Tool};
+use crate::bench::engine::Bench;
+use crate::bench::engine::measure::{Contestant, Round, Spread, alternate};
+use crate::bench::engine::ours::{Io, Ours, open};
+use crate::bench::engine::table::{Goal, Table, grouped};
+use crate::bench::engine::tools::{Shape, Tool};
 
 const CONNECTIONS: u32 = 64;
 /// Requests per second of the group `open`.

@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 
-use super::super::Bench;
-use super::super::measure::alternate;
-use super::super::ours::{Io, Ours, closed};
-use super::super::table::{Goal, Table};
-use super::super::tools::{Shape, Tool};
+use crate::bench::engine::Bench;
+use crate::bench::engine::measure::alternate;
+use crate::bench::engine::ours::{Io, Ours, closed};
+use crate::bench::engine::table::{Goal, Table};
+use crate::bench::engine::tools::{Shape, Tool};
 
 /// HTTP/2 in plain text, 10 streams on each of 10 connections, against h2load.
 pub fn http2(bench: &Bench) -> Result<Table> {
