@@ -107,11 +107,26 @@ impl Text {
         for (labels, step) in &steps {
             self.histogram("service_time_seconds", labels, &both(&step.ok.service, &step.failed.service));
         }
+        self.phases(&steps);
         self.drivers(&run, result);
         self.head("in_flight", "gauge", "Requests in flight at the end of the last complete second.");
         let in_flight =
             view.latest.as_ref().filter(|_| !view.state.is_over()).map_or(0, |tick| tick.in_flight);
         self.line(format_args!("groundswell_in_flight{{run=\"{run}\"}} {in_flight}"));
+    }
+
+    /// Nothing in a run that does not ask.
+    fn phases(&mut self, steps: &[(String, StepWindow)]) {
+        if steps.iter().all(|(_, step)| step.phases.is_none()) {
+            return;
+        }
+        self.head("phase_seconds", "histogram", "Where the time of requests went.");
+        for (labels, step) in steps {
+            let measured = step.phases.iter().flat_map(|phases| phases.iter());
+            for (phase, timing) in measured.filter(|(_, timing)| !timing.is_empty()) {
+                self.histogram("phase_seconds", &format!("{labels},phase=\"{}\"", phase.as_str()), timing);
+            }
+        }
     }
 
     fn drivers(&mut self, run: &str, result: &RunResult) {
@@ -161,4 +176,36 @@ fn both(ok: &Timing, failed: &Timing) -> Timing {
 /// A label's value: backslash, quote and line feed are escaped.
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics::{PhaseTimings, Phases};
+    use plan::StageId;
+
+    use super::*;
+
+    #[test]
+    fn phases_are_there_where_asked() {
+        let mut step = StepWindow::new(StepId(0), StageId(0));
+        let phases_of = |step: &StepWindow| {
+            let mut text = Text::default();
+            text.phases(&[("step=\"a\"".to_owned(), step.clone())]);
+            text.0
+        };
+        assert_eq!(phases_of(&step), "");
+        let mut phases = PhaseTimings::default();
+        phases.record(&Phases { waiting_ns: Some(2_000_000), ..Phases::default() });
+        step.phases = Some(Box::new(phases));
+        let text = phases_of(&step);
+        for line in [
+            "# TYPE groundswell_phase_seconds histogram",
+            "groundswell_phase_seconds_bucket{step=\"a\",phase=\"waiting\",le=\"0.001\"} 0",
+            "groundswell_phase_seconds_bucket{step=\"a\",phase=\"waiting\",le=\"0.0025\"} 1",
+            "groundswell_phase_seconds_count{step=\"a\",phase=\"waiting\"} 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+        assert!(!text.contains("phase=\"tls\""), "{text}");
+    }
 }

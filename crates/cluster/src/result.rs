@@ -65,11 +65,22 @@ impl RunResult {
 pub(crate) fn context(view: &RunView, ending: Option<&Ending>) -> Context {
     let summary_only = view.drivers.iter().filter(|driver| driver.foreign);
     Context {
-        saturated: matches!(view.plan.load, Load::Avalanche { limit: None, .. }),
+        saturated: saturates(&view.plan),
         lost: ending.map_or_else(|| lost_so_far(view), Ending::lost_drivers),
         overlap: ending.map_or(0, |ending| ending.overlap),
         summary_only: summary_only.map(|driver| driver.node_id.clone()).collect(),
         ended: view.state.is_over(),
+    }
+}
+
+/// Whether the load goes as fast as target and generator let it: nothing in the plan slows a user down.
+fn saturates(plan: &Plan) -> bool {
+    let pauses =
+        || plan.scenarios.iter().flat_map(|scenario| &scenario.steps).any(|step| step.pause.is_some());
+    match &plan.load {
+        Load::Avalanche { limit, .. } => limit.is_none() && !pauses(),
+        Load::Closed { think_time, pacing, .. } => think_time.is_none() && pacing.is_none() && !pauses(),
+        Load::Tsunami { .. } | Load::Open { .. } => false,
     }
 }
 
@@ -287,5 +298,33 @@ impl From<&SummaryRecord> for transport::Summary {
     fn from(record: &SummaryRecord) -> Self {
         let SummaryRecord { mean_ms, median_ms, min_ms, max_ms } = *record;
         Self { mean_ms, median_ms, min_ms, max_ms }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a plan of that load and those steps goes as fast as it can.
+    fn check(load: &str, steps: &str, expected: bool) {
+        let text = format!(
+            "version: 1\nname: n\ntarget: http://127.0.0.1:1\nload: {{ {load} }}\n\
+             scenarios: {{ s: {{ steps: [{steps}] }} }}\n"
+        );
+        let plan = plan::parse("p.yaml", &text).unwrap_or_else(|faults| panic!("{faults:?}"));
+        assert_eq!(saturates(&plan), expected, "{load}");
+    }
+
+    #[test]
+    fn only_loads_that_nothing_slows_down_saturate() {
+        let (one, paused) = ("{ get: / }", "{ get: / }, { pause: 1s }, { get: / }");
+        check("model: avalanche, requests_per_driver: 9", one, true);
+        check("model: avalanche, requests_per_driver: 9, target_throughput_per_driver: 5/s", one, false);
+        check("model: avalanche, requests_per_driver: 9", paused, false);
+        check("model: closed, users: 5, iterations: 9", one, true);
+        check("model: closed, users: 5, iterations: 9, think_time: 1s", one, false);
+        check("model: closed, users: 5, iterations: 9, pacing: 1s", one, false);
+        check("model: open, stages: [{ at: 9/s, for: 1s }]", one, false);
+        check("model: tsunami, requests_per_driver: 9, delay: 1s", one, false);
     }
 }

@@ -88,7 +88,8 @@ impl Verdict {
 /// What a verdict needs to know beside the measurements.
 #[derive(Debug, Clone, Default)]
 pub struct Context {
-    /// A closed loop that goes as fast as it can (avalanche without a limit): full threads are its purpose.
+    /// A closed loop that nothing in the plan slows down, such as an avalanche without a limit: full threads are its
+    /// purpose.
     pub saturated: bool,
     /// Drivers that were lost.
     pub lost: Vec<LostDriver>,
