@@ -130,6 +130,11 @@ impl Allow {
         }
         Err(Refused::NotAllowed { host: host.to_owned(), ip })
     }
+
+    /// Whether a rule names `host` itself.
+    pub(crate) fn names(&self, host: &str) -> bool {
+        self.rules.iter().any(|rule| matches!(rule, Rule::Host(name) if name.eq_ignore_ascii_case(host)))
+    }
 }
 
 impl Rule {

@@ -24,6 +24,8 @@ pub(crate) struct Flight {
     pub(crate) is_sent: bool,
     /// Whether a byte of its response has come.
     pub(crate) has_answer: bool,
+    /// What it carries with it, or [`NO_WALK`](crate::sequel::NO_WALK).
+    pub(crate) walk: u32,
 }
 
 impl Flight {

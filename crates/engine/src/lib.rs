@@ -16,6 +16,7 @@ mod allow;
 mod job;
 mod target;
 mod program;
+mod sequel;
 mod flight;
 mod source;
 mod wheel;

@@ -71,6 +71,7 @@ mod tests {
             is_fresh: false,
             is_sent: false,
             has_answer: false,
+            walk: crate::sequel::NO_WALK,
         }
     }
 

@@ -66,11 +66,18 @@ struct Thread {
 pub fn prepare(job: Job) -> Result<Prepared, PrepareError> {
     let plan = &job.plan;
     unwired::check(plan)?;
-    let protocols: Vec<Arc<dyn Protocol>> =
-        plan.targets.iter().map(|_| Arc::new(Http1) as Arc<dyn Protocol>).collect();
+    let protocols: Vec<Arc<dyn Protocol>> = plan
+        .targets
+        .iter()
+        .map(|target| target::protocol(Arc::new(Http1), target, plan))
+        .collect::<Result<_, _>>()?;
     let program = Arc::new(Program::compile(plan, &protocols, &job.user_agent)?);
-    let addresses: Vec<Vec<SocketAddr>> =
-        plan.targets.iter().map(|target| target::reach(target, &job.allow)).collect::<Result<_, _>>()?;
+    let proxy = plan.network.proxy.as_ref();
+    let addresses: Vec<Vec<SocketAddr>> = plan
+        .targets
+        .iter()
+        .map(|target| target::reach(target, proxy, &job.allow))
+        .collect::<Result<_, _>>()?;
     raise_descriptor_limit();
     let threads = threads_of(&job);
     let (lanes, waiting, reports) = (Vec::new(), Vec::new(), bounded(threads * 8));

@@ -1,10 +1,13 @@
 //! The plan, compiled for the loops: steps in one row, requests rendered, times in nanoseconds.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use protocol::decode::ACCEPT_ENCODING;
 use protocol::{Parts, Protocol, Request, Want};
 
 use crate::PrepareError;
+use crate::sequel::Sequel;
 
 /// All steps of all scenarios, one scenario after the other.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(crate) struct Step {
     pub(crate) expect: plan::Expect,
     /// What is needed of a response.
     pub(crate) want: Want,
+    /// What it needs beyond one of `requests`.
+    pub(crate) sequel: Option<Box<Sequel>>,
 }
 
 impl Program {
@@ -43,12 +48,29 @@ impl Program {
         for scenario in &plan.scenarios {
             program.first.push(u32::try_from(program.steps.len()).unwrap_or(u32::MAX));
             for (position, step) in scenario.steps.iter().enumerate() {
-                let requests = plan
-                    .targets
-                    .iter()
-                    .zip(protocols)
-                    .map(|(target, protocol)| render(step, target, protocol.as_ref(), user_agent))
+                let headers = headers_of(step);
+                let path_at = |target: &plan::Target| format!("{}{}", target.base_path, step.path);
+                let paths: Vec<String> = plan.targets.iter().map(path_at).collect();
+                let requests = plan.targets.iter().zip(&paths).zip(protocols);
+                let requests = requests
+                    .map(|((target, path), protocol)| {
+                        let authority = target.authority();
+                        let parts = Parts {
+                            method: &step.method,
+                            scheme: target.scheme.as_str(),
+                            authority: &authority,
+                            path,
+                            headers: &headers,
+                            body: &step.body,
+                            user_agent,
+                            expects_continue: step.expect_continue,
+                        };
+                        let fault = |source| PrepareError::Request { step: step.name.clone(), source };
+                        protocol.render(&parts).map_err(fault)
+                    })
                     .collect::<Result<_, _>>()?;
+                let sequel = Sequel::of(step, &headers, plan, &paths, scenario.cookies, user_agent);
+                let needs_headers = scenario.cookies || step.follow_redirects > 0;
                 program.steps.push(Step {
                     id: step.id,
                     requests,
@@ -57,7 +79,8 @@ impl Program {
                     pause_ns: clock::nanos(step.pause.unwrap_or_default()),
                     is_last: position + 1 == scenario.steps.len(),
                     expect: step.expect.clone(),
-                    want: Want::default(),
+                    want: Want { headers: needs_headers, ..Want::default() },
+                    sequel,
                 });
             }
         }
@@ -80,22 +103,13 @@ impl Program {
     }
 }
 
-fn render(
-    step: &plan::Step,
-    target: &plan::Target,
-    protocol: &dyn Protocol,
-    user_agent: &str,
-) -> Result<Request, PrepareError> {
-    let path = format!("{}{}", target.base_path, step.path);
-    let parts = Parts {
-        method: &step.method,
-        scheme: "http",
-        authority: &target.authority(),
-        path: &path,
-        headers: &step.headers,
-        body: &step.body,
-        user_agent,
-        expects_continue: false,
-    };
-    protocol.render(&parts).map_err(|source| PrepareError::Request { step: step.name.clone(), source })
+/// The plan's, and what asks for coded bodies unless the plan does so itself.
+fn headers_of(step: &plan::Step) -> Cow<'_, [(String, String)]> {
+    const NAME: &str = "accept-encoding";
+    if !step.decompress || step.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(NAME)) {
+        return Cow::Borrowed(&step.headers);
+    }
+    let mut headers = step.headers.clone();
+    headers.push((NAME.to_owned(), ACCEPT_ENCODING.to_owned()));
+    Cow::Owned(headers)
 }

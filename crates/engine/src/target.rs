@@ -4,7 +4,12 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
+
+use plan::{HttpVersion, Scheme};
+use protocol::Protocol;
+use protocol::proxy::{Forward, Tunnel};
 
 use crate::{Allow, PrepareError};
 
@@ -14,27 +19,60 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Addresses of a name that are used. More is a mistake in the name server.
 const ADDRESSES_MAX: usize = 64;
 
-/// The addresses of `target` that accept connections; none of them is one that `allow` refuses.
-pub(crate) fn reach(target: &plan::Target, allow: &Allow) -> Result<Vec<SocketAddr>, PrepareError> {
+/// The addresses to connect to for `target` that accept connections: its own, or those of the proxy. None of them, and of
+/// the target's own, is one that `allow` refuses.
+pub(crate) fn reach(
+    target: &plan::Target,
+    proxy: Option<&plan::Proxy>,
+    allow: &Allow,
+) -> Result<Vec<SocketAddr>, PrepareError> {
+    let (addresses, name) = match proxy {
+        None => (resolve(&target.host, target.port, allow)?, target.to_string()),
+        Some(proxy) => {
+            match resolve(&target.host, target.port, allow) {
+                // Where names are looked up by the proxy alone, a rule has to name the target.
+                Err(PrepareError::Dns { .. }) if allow.names(&target.host) => {}
+                result => drop(result?),
+            }
+            (resolve(&proxy.host, proxy.port, allow)?, format!("proxy {}:{}", proxy.host, proxy.port))
+        }
+    };
     let mut reachable = Vec::new();
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for address in resolve(target, allow)? {
+    for address in addresses {
         match TcpStream::connect_timeout(&address, PROBE_TIMEOUT) {
             Ok(_) => reachable.push(address),
             Err(error) => last = error,
         }
     }
     if reachable.is_empty() {
-        return Err(PrepareError::Unreachable { target: target.to_string(), source: last });
+        return Err(PrepareError::Unreachable { target: name, source: last });
     }
     Ok(reachable)
 }
 
-fn resolve(target: &plan::Target, allow: &Allow) -> Result<Vec<SocketAddr>, PrepareError> {
-    let dns = |source| PrepareError::Dns { host: target.host.clone(), source };
+/// What is said on connections to `target`, which is `inner` where there is no proxy.
+pub(crate) fn protocol(
+    inner: Arc<dyn Protocol>,
+    target: &plan::Target,
+    plan: &plan::Plan,
+) -> Result<Arc<dyn Protocol>, PrepareError> {
+    if plan.network.proxy.is_none() {
+        return Ok(inner);
+    }
+    // A proxy that fetches speaks HTTP/1.1 for us; whatever else is spoken goes through it as it is.
+    if target.scheme == Scheme::Http && plan.http == HttpVersion::Http1 {
+        return Ok(Arc::new(Forward::new(None)));
+    }
+    let fault = |source| PrepareError::Request { step: format!("tunnel to {target}"), source };
+    Ok(Arc::new(Tunnel::new(inner, &target.host, target.port, None).map_err(fault)?))
+}
+
+fn resolve(host: &str, port: u16, allow: &Allow) -> Result<Vec<SocketAddr>, PrepareError> {
+    let dns = |source| PrepareError::Dns { host: host.to_owned(), source };
     let mut addresses: Vec<SocketAddr> = Vec::new();
-    for address in (target.host.as_str(), target.port).to_socket_addrs().map_err(dns)? {
-        allow.check(&target.host, address)?;
+    for address in (host, port).to_socket_addrs().map_err(dns)? {
+        allow.check(host, address)?;
         if !addresses.contains(&address) && addresses.len() < ADDRESSES_MAX {
             addresses.push(address);
         }

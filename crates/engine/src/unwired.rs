@@ -9,9 +9,9 @@ use crate::PrepareError;
 /// Refuses a plan that asks for more than is there.
 pub(crate) fn check(plan: &Plan) -> Result<(), PrepareError> {
     let connections = plan.connections();
-    let steps = || plan.scenarios.iter().flat_map(|scenario| &scenario.steps);
+    let is_closed = matches!(plan.load, Load::Closed { .. });
     let refused = [
-        (matches!(plan.load, Load::Closed { .. }), "the closed model"),
+        (is_closed, "the closed model"),
         (plan.targets.iter().any(|target| target.scheme == Scheme::Https), "https"),
         (plan.targets.iter().any(|target| target.socket.is_some()), "Unix sockets"),
         (plan.http != HttpVersion::Http1, "HTTP/2"),
@@ -21,12 +21,8 @@ pub(crate) fn check(plan: &Plan) -> Result<(), PrepareError> {
         (!plan.network.source_addresses.is_empty(), "network: source_addresses"),
         (plan.network.addresses != Family::Any, "network: addresses"),
         (plan.network.dns != Dns::Start, "network: dns"),
-        (plan.network.proxy.is_some(), "network: proxy"),
         (plan.phases, "phases"),
-        (plan.scenarios.iter().any(|scenario| scenario.cookies), "cookies"),
-        (steps().any(|step| step.follow_redirects > 0), "follow_redirects"),
-        (steps().any(|step| step.decompress), "decompress"),
-        (steps().any(|step| step.expect_continue), "expect_continue"),
+        (is_closed && plan.scenarios.iter().any(|scenario| scenario.cookies), "cookies of users that stay"),
     ];
     match refused.into_iter().find(|(is_asked, _)| *is_asked) {
         Some((_, what)) => Err(PrepareError::Unsupported(what)),

@@ -40,11 +40,14 @@ pub enum ErrorKind {
     Missed,
     /// Still in flight when the drain ended.
     Cancelled,
+    /// A redirect that is not followed: one too many, to no target of the plan, or to nowhere.
+    Redirect,
 }
 
 impl ErrorKind {
-    /// All of them, in the order of the connection's life.
-    pub const ALL: [Self; 16] = [
+    /// All of them, in the order of the connection's life but for those that came later: the place of each is its number
+    /// in coded windows.
+    pub const ALL: [Self; 17] = [
         Self::Dns,
         Self::ConnectRefused,
         Self::ConnectTimeout,
@@ -61,6 +64,7 @@ impl ErrorKind {
         Self::LocalLimit,
         Self::Missed,
         Self::Cancelled,
+        Self::Redirect,
     ];
 
     /// The name in every output, such as `connect_refused`.
@@ -82,6 +86,7 @@ impl ErrorKind {
             Self::LocalLimit => "local_limit",
             Self::Missed => "missed",
             Self::Cancelled => "cancelled",
+            Self::Redirect => "redirect",
         }
     }
 
@@ -178,7 +183,9 @@ impl Outcome {
     /// The HTTP status, where there was an answer whose status counts.
     pub const fn status(self) -> Option<u16> {
         match self {
-            Self::Success(status) | Self::Failed(ErrorKind::Status, status) => Some(status),
+            Self::Success(status) | Self::Failed(ErrorKind::Status | ErrorKind::Redirect, status) => {
+                Some(status)
+            }
             Self::Failed(..) => None,
         }
     }

@@ -64,7 +64,8 @@ pub trait Session: Send + fmt::Debug {
     /// request is begun where they go one after the other.
     fn kept(&self, tag: Tag) -> Kept<'_>;
 
-    /// Whether a request waits for the target's permission to send its body (`Expect: 100-continue`).
+    /// Whether a request waits for the target's permission to send its body (`Expect: 100-continue`), or was answered
+    /// without it, until the next is begun.
     fn is_held_back(&self) -> bool {
         false
     }

@@ -250,6 +250,17 @@ fn an_answer_instead_of_the_permission_ends_the_connection_without_the_body() {
 }
 
 #[test]
+fn a_body_that_was_never_sent_stays_known_and_unsent() {
+    let mut session = session();
+    converse(&mut *session, &expecting(), [CREATED.as_bytes()]);
+    assert!(session.is_held_back());
+    session.proceed();
+    assert!(session.is_held_back() && session.output().is_empty());
+    session.begin(TAG, &get(), Want::default());
+    assert!(!session.is_held_back());
+}
+
+#[test]
 fn without_a_word_the_body_goes_and_goes_once() {
     for answers in
         [CREATED.to_owned(), format!("{CONTINUE}{CREATED}"), format!("{CONTINUE}{CONTINUE}{CREATED}")]

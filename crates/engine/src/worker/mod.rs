@@ -16,6 +16,7 @@
 mod time;
 mod pacing;
 mod requests;
+mod sequels;
 mod connecting;
 mod seconds;
 mod ending;
@@ -36,6 +37,7 @@ use crate::merge::Report;
 use crate::pauses::Pauses;
 use crate::pool::Pool;
 use crate::program::Program;
+use crate::sequel::Walks;
 use crate::source::Source;
 use crate::wheel::Wheel;
 
@@ -97,6 +99,10 @@ pub(crate) struct Worker<S: Source> {
     wheel: Wheel,
     /// What a session heard; kept for its memory.
     heard: Vec<Heard>,
+    /// What iterations carry from one request to the next.
+    walks: Walks,
+    /// Bytes of a request of an iteration's own; kept for its memory.
+    own_bytes: Vec<u8>,
     /// Connections that the wheel brought up; kept for its memory.
     expired: Vec<u32>,
     /// Connections whose target is to close them.
@@ -165,6 +171,8 @@ impl<S: Source> Worker<S> {
             pools: parts.pools,
             wheel: Wheel::new(),
             heard: Vec::new(),
+            walks: Walks::default(),
+            own_bytes: Vec::new(),
             expired: Vec::new(),
             ending: 0,
             pauses: Pauses::default(),

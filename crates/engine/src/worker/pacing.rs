@@ -9,6 +9,7 @@ use plan::{Arrival, StageId};
 use super::Worker;
 use crate::flight::Flight;
 use crate::merge::Report;
+use crate::sequel::NO_WALK;
 use crate::source::Source;
 
 /// A pacer that did not run for longer than this sends nothing of what was due meanwhile.
@@ -86,6 +87,7 @@ impl<S: Source> Worker<S> {
             is_fresh: true,
             is_sent: false,
             has_answer: false,
+            walk: NO_WALK,
         })
     }
 
@@ -179,6 +181,7 @@ impl<S: Source> Worker<S> {
     /// The present request of `flight` is over; `connected` says whether it had a connection.
     #[inline]
     pub(super) fn advance(&mut self, mut flight: Flight, done_ns: u64, connected: bool) {
+        self.leave_step(&mut flight);
         if !self.program.step(flight.step).is_last {
             flight.step += 1;
             flight.is_fresh = false;
@@ -193,6 +196,7 @@ impl<S: Source> Worker<S> {
             return;
         }
         self.recorder.completed(flight.stage, flight.arrival_ns, done_ns);
+        self.walks.close(flight.walk);
         self.active -= 1;
         if S::CLOSED {
             if connected {
@@ -210,8 +214,9 @@ impl<S: Source> Worker<S> {
 
     /// Sends the next request of an iteration that is under way. One that became due while nothing may be sent is given
     /// up: many of them would make a burst afterwards.
-    fn go_on(&mut self, flight: Flight) {
+    pub(super) fn go_on(&mut self, flight: Flight) {
         if self.hold_until_ns.is_some() && !S::CLOSED {
+            self.walks.close(flight.walk);
             self.active -= 1;
         } else {
             self.submit(flight);
@@ -224,7 +229,7 @@ impl<S: Source> Worker<S> {
         flight.usable_ns = self.now_ns;
         flight.sent_ns = self.now_ns;
         let id = self.program.step(flight.step).id;
-        let times = flight.times(self.now_ns);
+        let times = self.times_of(&flight, self.now_ns);
         let outcome = Outcome::Failed(kind, 0);
         if flight.is_sent {
             // It was on a connection that the target had closed.
@@ -302,6 +307,7 @@ impl<S: Source> Worker<S> {
                 if flight.is_fresh && !S::CLOSED {
                     self.miss(flight.stage, who);
                 } else {
+                    self.walks.close(flight.walk);
                     self.active -= 1;
                 }
             }

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use smallvec::SmallVec;
 
 use super::Worker;
+use super::sequels::CONTINUE_NS;
 use crate::connection::{NEVER, State};
 use crate::flight::Flight;
 use crate::io::{Chunk, Event};
@@ -20,6 +21,7 @@ impl<S: Source> Worker<S> {
     /// Sends `flight`'s request on connection `id`. False when the target had closed it before.
     #[inline]
     pub(super) fn launch(&mut self, id: u32, mut flight: Flight, allowed_ns: u64) -> bool {
+        let own = self.own_request(&flight);
         let sent_ns = self.stamp();
         let step = self.program.step(flight.step);
         let target = usize::from(flight.target);
@@ -36,8 +38,15 @@ impl<S: Source> Worker<S> {
         flight.has_answer = false;
         let tag = connection.free_tag();
         let Some(session) = &mut connection.session else { return false };
-        let sent = match session.begin(tag, &step.requests[target], step.want) {
-            Begun::AsRendered => self.io.send_pinned(id, self.pins[flight.step as usize][target]),
+        let request = own.as_ref().unwrap_or(&step.requests[target]);
+        let sent = match session.begin(tag, request, step.want) {
+            Begun::AsRendered if own.is_none() => {
+                self.io.send_pinned(id, self.pins[flight.step as usize][target])
+            }
+            Begun::AsRendered => {
+                self.own_bytes.extend_from_slice(request.bytes());
+                self.io.send(id, &mut self.own_bytes)
+            }
             Begun::Queued => self.io.send(id, session.output()),
         };
         match sent {
@@ -48,6 +57,9 @@ impl<S: Source> Worker<S> {
             Err(errno) => connection.failure = Some(send_failure(errno)),
         }
         connection.deadline_ns = connection.deadline_ns.min(flight.deadline_ns);
+        if request.expects_continue() {
+            connection.deadline_ns = connection.deadline_ns.min(sent_ns.saturating_add(CONTINUE_NS));
+        }
         self.wheel.arm(id, connection.deadline_ns);
         self.in_flight += 1;
         if !std::mem::replace(&mut flight.is_sent, true) {
@@ -131,11 +143,32 @@ impl<S: Source> Worker<S> {
     #[inline]
     fn finish(&mut self, id: u32, tag: Tag, response: Response, is_final: bool) {
         let Some(flight) = self.connections[id as usize].flight(tag) else { return };
-        let outcome = if self.program.step(flight.step).expect.accepts(response.status) {
-            Outcome::Success(response.status)
-        } else {
-            Outcome::Failed(ErrorKind::Status, response.status)
-        };
+        if self.program.step(flight.step).sequel.is_some() {
+            return self.finish_with_sequel(id, tag, response, is_final);
+        }
+        if let Some(outcome) = self.judge(id, tag, response.status) {
+            self.finish_as(id, tag, response, is_final, outcome);
+        }
+    }
+
+    /// Whether the plan accepts a response.
+    #[inline]
+    pub(super) fn judge(&mut self, id: u32, tag: Tag, status: u16) -> Option<Outcome> {
+        let flight = self.connections[id as usize].flight(tag)?;
+        let is_accepted = self.program.step(flight.step).expect.accepts(status);
+        Some(if is_accepted { Outcome::Success(status) } else { Outcome::Failed(ErrorKind::Status, status) })
+    }
+
+    /// The answer to a step is there.
+    #[inline]
+    pub(super) fn finish_as(
+        &mut self,
+        id: u32,
+        tag: Tag,
+        response: Response,
+        is_final: bool,
+        outcome: Outcome,
+    ) {
         let Some(flight) = self.record(id, tag, outcome) else { return };
         let done_ns = self.turn_ns.max(flight.sent_ns);
         self.settle(id, response.keep_alive && !is_final, is_final, done_ns);
@@ -145,7 +178,7 @@ impl<S: Source> Worker<S> {
 
     /// What becomes of a connection after a response.
     #[inline]
-    fn settle(&mut self, id: u32, keep_alive: bool, is_closed: bool, done_ns: u64) {
+    pub(super) fn settle(&mut self, id: u32, keep_alive: bool, is_closed: bool, done_ns: u64) {
         let is_sent = self.is_multiplexed(id) || self.io.unsent(id) == 0;
         let connection = &mut self.connections[id as usize];
         connection.is_used = true;
@@ -225,11 +258,11 @@ impl<S: Source> Worker<S> {
     pub(super) fn record(&mut self, id: u32, tag: Tag, outcome: Outcome) -> Option<Flight> {
         let connection = &mut self.connections[id as usize];
         let flight = connection.take(tag)?;
-        let step = self.program.step(flight.step);
-        let request = &step.requests[usize::from(flight.target)];
-        let bytes_out = request.bytes().len().saturating_sub(self.io.unsent(id)) as u64;
-        let times = flight.times(self.turn_ns.max(flight.sent_ns));
         let bytes_in = std::mem::take(&mut connection.bytes_in);
+        let bytes_out = self.request_bytes(id, &flight).saturating_sub(self.io.unsent(id)) as u64;
+        let times = self.times_of(&flight, self.turn_ns.max(flight.sent_ns));
+        let connection = &mut self.connections[id as usize];
+        let step = self.program.step(flight.step);
         self.recorder.done(step.id, flight.stage, &times, outcome, bytes_in, bytes_out);
         if connection.in_flight == 0 {
             connection.deadline_ns = NEVER;
@@ -245,6 +278,9 @@ impl<S: Source> Worker<S> {
         let connection = &mut self.connections[id as usize];
         let tags: SmallVec<[Tag; 8]> = connection.tags().collect();
         connection.deadline_ns = NEVER;
+        if let Some(again_ns) = self.proceed(id) {
+            self.connections[id as usize].deadline_ns = again_ns;
+        }
         for tag in tags {
             let connection = &mut self.connections[id as usize];
             let Some(&mut Flight { deadline_ns, has_answer, .. }) = connection.flight(tag) else { continue };

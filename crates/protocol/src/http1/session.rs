@@ -26,7 +26,7 @@ pub(super) struct OneByOne {
     tag: Tag,
     room: u32,
     is_out: bool,
-    /// The request's, while its body waits for permission.
+    /// The request whose body waits for permission, or was never sent.
     held_back: Option<Request>,
     has_started: bool,
 }
@@ -53,7 +53,7 @@ impl OneByOne {
         self.is_out = false;
         // An answer instead of the permission: the target may still wait for as many bytes as the head announced, so that
         // the next request would be taken for the body.
-        let keep_alive = response.keep_alive && self.held_back.take().is_none();
+        let keep_alive = response.keep_alive && self.held_back.is_none();
         self.room = u32::from(keep_alive);
         Heard::Done(self.tag, Response { keep_alive, ..response })
     }
@@ -87,6 +87,7 @@ impl Session for OneByOne {
     fn begin(&mut self, tag: Tag, request: &Request, want: Want) -> Begun {
         self.exchange.begin(request, want);
         (self.tag, self.is_out, self.has_started, self.room) = (tag, true, false, 0);
+        self.held_back = None;
         if request.expects_continue() {
             self.output.extend_from_slice(&request.bytes()[..request.body_at()]);
             self.held_back = Some(request.clone());
@@ -138,7 +139,9 @@ impl Session for OneByOne {
     }
 
     fn proceed(&mut self) {
-        if let Some(request) = self.held_back.take() {
+        if self.is_out
+            && let Some(request) = self.held_back.take()
+        {
             self.output.extend_from_slice(&request.bytes()[request.body_at()..]);
         }
     }
