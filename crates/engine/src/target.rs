@@ -82,3 +82,32 @@ fn resolve(host: &str, port: u16, allow: &Allow) -> Result<Vec<SocketAddr>, Prep
     }
     Ok(addresses)
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::http1::Http1;
+
+    use super::*;
+
+    /// What is said first on a connection to `target` of a plan with `rest`.
+    fn first_words(target: &str, rest: &str) -> String {
+        let text = format!(
+            "version: 1\nname: test\ntarget: {target}\n{rest}\n\
+             load: {{ model: avalanche, requests_per_driver: 1 }}\nscenarios: {{ only: {{ steps: [{{ get: / }}] }} }}\n"
+        );
+        let plan = plan::parse("test", &text).unwrap();
+        let mut session = protocol(Arc::new(Http1), &plan.targets[0], &plan).unwrap().session();
+        session.start(&mut Vec::new());
+        String::from_utf8_lossy(session.output()).into_owned()
+    }
+
+    #[test]
+    fn a_proxy_is_asked_for_a_tunnel_to_what_it_cannot_speak() {
+        let proxy = "network: { proxy: \"http://10.0.0.1:3128\" }";
+        let tunnel = "CONNECT h.test:443 HTTP/1.1\r\nHost: h.test:443\r\n\r\n";
+        assert_eq!(first_words("https://h.test", proxy), tunnel);
+        assert_eq!(first_words("http://h.test:443", &format!("{proxy}\nhttp: \"2\"")), tunnel);
+        assert_eq!(first_words("http://h.test", proxy), "");
+        assert_eq!(first_words("https://h.test", ""), "");
+    }
+}
