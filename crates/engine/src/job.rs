@@ -48,6 +48,18 @@ pub enum PrepareError {
         #[source]
         source: io::Error,
     },
+    /// A file that the plan names for TLS cannot be read.
+    #[error("cannot read {path}")]
+    File {
+        /// As the plan has it.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// What the plan says of TLS cannot be used.
+    #[error("cannot use TLS as the plan wants it")]
+    Tls(#[from] protocol::tls::SettingsError),
     /// A step is no valid request.
     #[error("step {step:?} cannot be sent")]
     Request {
