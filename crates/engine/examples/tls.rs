@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::http1::Http1;
+use protocol::http2::Http2;
 use protocol::tls::{Client, Settings, Trust, Version};
 use protocol::{Begun, Heard, Parts, Protocol, Request, Response, Session, Want};
 
@@ -54,15 +55,20 @@ fn run() -> Outcome<()> {
         resumption: true,
         unix_time: || Duration::from_millis(clock::unix_ms().unsigned_abs()),
     };
-    let request = get(name)?;
     if scheme == "http" {
-        return keep_alive(&Http1, address, &request, requests);
+        return keep_alive(&Http1, address, &get(&Http1, name)?, requests);
     }
     let client = Client::new(&settings)?;
-    println!("the server prefers {:?}", probe(&client, address, name)?);
+    let version = probe(&client, address, name)?;
+    println!("the server prefers {version:?}");
+    let inner: Arc<dyn Protocol> = match version {
+        Version::Http1 => Arc::new(Http1),
+        Version::Http2 => Arc::new(Http2::new(1)),
+    };
+    let request = get(inner.as_ref(), name)?;
     for resumption in [true, false] {
         let client = Client::new(&Settings { resumption, ..settings })?;
-        let protocol = client.protocol(name, Version::Http1, Arc::new(Http1))?;
+        let protocol = client.protocol(name, version, Arc::clone(&inner))?;
         let before = clock::thread_cpu();
         for _ in 0..handshakes {
             Connection::open(&protocol, address)?.exchange(&request)?;
@@ -70,7 +76,7 @@ fn run() -> Outcome<()> {
         let each = (clock::thread_cpu() - before) / handshakes.max(1);
         println!("connection of one request, resumption {resumption}: {each:?} of CPU");
     }
-    keep_alive(&client.protocol(name, Version::Http1, Arc::new(Http1))?, address, &request, requests)
+    keep_alive(&client.protocol(name, version, Arc::clone(&inner))?, address, &request, requests)
 }
 
 fn keep_alive(protocol: &dyn Protocol, address: &str, request: &Request, requests: u32) -> Outcome<()> {
@@ -87,11 +93,11 @@ fn keep_alive(protocol: &dyn Protocol, address: &str, request: &Request, request
     Ok(())
 }
 
-fn get(name: &str) -> Outcome<Request> {
+fn get(protocol: &dyn Protocol, name: &str) -> Outcome<Request> {
     let (scheme, body, user_agent) = ("https", b"", "groundswell-tls");
     let (authority, path, headers, expects_continue) = (name, "/", &[], false);
     let parts = Parts { method: "GET", scheme, authority, path, headers, body, user_agent, expects_continue };
-    Ok(Http1.render(&parts)?)
+    Ok(protocol.render(&parts)?)
 }
 
 fn probe(client: &Client, address: &str, name: &str) -> Outcome<Version> {
