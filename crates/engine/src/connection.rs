@@ -3,7 +3,7 @@
 use protocol::{Session, Tag};
 use smallvec::SmallVec;
 
-use metrics::ErrorKind;
+use metrics::{ErrorKind, Phases};
 
 use crate::flight::Flight;
 
@@ -50,6 +50,14 @@ pub(crate) struct Connection {
     pub(crate) address: u16,
     /// Whether a request was answered on it.
     pub(crate) is_used: bool,
+    /// Distinguishes the connections that had this place.
+    pub(crate) serial: u32,
+    /// Requests that were begun on it.
+    pub(crate) requests: u64,
+    /// When it is not to be used any more.
+    pub(crate) expires_ns: u64,
+    /// What it took to open it, until a request was told of it.
+    pub(crate) opened: Phases,
 }
 
 impl Connection {
@@ -67,6 +75,10 @@ impl Connection {
             pool: 0,
             address: 0,
             is_used: false,
+            serial: 0,
+            requests: 0,
+            expires_ns: NEVER,
+            opened: Phases::default(),
         }
     }
 

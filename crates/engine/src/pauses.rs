@@ -59,20 +59,8 @@ mod tests {
     use super::*;
 
     fn flight(intended_ns: u64) -> Flight {
-        Flight {
-            arrival_ns: 0,
-            intended_ns,
-            usable_ns: 0,
-            sent_ns: 0,
-            deadline_ns: 0,
-            step: 0,
-            target: 0,
-            stage: plan::StageId(0),
-            is_fresh: false,
-            is_sent: false,
-            has_answer: false,
-            walk: crate::sequel::NO_WALK,
-        }
+        let arrival = plan::Arrival { at_ns: 0, index: 0, stage: plan::StageId(0), user: 0 };
+        Flight { intended_ns, ..Flight::new(&arrival, 0, 0) }
     }
 
     #[test]

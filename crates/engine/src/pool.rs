@@ -29,6 +29,7 @@ pub(crate) struct Pool {
     pub(crate) protocol: Arc<dyn Protocol>,
     /// Whether a connection may carry several requests at a time.
     pub(crate) is_multiplexed: bool,
+    pub(crate) has_tls: bool,
 }
 
 #[derive(Debug)]
@@ -44,6 +45,7 @@ impl Pool {
         max: u32,
         protocol: Arc<dyn Protocol>,
         is_multiplexed: bool,
+        has_tls: bool,
     ) -> Self {
         Self {
             addresses: addresses.iter().map(|socket| Address { socket: *socket, connecting: 0 }).collect(),
@@ -55,6 +57,7 @@ impl Pool {
             connecting: 0,
             protocol,
             is_multiplexed,
+            has_tls,
         }
     }
 

@@ -23,7 +23,7 @@ use crate::pool::Pool;
 use crate::program::Program;
 use crate::running::{Event, Running};
 use crate::source::{Avalanche, Scheduled, Source};
-use crate::worker::{Limits, Parts, RunClock, Worker, boot_ns};
+use crate::worker::{Keeping, Limits, Parts, RunClock, Worker, boot_ns};
 use crate::{Job, PrepareError, target, unwired};
 
 /// New connections to one address at a time, so that a listen queue is not overrun: the kernel's default length is
@@ -275,6 +275,7 @@ impl Bench<'_> {
         max: u32,
     ) -> Result<Parts<S>, PrepareError> {
         let plan = &self.job.plan;
+        let connections = plan.connections();
         let (steps, stages) = (plan.rows().len(), plan.stages().len());
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(io::Error::from);
         let wake: Arc<OwnedFd> = Arc::new(wake.map_err(local("make an eventfd"))?);
@@ -288,7 +289,7 @@ impl Bench<'_> {
         self.lanes.push(Lane { mailbox: Arc::clone(&mailbox), spare });
         let targets = u32::try_from(self.addresses.len()).unwrap_or(1);
         let pools = self.addresses.iter().zip(&self.protocols).map(|(addresses, protocol)| {
-            Pool::new(addresses, (max / targets).max(1), Arc::clone(protocol), false)
+            Pool::new(addresses, (max / targets).max(1), Arc::clone(protocol), false, false)
         });
         Ok(Parts {
             plan: Arc::clone(plan),
@@ -296,6 +297,11 @@ impl Bench<'_> {
             source,
             limiter: plan.limit().map(|rate| Limiter::new(rate, thread, self.threads)),
             limits,
+            keeping: Keeping {
+                per: connections.per,
+                requests: connections.requests.unwrap_or(u64::MAX),
+                lifetime_ns: connections.lifetime.map_or(u64::MAX, clock::nanos),
+            },
             pools: pools.collect(),
             io: self.job.io,
             wake,

@@ -1,6 +1,5 @@
 //! The plan, compiled for the loops: steps in one row, requests rendered, times in nanoseconds.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use protocol::decode::ACCEPT_ENCODING;
@@ -44,11 +43,14 @@ impl Program {
         user_agent: &str,
     ) -> Result<Self, PrepareError> {
         let max_wait = plan.max_wait();
+        // A target that is asked to close its side first spares us the port that whoever closes first holds for a minute.
+        let closes = plan.connections().per == plan::Per::Iteration && plan.http == plan::HttpVersion::Http1;
         let mut program = Self { steps: Vec::new(), first: Vec::new() };
         for scenario in &plan.scenarios {
             program.first.push(u32::try_from(program.steps.len()).unwrap_or(u32::MAX));
             for (position, step) in scenario.steps.iter().enumerate() {
-                let headers = headers_of(step);
+                let is_last = position + 1 == scenario.steps.len();
+                let headers = headers_of(step, closes && is_last);
                 let path_at = |target: &plan::Target| format!("{}{}", target.base_path, step.path);
                 let paths: Vec<String> = plan.targets.iter().map(path_at).collect();
                 let requests = plan.targets.iter().zip(&paths).zip(protocols);
@@ -103,13 +105,15 @@ impl Program {
     }
 }
 
-/// The plan's, and what asks for coded bodies unless the plan does so itself.
-fn headers_of(step: &plan::Step) -> Cow<'_, [(String, String)]> {
-    const NAME: &str = "accept-encoding";
-    if !step.decompress || step.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(NAME)) {
-        return Cow::Borrowed(&step.headers);
-    }
+/// The plan's; and what asks for coded bodies unless the plan does so itself, and what asks the target to close.
+fn headers_of(step: &plan::Step, closes: bool) -> Vec<(String, String)> {
+    const CODINGS: &str = "accept-encoding";
     let mut headers = step.headers.clone();
-    headers.push((NAME.to_owned(), ACCEPT_ENCODING.to_owned()));
-    Cow::Owned(headers)
+    if step.decompress && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(CODINGS)) {
+        headers.push((CODINGS.to_owned(), ACCEPT_ENCODING.to_owned()));
+    }
+    if closes {
+        headers.push(("connection".to_owned(), "close".to_owned()));
+    }
+    headers
 }

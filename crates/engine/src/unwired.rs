@@ -2,26 +2,21 @@
 //!
 //! Each line goes when its feature comes.
 
-use plan::{Dns, Family, HttpVersion, Load, Per, Plan, Scheme};
+use plan::{Dns, Family, HttpVersion, Load, Plan, Scheme};
 
 use crate::PrepareError;
 
 /// Refuses a plan that asks for more than is there.
 pub(crate) fn check(plan: &Plan) -> Result<(), PrepareError> {
-    let connections = plan.connections();
     let is_closed = matches!(plan.load, Load::Closed { .. });
     let refused = [
         (is_closed, "the closed model"),
         (plan.targets.iter().any(|target| target.scheme == Scheme::Https), "https"),
         (plan.targets.iter().any(|target| target.socket.is_some()), "Unix sockets"),
         (plan.http != HttpVersion::Http1, "HTTP/2"),
-        (connections.per != Per::Pool, "connections of a user or an iteration"),
-        (connections.requests.is_some(), "connections: requests"),
-        (connections.lifetime.is_some(), "connections: lifetime"),
         (!plan.network.source_addresses.is_empty(), "network: source_addresses"),
         (plan.network.addresses != Family::Any, "network: addresses"),
         (plan.network.dns != Dns::Start, "network: dns"),
-        (plan.phases, "phases"),
         (is_closed && plan.scenarios.iter().any(|scenario| scenario.cookies), "cookies of users that stay"),
     ];
     match refused.into_iter().find(|(is_asked, _)| *is_asked) {

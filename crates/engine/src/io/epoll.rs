@@ -253,10 +253,12 @@ impl Epoll {
         }
         if flags.contains(EventFlags::OUT) {
             self.news[piece].flags.remove(EventFlags::OUT);
-            if slot.is_sending()
-                && let Err(errno) = self.send_rest(id)
-            {
-                return Some(Event::SendFailed(self.look_at(id, errno)));
+            if slot.is_sending() {
+                match self.send_rest(id) {
+                    Err(errno) => return Some(Event::SendFailed(self.look_at(id, errno))),
+                    Ok(()) if !self.slots[id as usize].is_sending() => return Some(Event::Sent),
+                    Ok(()) => {}
+                }
             }
         }
         if flags.intersects(READABLE) {

@@ -72,6 +72,8 @@ pub(crate) enum Event {
     Ended,
     /// The connection broke.
     Broken,
+    /// What the kernel could not take at once is with it now.
+    Sent,
     /// Bytes could not be sent. What the target sent before may still come.
     SendFailed(Errno),
 }

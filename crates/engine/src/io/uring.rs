@@ -292,6 +292,7 @@ impl Uring {
             (Op::Receive, Err(Errno::NOBUFS)) => None,
             (Op::Receive, Err(_)) => Some(Event::Broken),
             (Op::Send | Op::Untracked, Err(errno)) => Some(Event::SendFailed(errno)),
+            (Op::Send, Ok(_)) if self.slots[id as usize].sending == 0 => Some(Event::Sent),
             (Op::Writable, _) => Some(self.connected(id)),
             (Op::Send | Op::Untracked | Op::Wake | Op::Other, _) => None,
         }

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use metrics::ErrorKind;
+use metrics::{ErrorKind, Phases};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 
@@ -79,6 +79,9 @@ impl<S: Source> Worker<S> {
         connection.bytes_in = 0;
         connection.failure = None;
         connection.is_used = false;
+        connection.requests = 0;
+        connection.expires_ns = self.now_ns.saturating_add(self.keeping.lifetime_ns);
+        connection.opened = Phases::default();
         let pool = &mut self.pools[pool];
         pool.addresses[address].connecting += 1;
         pool.connecting += 1;
@@ -105,6 +108,7 @@ impl<S: Source> Worker<S> {
         let pool = &mut self.pools[usize::from(connection.pool)];
         pool.addresses[usize::from(connection.address)].connecting -= 1;
         connection.state = State::Greeting;
+        connection.opened.connect_ns = Some(self.now_ns.saturating_sub(connection.since_ns));
         let session = connection.session.get_or_insert_with(|| pool.protocol.session());
         session.reset();
         let mut heard = std::mem::take(&mut self.heard);
@@ -123,6 +127,10 @@ impl<S: Source> Worker<S> {
         let pool = usize::from(connection.pool);
         connection.state = State::Open;
         connection.deadline_ns = NEVER;
+        if self.pools[pool].has_tls {
+            let connect_ns = connection.opened.connect_ns.unwrap_or(0);
+            connection.opened.tls_ns = Some((self.now_ns - connection.since_ns).saturating_sub(connect_ns));
+        }
         self.pools[pool].connecting -= 1;
         self.offer(id, self.now_ns);
         self.dispatch(pool);
@@ -162,9 +170,17 @@ impl<S: Source> Worker<S> {
 
     #[inline]
     pub(super) fn pop_idle(&mut self, pool: usize) -> Option<u32> {
-        let id = self.pools[pool].idle.pop()?;
-        self.connections[id as usize].idle_place = NOWHERE;
-        Some(id)
+        loop {
+            let id = self.pools[pool].idle.pop()?;
+            let connection = &mut self.connections[id as usize];
+            connection.idle_place = NOWHERE;
+            if connection.expires_ns > self.now_ns {
+                return Some(id);
+            }
+            if connection.in_flight == 0 {
+                self.close(id);
+            }
+        }
     }
 
     fn leave_idle(&mut self, id: u32) {
@@ -214,6 +230,7 @@ impl<S: Source> Worker<S> {
             State::Open => pool.open -= 1,
         }
         connection.state = State::Vacant;
+        connection.serial = connection.serial.wrapping_add(1);
         connection.deadline_ns = NEVER;
         self.io.close(id);
     }

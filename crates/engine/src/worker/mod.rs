@@ -21,6 +21,7 @@ mod connecting;
 mod seconds;
 mod ending;
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use plan::Limiter;
 use protocol::Heard;
 
 use crate::connection::Connection;
+use crate::flight::Bond;
 use crate::io::{Io, Loop, Pin};
 use crate::mailbox::Mailbox;
 use crate::merge::Report;
@@ -65,6 +67,15 @@ pub(crate) struct Limits {
     pub(crate) drain_ns: u64,
 }
 
+/// How long connections are kept, and for whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keeping {
+    pub(crate) per: plan::Per,
+    /// Requests on one connection.
+    pub(crate) requests: u64,
+    pub(crate) lifetime_ns: u64,
+}
+
 /// What a worker is made of.
 pub(crate) struct Parts<S> {
     pub(crate) plan: Arc<plan::Plan>,
@@ -72,6 +83,7 @@ pub(crate) struct Parts<S> {
     pub(crate) source: S,
     pub(crate) limiter: Option<Limiter>,
     pub(crate) limits: Limits,
+    pub(crate) keeping: Keeping,
     pub(crate) pools: Vec<Pool>,
     pub(crate) io: Io,
     pub(crate) wake: Arc<OwnedFd>,
@@ -89,6 +101,8 @@ pub(crate) struct Worker<S: Source> {
     source: S,
     limiter: Option<Limiter>,
     limits: Limits,
+    keeping: Keeping,
+    has_phases: bool,
     thread: usize,
 
     io: Loop,
@@ -96,6 +110,8 @@ pub(crate) struct Worker<S: Source> {
     pins: Vec<Vec<Pin>>,
     connections: Vec<Connection>,
     pools: Vec<Pool>,
+    /// Whose own connection is which, where each user has one.
+    bonds: HashMap<u32, Bond>,
     wheel: Wheel,
     /// What a session heard; kept for its memory.
     heard: Vec<Heard>,
@@ -159,16 +175,19 @@ impl<S: Source> Worker<S> {
             });
         let pins = pins.collect();
         Ok(Self {
+            has_phases: parts.plan.phases,
             plan: parts.plan,
             program: parts.program,
             source: parts.source,
             limiter: parts.limiter,
             limits: parts.limits,
+            keeping: parts.keeping,
             thread: parts.thread,
             io,
             pins,
             connections: Vec::new(),
             pools: parts.pools,
+            bonds: HashMap::new(),
             wheel: Wheel::new(),
             heard: Vec::new(),
             walks: Walks::default(),

@@ -7,9 +7,8 @@ use metrics::{ErrorKind, Outcome, Unstarted};
 use plan::{Arrival, StageId};
 
 use super::Worker;
-use crate::flight::Flight;
+use crate::flight::{Bond, Flight};
 use crate::merge::Report;
-use crate::sequel::NO_WALK;
 use crate::source::Source;
 
 /// A pacer that did not run for longer than this sends nothing of what was due meanwhile.
@@ -74,29 +73,13 @@ impl<S: Source> Worker<S> {
             self.recorder.due(arrival.stage);
         }
         self.active += 1;
-        let scenario = self.plan.scenario_of(arrival.index);
-        Some(Flight {
-            arrival_ns: arrival.at_ns,
-            intended_ns: arrival.at_ns,
-            usable_ns: arrival.at_ns,
-            sent_ns: 0,
-            deadline_ns: 0,
-            step: self.program.first_of(scenario),
-            target: self.target_of(arrival.index),
-            stage: arrival.stage,
-            is_fresh: true,
-            is_sent: false,
-            has_answer: false,
-            walk: NO_WALK,
-        })
-    }
-
-    #[inline]
-    fn target_of(&self, index: u64) -> u16 {
-        if self.pools.len() == 1 {
-            return 0;
+        let step = self.program.first_of(self.plan.scenario_of(arrival.index));
+        let target = if self.pools.len() == 1 { 0 } else { self.plan.target_of(arrival.index) };
+        let mut flight = Flight::new(&arrival, step, u16::try_from(target).unwrap_or(0));
+        if self.keeping.per == plan::Per::User {
+            flight.bond = self.bonds.get(&arrival.user).copied();
         }
-        u16::try_from(self.plan.target_of(index)).unwrap_or(0)
+        Some(flight)
     }
 
     #[inline]
@@ -118,7 +101,8 @@ impl<S: Source> Worker<S> {
     #[inline]
     fn submit(&mut self, flight: Flight) {
         let pool = usize::from(flight.target);
-        let flight = if self.pools[pool].queue.is_empty() {
+        let has_own = flight.bond.is_some_and(|bond| self.is_usable(bond));
+        let flight = if has_own || self.pools[pool].queue.is_empty() {
             match self.try_launch(flight) {
                 Ok(()) => return,
                 Err(flight) => flight,
@@ -126,7 +110,12 @@ impl<S: Source> Worker<S> {
         } else {
             flight
         };
-        self.pools[pool].queue.push_back(flight);
+        if has_own {
+            // It waits for the limit alone, and holds up nobody.
+            self.pools[pool].queue.push_front(flight);
+        } else {
+            self.pools[pool].queue.push_back(flight);
+        }
     }
 
     /// Sends those that wait for `pool`'s connections, as far as there are any.
@@ -143,7 +132,7 @@ impl<S: Source> Worker<S> {
     #[inline]
     fn try_launch(&mut self, flight: Flight) -> Result<(), Flight> {
         let Some(allowed_ns) = self.allowed_since() else { return Err(flight) };
-        while let Some(id) = self.pop_idle(usize::from(flight.target)) {
+        while let Some(id) = self.take_connection(&flight) {
             if self.launch(id, flight, allowed_ns) {
                 if let Some(limiter) = &mut self.limiter {
                     limiter.take(self.now_ns);
@@ -157,6 +146,21 @@ impl<S: Source> Worker<S> {
             self.close(id);
         }
         Err(flight)
+    }
+
+    /// The connection that is `flight`'s own, or one that is nobody's.
+    #[inline]
+    fn take_connection(&mut self, flight: &Flight) -> Option<u32> {
+        match flight.bond {
+            Some(bond) if self.is_usable(bond) => Some(bond.id),
+            _ => self.pop_idle(usize::from(flight.target)),
+        }
+    }
+
+    #[inline]
+    fn is_usable(&self, bond: Bond) -> bool {
+        let connection = &self.connections[bond.id as usize];
+        connection.serial == bond.serial && connection.room() > 0
     }
 
     /// Since when a request may leave; `None` when none may yet.
@@ -174,7 +178,8 @@ impl<S: Source> Worker<S> {
     /// When the limit lets the next of those leave that have a connection and wait only for it.
     pub(super) fn next_allowed_at(&mut self) -> u64 {
         let Some(limiter) = &mut self.limiter else { return u64::MAX };
-        let waits = |pool: &crate::pool::Pool| !pool.queue.is_empty() && !pool.idle.is_empty();
+        let is_bound = self.keeping.per != plan::Per::Pool;
+        let waits = |pool: &crate::pool::Pool| !pool.queue.is_empty() && (is_bound || !pool.idle.is_empty());
         if self.pools.iter().any(waits) { limiter.next_allowed(self.now_ns) } else { u64::MAX }
     }
 
@@ -186,6 +191,8 @@ impl<S: Source> Worker<S> {
             flight.step += 1;
             flight.is_fresh = false;
             flight.is_sent = false;
+            flight.gone_ns = 0;
+            flight.answered_ns = 0;
             let pause_ns = self.program.step(flight.step).pause_ns;
             flight.intended_ns = done_ns.saturating_add(pause_ns);
             if pause_ns > 0 {
@@ -198,6 +205,9 @@ impl<S: Source> Worker<S> {
         self.recorder.completed(flight.stage, flight.arrival_ns, done_ns);
         self.walks.close(flight.walk);
         self.active -= 1;
+        if let Some(bond) = flight.bond {
+            self.part(&flight, bond);
+        }
         if S::CLOSED {
             if connected {
                 self.source.again(done_ns);
@@ -209,6 +219,15 @@ impl<S: Source> Worker<S> {
             {
                 self.submit(flight);
             }
+        }
+    }
+
+    /// What becomes of an iteration's own connection at its end.
+    fn part(&mut self, flight: &Flight, bond: Bond) {
+        if self.keeping.per == plan::Per::User {
+            self.bonds.insert(flight.user, bond);
+        } else if self.is_usable(bond) {
+            self.close(bond.id);
         }
     }
 

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::Worker;
 use super::sequels::CONTINUE_NS;
 use crate::connection::{NEVER, State};
-use crate::flight::Flight;
+use crate::flight::{Bond, Flight};
 use crate::io::{Chunk, Event};
 use crate::source::Source;
 
@@ -35,7 +35,7 @@ impl<S: Source> Worker<S> {
         flight.usable_ns = flight.intended_ns.max(connection.since_ns).max(allowed_ns);
         flight.sent_ns = sent_ns;
         flight.deadline_ns = sent_ns.saturating_add(step.timeout_ns);
-        flight.has_answer = false;
+        connection.requests += 1;
         let tag = connection.free_tag();
         let Some(session) = &mut connection.session else { return false };
         let request = own.as_ref().unwrap_or(&step.requests[target]);
@@ -61,6 +61,9 @@ impl<S: Source> Worker<S> {
             connection.deadline_ns = connection.deadline_ns.min(sent_ns.saturating_add(CONTINUE_NS));
         }
         self.wheel.arm(id, connection.deadline_ns);
+        if self.has_phases && self.io.unsent(id) == 0 {
+            flight.gone_ns = sent_ns;
+        }
         self.in_flight += 1;
         if !std::mem::replace(&mut flight.is_sent, true) {
             self.recorder.sent(step.id, flight.stage, &flight.times(sent_ns));
@@ -79,6 +82,7 @@ impl<S: Source> Worker<S> {
                 Event::Received(chunk) => self.receive(id, chunk),
                 Event::Ended => self.hear_end(id),
                 Event::Broken => self.break_off(id, ErrorKind::ReadReset),
+                Event::Sent => self.sent(id),
                 Event::SendFailed(errno) => self.send_failed(id, errno),
                 Event::Connected => self.connected(id),
                 Event::ConnectFailed(errno) => self.fail_connecting(id, super::connecting::failure(errno)),
@@ -117,7 +121,7 @@ impl<S: Source> Worker<S> {
                 Heard::Done(tag, response) => self.finish(id, tag, response, is_final),
                 Heard::Started(tag) => {
                     if let Some(flight) = self.connections[id as usize].flight(tag) {
-                        flight.has_answer = true;
+                        flight.answered_ns = self.turn_ns.max(1);
                     }
                 }
                 Heard::Ready => self.ready(id),
@@ -169,24 +173,34 @@ impl<S: Source> Worker<S> {
         is_final: bool,
         outcome: Outcome,
     ) {
-        let Some(flight) = self.record(id, tag, outcome) else { return };
+        let Some(mut flight) = self.record(id, tag, outcome) else { return };
         let done_ns = self.turn_ns.max(flight.sent_ns);
-        self.settle(id, response.keep_alive && !is_final, is_final, done_ns);
+        let goes_on = self.settle(id, response.keep_alive && !is_final, is_final, done_ns);
+        if self.keeping.per != plan::Per::Pool {
+            let serial = self.connections[id as usize].serial;
+            flight.bond = goes_on.then_some(Bond { id, serial });
+        }
         self.advance(flight, done_ns, true);
         self.dispatch(usize::from(flight.target));
     }
 
-    /// What becomes of a connection after a response.
+    /// What becomes of a connection after a response; whether it can be used on.
     #[inline]
-    pub(super) fn settle(&mut self, id: u32, keep_alive: bool, is_closed: bool, done_ns: u64) {
+    pub(super) fn settle(&mut self, id: u32, keep_alive: bool, is_closed: bool, done_ns: u64) -> bool {
         let is_sent = self.is_multiplexed(id) || self.io.unsent(id) == 0;
         let connection = &mut self.connections[id as usize];
         connection.is_used = true;
-        if keep_alive && is_sent && connection.failure.is_none() {
+        let is_spent = connection.requests >= self.keeping.requests || connection.expires_ns <= done_ns;
+        let goes_on = keep_alive && is_sent && !is_spent && connection.failure.is_none();
+        if !goes_on && connection.in_flight == 0 {
+            // The target expects more on one that we have used up, so it does not close it.
+            if keep_alive && is_spent { self.close(id) } else { self.end(id, is_closed) }
+        } else if goes_on && self.keeping.per == plan::Per::Pool {
             self.offer(id, done_ns);
-        } else if connection.in_flight == 0 {
-            self.end(id, is_closed);
+        } else {
+            connection.since_ns = done_ns;
         }
+        goes_on
     }
 
     /// One request failed, and its connection goes on.
@@ -231,6 +245,19 @@ impl<S: Source> Worker<S> {
         }
     }
 
+    /// Our kernel has all that was to be sent.
+    fn sent(&mut self, id: u32) {
+        let connection = &mut self.connections[id as usize];
+        let tags: SmallVec<[Tag; 8]> = connection.tags().collect();
+        for tag in tags {
+            if let Some(flight) = connection.flight(tag)
+                && flight.gone_ns == 0
+            {
+                flight.gone_ns = self.turn_ns;
+            }
+        }
+    }
+
     /// Nothing more can be sent on connection `id`. A target that refuses a large request answers before it closes: then
     /// the answer counts, and it is the end of the connection that fails the request.
     fn send_failed(&mut self, id: u32, errno: Errno) {
@@ -263,6 +290,11 @@ impl<S: Source> Worker<S> {
         let times = self.times_of(&flight, self.turn_ns.max(flight.sent_ns));
         let connection = &mut self.connections[id as usize];
         let step = self.program.step(flight.step);
+        if self.has_phases {
+            let done_ns = is_answer(outcome).then_some(times.done);
+            let phases = flight.phases(std::mem::take(&mut connection.opened), done_ns);
+            self.recorder.phases(step.id, flight.stage, &phases);
+        }
         self.recorder.done(step.id, flight.stage, &times, outcome, bytes_in, bytes_out);
         if connection.in_flight == 0 {
             connection.deadline_ns = NEVER;
@@ -283,12 +315,12 @@ impl<S: Source> Worker<S> {
         }
         for tag in tags {
             let connection = &mut self.connections[id as usize];
-            let Some(&mut Flight { deadline_ns, has_answer, .. }) = connection.flight(tag) else { continue };
+            let Some(&mut Flight { deadline_ns, answered_ns, .. }) = connection.flight(tag) else { continue };
             if deadline_ns > now_ns {
                 connection.deadline_ns = connection.deadline_ns.min(deadline_ns);
                 continue;
             }
-            let kind = if has_answer { ErrorKind::RequestTimeout } else { ErrorKind::ReadTimeout };
+            let kind = if answered_ns > 0 { ErrorKind::RequestTimeout } else { ErrorKind::ReadTimeout };
             if connection.session.as_mut().is_some_and(|session| session.cancel(tag)) {
                 self.fail(id, tag, kind);
                 self.say(id);
@@ -306,6 +338,12 @@ impl<S: Source> Worker<S> {
     pub(super) fn is_multiplexed(&self, id: u32) -> bool {
         self.pools[usize::from(self.connections[id as usize].pool)].is_multiplexed
     }
+}
+
+/// Whether all of a response came.
+fn is_answer(outcome: Outcome) -> bool {
+    use ErrorKind::{Body, Check, Status};
+    matches!(outcome, Outcome::Success(_) | Outcome::Failed(Status | Check | Body, _))
 }
 
 fn send_failure(errno: Errno) -> ErrorKind {

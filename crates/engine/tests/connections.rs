@@ -1,0 +1,110 @@
+//! How long connections are kept, and for whom.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use support::{Server, counts, full_plan, plan, run};
+
+const GET: &str = "{ get: / }";
+
+/// Requests by the local port that they came from, in the order in which they came, and a server that notes them.
+type Journal = Arc<Mutex<Vec<(u16, String)>>>;
+
+fn noting() -> (Server, Journal) {
+    let journal = Journal::default();
+    let notes = Arc::clone(&journal);
+    let server = Server::start(move |mut peer| {
+        let port = peer.stream.peer_addr().unwrap().port();
+        while let Some(head) = peer.request() {
+            notes.lock().unwrap().push((port, head.lines().next().unwrap().to_owned()));
+            if head.contains("Connection: close") {
+                return peer.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+            }
+            peer.ok();
+        }
+    });
+    (server, journal)
+}
+
+fn by_port(journal: &Journal) -> HashMap<u16, Vec<String>> {
+    let mut by_port: HashMap<u16, Vec<String>> = HashMap::new();
+    for (port, line) in journal.lock().unwrap().iter() {
+        by_port.entry(*port).or_default().push(line.clone());
+    }
+    by_port
+}
+
+#[test]
+fn an_iteration_has_a_connection_of_its_own_from_its_first_step_to_its_last() {
+    let (server, journal) = noting();
+    let load = "model: open, stages: [{ at: 100/s, for: 1s }], connections: { max: 50, per: iteration }";
+    let told = run(plan(&server, load, "{ get: /a }, { pause: 5ms }, { get: /b }, { get: /c }"), 2);
+    assert_eq!(told.outcomes(), counts(&[("200", 300)]));
+    let by_port = by_port(&journal);
+    assert_eq!(by_port.len(), 100, "as many connections as iterations");
+    for lines in by_port.values() {
+        assert_eq!(lines, &["GET /a HTTP/1.1", "GET /b HTTP/1.1", "GET /c HTTP/1.1"]);
+    }
+}
+
+#[test]
+fn an_avalanche_can_open_a_connection_for_each_request() {
+    let (server, journal) = noting();
+    let load = "model: avalanche, requests_per_driver: 500, connections: { max: 16, per: iteration }";
+    let told = run(plan(&server, load, GET), 1);
+    assert_eq!(told.outcomes(), counts(&[("200", 500)]));
+    assert_eq!(by_port(&journal).len(), 500);
+}
+
+#[test]
+fn a_connection_carries_no_more_requests_than_the_plan_says() {
+    let (server, journal) = noting();
+    let load = "model: avalanche, requests_per_driver: 100, connections: { max: 4, requests: 10 }";
+    let told = run(plan(&server, load, GET), 1);
+    assert_eq!(told.outcomes(), counts(&[("200", 100)]));
+    let by_port = by_port(&journal);
+    assert!(by_port.len() >= 10, "{}", by_port.len());
+    assert!(by_port.values().all(|lines| lines.len() <= 10), "{by_port:?}");
+}
+
+#[test]
+fn a_connection_is_not_used_beyond_its_lifetime() {
+    let (server, journal) = noting();
+    let load =
+        "model: open, stages: [{ at: 50/s, for: 2s }], connections: { start: 1, max: 1, lifetime: 400ms }";
+    let told = run(plan(&server, load, GET), 1);
+    assert_eq!(told.outcomes(), counts(&[("200", 100)]));
+    let by_port = by_port(&journal);
+    assert!((4..=7).contains(&by_port.len()), "{} connections in 2 s", by_port.len());
+    // 400 ms hold 20 arrivals; one more may have been waiting.
+    assert!(by_port.values().all(|lines| lines.len() <= 22), "{by_port:?}");
+}
+
+#[test]
+fn phases_say_where_the_time_went() {
+    let server = Server::start(|mut peer| {
+        while peer.request().is_some() {
+            thread::sleep(Duration::from_millis(40));
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n");
+            thread::sleep(Duration::from_millis(60));
+            peer.send("pong");
+        }
+    });
+    let scenarios = "scenarios: { only: { steps: [{ get: / }] } }\nphases: true";
+    let load = "model: avalanche, requests_per_driver: 10, connections: 2";
+    let told = run(full_plan(&server, load, scenarios), 1);
+    assert_eq!(told.outcomes(), counts(&[("200", 10)]));
+    let phases = told.all.steps[0].phases.as_ref().unwrap();
+    let count = |phase| phases.get(phase).count();
+    let least_ms = |phase| phases.get(phase).min_ns().unwrap() / 1_000_000;
+    use metrics::Phase::{Connect, Lookup, Receiving, Sending, Tls, Waiting};
+    assert_eq!((count(Connect), count(Lookup), count(Tls)), (2, 0, 0), "once per connection");
+    assert_eq!((count(Sending), count(Waiting), count(Receiving)), (10, 10, 10));
+    assert!(least_ms(Waiting) >= 40 && least_ms(Receiving) >= 60);
+}
