@@ -34,6 +34,13 @@ pub(crate) struct Flight {
     pub(crate) user: u32,
 }
 
+/// What a user keeps between two iterations: its connection, and its cookies in a walk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Belongings {
+    pub(crate) bond: Option<Bond>,
+    pub(crate) walk: u32,
+}
+
 /// A connection that one user or iteration has for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bond {

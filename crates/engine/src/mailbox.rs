@@ -8,9 +8,10 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use plan::{LaneSet, Rate, Schedule};
+use plan::{LaneSet, Rate};
 
 use crate::io;
+use crate::source::Timetable;
 
 /// Commands that were not read yet, at most: they come a few per minute and are read within a second. A worker that is
 /// so far behind does not run, and is stopped by its lease.
@@ -20,7 +21,7 @@ const COMMANDS_MAX: usize = 1024;
 #[derive(Debug, Clone)]
 pub(crate) enum Command {
     Lanes { from_ns: u64, lanes: LaneSet },
-    Schedule { from_ns: u64, schedule: Arc<Schedule> },
+    Timetable { from_ns: u64, timetable: Timetable },
     Limit { from_ns: u64, rate: Rate },
     Stop,
     Abort,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use clock::Instant;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use metrics::{Pages, Recorder};
-use plan::{Limiter, Load, Schedule};
+use plan::{Limiter, Load};
 use protocol::Protocol;
 use protocol::http1::Http1;
 use rustix::event::{EventfdFlags, eventfd};
@@ -22,7 +22,7 @@ use crate::merge::{Lane, Merger, Report};
 use crate::pool::Pool;
 use crate::program::Program;
 use crate::running::{Event, Running};
-use crate::source::{Avalanche, Scheduled, Source};
+use crate::source::{Avalanche, Closed, Scheduled, Source, Timetable};
 use crate::worker::{Keeping, Limits, Parts, RunClock, Worker, boot_ns};
 use crate::{Job, PrepareError, target, unwired};
 
@@ -47,7 +47,7 @@ pub struct Prepared {
     reports: (Sender<Report>, Receiver<Report>),
     run_id: String,
     limit: Option<plan::Rate>,
-    schedule: Option<Arc<Schedule>>,
+    timetable: Option<Timetable>,
     is_open: bool,
 }
 
@@ -83,6 +83,7 @@ pub fn prepare(job: Job) -> Result<Prepared, PrepareError> {
     let (lanes, waiting, reports) = (Vec::new(), Vec::new(), bounded(threads * 8));
     let mut bench = Bench { job: &job, program, addresses, protocols, threads, lanes, waiting, reports };
     let schedule = plan.schedule().map(Arc::new);
+    let mut timetable = schedule.clone().map(Timetable::Schedule);
     let is_open = !plan.is_per_driver();
     let start_connections = |connections: plan::Connections| connections.start.min(connections.max);
     match (&plan.load, &schedule) {
@@ -103,12 +104,20 @@ pub fn prepare(job: Job) -> Result<Prepared, PrepareError> {
             })?;
         }
         // Every model but avalanche has a schedule.
-        (Load::Tsunami { .. } | Load::Open { .. } | Load::Closed { .. }, _) => {}
+        (Load::Tsunami { .. } | Load::Open { .. }, None) => {}
+        (Load::Closed { connections, .. }, _) => {
+            let population = Arc::new(plan.population().unwrap_or_else(|| plan::Population::new(&[])));
+            timetable = Some(Timetable::Population(Arc::clone(&population)));
+            bench.engage(start_connections(*connections), connections.max, None, |thread| {
+                let lanes = job.share.of_thread(thread, threads);
+                Closed::new(Arc::clone(plan), Arc::clone(&population), lanes)
+            })?;
+        }
     }
     let Bench { lanes, waiting, reports, .. } = bench;
     tracing::info!(run_id = job.run_id, threads, "prepared");
     let limit = job.plan.limit();
-    Ok(Prepared { threads: waiting, lanes, reports, run_id: job.run_id, limit, schedule, is_open })
+    Ok(Prepared { threads: waiting, lanes, reports, run_id: job.run_id, limit, timetable, is_open })
 }
 
 impl Prepared {
@@ -146,7 +155,7 @@ impl Prepared {
             threads,
             is_open: self.is_open,
             limit: self.limit,
-            schedule: Mutex::new(self.schedule),
+            timetable: Mutex::new(self.timetable),
             version: AtomicU32::new(0),
         }
     }
@@ -298,7 +307,11 @@ impl Bench<'_> {
             limiter: plan.limit().map(|rate| Limiter::new(rate, thread, self.threads)),
             limits,
             keeping: Keeping {
-                per: connections.per,
+                per: match plan.load {
+                    // As many users as connections: each has one.
+                    Load::Avalanche { .. } if connections.per == plan::Per::User => plan::Per::Pool,
+                    _ => connections.per,
+                },
                 requests: connections.requests.unwrap_or(u64::MAX),
                 lifetime_ns: connections.lifetime.map_or(u64::MAX, clock::nanos),
             },

@@ -7,9 +7,10 @@ use std::thread::JoinHandle;
 use clock::Instant;
 use crossbeam_channel::Receiver;
 use metrics::{DriverWindow, Totals};
-use plan::{LaneSet, Rate, Schedule};
+use plan::{LaneSet, Rate};
 
 use crate::mailbox::{Command, Mailbox};
+use crate::source::Timetable;
 use crate::worker;
 
 /// What a run tells. Windows come once per second and in order.
@@ -38,8 +39,8 @@ pub struct Running {
     pub(crate) threads: Vec<JoinHandle<()>>,
     pub(crate) is_open: bool,
     pub(crate) limit: Option<Rate>,
-    /// The latest schedule, changes that are not in force yet included.
-    pub(crate) schedule: Mutex<Option<Arc<Schedule>>>,
+    /// The latest timetable, changes that are not in force yet included.
+    pub(crate) timetable: Mutex<Option<Timetable>>,
     /// Of the shares.
     pub(crate) version: AtomicU32,
 }
@@ -68,15 +69,15 @@ impl Running {
         }
     }
 
-    /// Puts `factor` on the plan's rate, or on the limit of a model that is per driver, from the run time `from_ns` on.
+    /// Puts `factor` on the plan's rate or users, or on the limit of a model that is per driver, from the run time `from_ns` on.
     /// Changes nothing in a model that has neither.
     pub fn change_rate(&self, from_ns: u64, factor: f64) {
-        let mut schedule = self.schedule.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(schedule) = &mut *schedule
+        let mut timetable = self.timetable.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(timetable) = &mut *timetable
             && (self.is_open || self.limit.is_some())
         {
-            *schedule = Arc::new(schedule.scaled_from(from_ns, factor));
-            self.tell(&Command::Schedule { from_ns, schedule: Arc::clone(schedule) });
+            *timetable = timetable.scaled_from(from_ns, factor);
+            self.tell(&Command::Timetable { from_ns, timetable: timetable.clone() });
         }
         let scaled = |limit: Rate| Rate::new((limit.per_second() * factor).max(plan::limits::RATE_PER_S_MIN));
         if let Some(rate) = self.limit.and_then(scaled) {

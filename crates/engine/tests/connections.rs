@@ -108,3 +108,39 @@ fn phases_say_where_the_time_went() {
     assert_eq!((count(Sending), count(Waiting), count(Receiving)), (10, 10, 10));
     assert!(least_ms(Waiting) >= 40 && least_ms(Receiving) >= 60);
 }
+
+#[test]
+fn a_user_keeps_its_connection_and_its_cookies() {
+    let seen: Arc<Mutex<HashMap<u16, Vec<String>>>> = Arc::default();
+    let notes = Arc::clone(&seen);
+    let server = Server::start(move |mut peer| {
+        let port = peer.stream.peer_addr().unwrap().port();
+        while let Some(head) = peer.request() {
+            let cookie = head.lines().find_map(|line| line.strip_prefix("Cookie: ")).unwrap_or("none");
+            notes.lock().unwrap().entry(port).or_default().push(cookie.to_owned());
+            let set = if cookie == "none" { format!("Set-Cookie: id={port}\r\n") } else { String::new() };
+            peer.send(&format!("HTTP/1.1 200 OK\r\n{set}Content-Length: 2\r\n\r\nok"));
+        }
+    });
+    let scenarios = "scenarios: { only: { cookies: true, steps: [{ get: /a }, { get: /b }] } }";
+    let load = "model: closed, stages: [{ users: 5, for: 1s }], think_time: 100ms, connections: { max: 5, per: user }";
+    let told = run(full_plan(&server, load, scenarios), 2);
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 5, "one connection per user");
+    for (port, cookies) in seen.iter() {
+        assert!((4..=22).contains(&cookies.len()), "{}", cookies.len());
+        assert_eq!(cookies[0], "none");
+        assert!(cookies[1..].iter().all(|cookie| *cookie == format!("id={port}")), "{cookies:?}");
+    }
+    assert_eq!(told.outcomes(), counts(&[("200", seen.values().map(|of| of.len() as u64).sum())]));
+}
+
+#[test]
+fn users_share_connections_and_wait_for_them() {
+    let server = Server::pong();
+    let load = "model: closed, stages: [{ from: 0, to: 20, over: 1s }, { users: 20, for: 1s }], think_time: 20ms..40ms, connections: { max: 4 }";
+    let told = run(plan(&server, load, GET), 1);
+    assert!(told.totals.succeeded > 300, "{:?}", told.totals);
+    assert_eq!(told.totals.failed, 0);
+    assert!(server.accepted() <= 5, "four and the probe: {}", server.accepted());
+}

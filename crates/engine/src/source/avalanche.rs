@@ -1,11 +1,10 @@
 //! Avalanche: as many users as connections, each starting again as soon as it is free, until the count is used up.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use plan::{Arrival, LaneSet, Late, Schedule, StageId};
+use plan::{Arrival, LaneSet, Late, StageId};
 
-use super::Source;
+use super::{Source, Timetable};
 
 /// One thread's users and its part of the count.
 pub(crate) struct Avalanche {
@@ -60,11 +59,11 @@ impl Source for Avalanche {
     }
 
     #[inline]
-    fn again(&mut self, at_ns: u64) {
+    fn again(&mut self, _user: u32, at_ns: u64) {
         self.free.push_back(at_ns);
     }
 
-    fn rest(&mut self, until_ns: u64) {
+    fn rest(&mut self, _user: u32, until_ns: u64) {
         self.resting.push_back(until_ns);
     }
 
@@ -84,7 +83,7 @@ impl Source for Avalanche {
         Late::default()
     }
 
-    fn change_schedule(&mut self, _from_ns: u64, _now_ns: u64, _schedule: Arc<Schedule>) -> Late {
+    fn change_timetable(&mut self, _from_ns: u64, _now_ns: u64, _timetable: Timetable) -> Late {
         Late::default()
     }
 }
@@ -100,7 +99,7 @@ mod tests {
             let mut source = Avalanche::new(10, 2, thread, 3);
             while let Some(arrival) = source.pull(0) {
                 seen.push(arrival.index);
-                source.again(0);
+                source.again(0, 0);
             }
             assert!(source.is_exhausted(0));
         }
@@ -111,9 +110,9 @@ mod tests {
     #[test]
     fn a_user_that_rests_holds_up_nobody() {
         let mut source = Avalanche::new(10, 0, 0, 1);
-        source.rest(1000);
-        source.again(5);
-        source.again(6);
+        source.rest(0, 1000);
+        source.again(0, 5);
+        source.again(0, 6);
         assert_eq!(source.next_at(), 5);
         assert_eq!(source.pull(10).map(|arrival| arrival.at_ns), Some(5));
         assert_eq!(source.pull(10).map(|arrival| arrival.at_ns), Some(6));

@@ -1,14 +1,33 @@
 //! Where iterations come from: a schedule, or users that start again as soon as they are done.
 
 mod avalanche;
+mod closed;
 mod scheduled;
 
 use std::sync::Arc;
 
-use plan::{Arrival, LaneSet, Late, Schedule};
+use plan::{Arrival, LaneSet, Late, Population, Schedule};
 
 pub(crate) use avalanche::Avalanche;
+pub(crate) use closed::Closed;
 pub(crate) use scheduled::Scheduled;
+
+/// What a changed rate changes.
+#[derive(Debug, Clone)]
+pub(crate) enum Timetable {
+    Schedule(Arc<Schedule>),
+    Population(Arc<Population>),
+}
+
+impl Timetable {
+    /// With `factor` on the plan's rate or users from `from_ns` on.
+    pub(crate) fn scaled_from(&self, from_ns: u64, factor: f64) -> Self {
+        match self {
+            Self::Schedule(schedule) => Self::Schedule(Arc::new(schedule.scaled_from(from_ns, factor))),
+            Self::Population(users) => Self::Population(Arc::new(users.scaled_from(from_ns, factor))),
+        }
+    }
+}
 
 /// One thread's share of the iterations of a run. Times are nanoseconds since its start.
 pub(crate) trait Source: Send + 'static {
@@ -16,18 +35,22 @@ pub(crate) trait Source: Send + 'static {
     /// otherwise it is due at its intended time, whatever happens.
     const CLOSED: bool;
 
+    /// Whether users have names of their own, and are not just as many as there are connections. Only then a request of a
+    /// closed loop can wait too long for a connection; otherwise it waits for the limit alone.
+    const HAS_USERS: bool = false;
+
     /// When the next iteration starts, by what is known now; `u64::MAX` when only [`again`](Self::again) can tell.
     fn next_at(&mut self) -> u64;
 
     /// An iteration whose time has come.
     fn pull(&mut self, now_ns: u64) -> Option<Arrival>;
 
-    /// An iteration ended; whoever walked it may start again at `at_ns`.
-    fn again(&mut self, at_ns: u64);
+    /// An iteration ended; `user`, who walked it, may start again at `at_ns`.
+    fn again(&mut self, user: u32, at_ns: u64);
 
     /// Like [`again`](Self::again) for one that found no connection: not at once, so that a target that refuses is not
     /// hammered. To be called with ascending times.
-    fn rest(&mut self, until_ns: u64);
+    fn rest(&mut self, user: u32, until_ns: u64);
 
     /// Whether there will be no further iteration.
     fn is_exhausted(&mut self, now_ns: u64) -> bool;
@@ -41,6 +64,6 @@ pub(crate) trait Source: Send + 'static {
     /// Other lanes from `from_ns` on.
     fn change_lanes(&mut self, from_ns: u64, now_ns: u64, lanes: LaneSet) -> Late;
 
-    /// Another schedule from `from_ns` on.
-    fn change_schedule(&mut self, from_ns: u64, now_ns: u64, schedule: Arc<Schedule>) -> Late;
+    /// Another timetable, of the same kind, from `from_ns` on.
+    fn change_timetable(&mut self, from_ns: u64, now_ns: u64, timetable: Timetable) -> Late;
 }

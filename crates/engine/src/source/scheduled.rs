@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use plan::{Arrival, Arrivals, LaneSet, Late, Schedule};
 
-use super::Source;
+use super::{Source, Timetable};
 
 /// The arrivals of one thread's lanes.
 pub(crate) struct Scheduled {
@@ -56,9 +56,9 @@ impl Source for Scheduled {
     }
 
     #[inline]
-    fn again(&mut self, _at_ns: u64) {}
+    fn again(&mut self, _user: u32, _at_ns: u64) {}
 
-    fn rest(&mut self, _until_ns: u64) {}
+    fn rest(&mut self, _user: u32, _until_ns: u64) {}
 
     fn is_exhausted(&mut self, now_ns: u64) -> bool {
         self.peek() == u64::MAX && now_ns >= self.open_until()
@@ -77,8 +77,11 @@ impl Source for Scheduled {
         self.arrivals.change_lanes(from_ns, now_ns, lanes)
     }
 
-    fn change_schedule(&mut self, from_ns: u64, now_ns: u64, schedule: Arc<Schedule>) -> Late {
+    fn change_timetable(&mut self, from_ns: u64, now_ns: u64, timetable: Timetable) -> Late {
         self.next_at = None;
-        self.arrivals.change_schedule(from_ns, now_ns, schedule)
+        match timetable {
+            Timetable::Schedule(schedule) => self.arrivals.change_schedule(from_ns, now_ns, schedule),
+            Timetable::Population(_) => Late::default(),
+        }
     }
 }

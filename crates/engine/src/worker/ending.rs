@@ -55,8 +55,8 @@ impl<S: Source> Worker<S> {
                     let late = self.source.change_lanes(from_ns, self.now_ns, lanes);
                     self.count_late(late);
                 }
-                Command::Schedule { from_ns, schedule } => {
-                    let late = self.source.change_schedule(from_ns, self.now_ns, schedule);
+                Command::Timetable { from_ns, timetable } => {
+                    let late = self.source.change_timetable(from_ns, self.now_ns, timetable);
                     self.count_late(late);
                 }
                 Command::Limit { from_ns, rate } => {

@@ -32,7 +32,7 @@ use plan::Limiter;
 use protocol::Heard;
 
 use crate::connection::Connection;
-use crate::flight::Bond;
+use crate::flight::Belongings;
 use crate::io::{Io, Loop, Pin};
 use crate::mailbox::Mailbox;
 use crate::merge::Report;
@@ -110,8 +110,9 @@ pub(crate) struct Worker<S: Source> {
     pins: Vec<Vec<Pin>>,
     connections: Vec<Connection>,
     pools: Vec<Pool>,
-    /// Whose own connection is which, where each user has one.
-    bonds: HashMap<u32, Bond>,
+    /// What users keep from one iteration to the next, where they keep anything.
+    belongings: HashMap<u32, Belongings>,
+    keeps_belongings: bool,
     wheel: Wheel,
     /// What a session heard; kept for its memory.
     heard: Vec<Heard>,
@@ -174,6 +175,8 @@ impl<S: Source> Worker<S> {
                 step.requests.iter().map(|request| io.pin(Arc::clone(request.bytes()))).collect()
             });
         let pins = pins.collect();
+        let has_cookies = parts.plan.scenarios.iter().any(|scenario| scenario.cookies);
+        let keeps_belongings = S::HAS_USERS && (has_cookies || parts.keeping.per == plan::Per::User);
         Ok(Self {
             has_phases: parts.plan.phases,
             plan: parts.plan,
@@ -187,7 +190,8 @@ impl<S: Source> Worker<S> {
             pins,
             connections: Vec::new(),
             pools: parts.pools,
-            bonds: HashMap::new(),
+            belongings: HashMap::new(),
+            keeps_belongings,
             wheel: Wheel::new(),
             heard: Vec::new(),
             walks: Walks::default(),

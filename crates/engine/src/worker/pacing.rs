@@ -7,7 +7,7 @@ use metrics::{ErrorKind, Outcome, Unstarted};
 use plan::{Arrival, StageId};
 
 use super::Worker;
-use crate::flight::{Bond, Flight};
+use crate::flight::{Belongings, Bond, Flight};
 use crate::merge::Report;
 use crate::source::Source;
 
@@ -76,8 +76,10 @@ impl<S: Source> Worker<S> {
         let step = self.program.first_of(self.plan.scenario_of(arrival.index));
         let target = if self.pools.len() == 1 { 0 } else { self.plan.target_of(arrival.index) };
         let mut flight = Flight::new(&arrival, step, u16::try_from(target).unwrap_or(0));
-        if self.keeping.per == plan::Per::User {
-            flight.bond = self.bonds.get(&arrival.user).copied();
+        if self.keeps_belongings
+            && let Some(belongings) = self.belongings.remove(&arrival.user)
+        {
+            (flight.bond, flight.walk) = (belongings.bond, belongings.walk);
         }
         Some(flight)
     }
@@ -203,16 +205,13 @@ impl<S: Source> Worker<S> {
             return;
         }
         self.recorder.completed(flight.stage, flight.arrival_ns, done_ns);
-        self.walks.close(flight.walk);
         self.active -= 1;
-        if let Some(bond) = flight.bond {
-            self.part(&flight, bond);
-        }
+        self.part(&flight);
         if S::CLOSED {
             if connected {
-                self.source.again(done_ns);
+                self.source.again(flight.user, done_ns);
             } else {
-                self.source.rest(self.now_ns + REST_NS);
+                self.source.rest(flight.user, self.now_ns + REST_NS);
             }
             if let Some(arrival) = self.source.pull(self.now_ns)
                 && let Some(flight) = self.admit(arrival)
@@ -222,11 +221,15 @@ impl<S: Source> Worker<S> {
         }
     }
 
-    /// What becomes of an iteration's own connection at its end.
-    fn part(&mut self, flight: &Flight, bond: Bond) {
-        if self.keeping.per == plan::Per::User {
-            self.bonds.insert(flight.user, bond);
-        } else if self.is_usable(bond) {
+    /// What becomes at the end of an iteration of what was its own.
+    #[inline]
+    fn part(&mut self, flight: &Flight) {
+        if self.keeps_belongings {
+            self.belongings.insert(flight.user, Belongings { bond: flight.bond, walk: flight.walk });
+            return;
+        }
+        self.walks.close(flight.walk);
+        if let Some(bond) = flight.bond.filter(|bond| self.is_usable(*bond)) {
             self.close(bond.id);
         }
     }
@@ -272,7 +275,7 @@ impl<S: Source> Worker<S> {
 
     /// When the first of those that wait must be looked at, because it has waited too long.
     pub(super) fn next_expiry_at(&self) -> u64 {
-        if S::CLOSED {
+        if S::CLOSED && !S::HAS_USERS {
             return u64::MAX;
         }
         self.pools
@@ -287,16 +290,16 @@ impl<S: Source> Worker<S> {
         flight.intended_ns.saturating_add(self.program.step(flight.step).max_wait_ns)
     }
 
-    /// Gives up those that have waited too long for a connection. Users of a closed loop wait on: each has its own.
+    /// Gives up those that have waited too long for a connection.
     pub(super) fn expire_waiting(&mut self) {
-        if S::CLOSED {
+        if S::CLOSED && !S::HAS_USERS {
             return;
         }
         for pool in 0..self.pools.len() {
             while let Some(flight) = self.pools[pool].queue.front()
                 && self.expires_at(flight) <= self.now_ns
             {
-                if flight.is_fresh {
+                if flight.is_fresh && !S::CLOSED {
                     let who = self.who_keeps_waiting(pool);
                     let stage = flight.stage;
                     self.pools[pool].queue.pop_front();

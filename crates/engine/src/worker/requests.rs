@@ -176,12 +176,18 @@ impl<S: Source> Worker<S> {
         let Some(mut flight) = self.record(id, tag, outcome) else { return };
         let done_ns = self.turn_ns.max(flight.sent_ns);
         let goes_on = self.settle(id, response.keep_alive && !is_final, is_final, done_ns);
+        self.bind(id, &mut flight, goes_on);
+        self.advance(flight, done_ns, true);
+        self.dispatch(usize::from(flight.target));
+    }
+
+    /// Keeps the connection for `flight` where it has one of its own.
+    #[inline]
+    pub(super) fn bind(&mut self, id: u32, flight: &mut Flight, goes_on: bool) {
         if self.keeping.per != plan::Per::Pool {
             let serial = self.connections[id as usize].serial;
             flight.bond = goes_on.then_some(Bond { id, serial });
         }
-        self.advance(flight, done_ns, true);
-        self.dispatch(usize::from(flight.target));
     }
 
     /// What becomes of a connection after a response; whether it can be used on.

@@ -133,7 +133,8 @@ impl<S: Source> Worker<S> {
         let Some(mut flight) = self.record(id, tag, Outcome::Success(response.status)) else { return };
         let pool = usize::from(flight.target);
         let done_ns = self.turn_ns.max(flight.sent_ns);
-        self.settle(id, response.keep_alive && !is_final, is_final, done_ns);
+        let goes_on = self.settle(id, response.keep_alive && !is_final, is_final, done_ns);
+        self.bind(id, &mut flight, goes_on);
         flight.intended_ns = done_ns;
         flight.target = hop.target;
         flight.is_fresh = false;
