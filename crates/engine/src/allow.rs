@@ -2,10 +2,14 @@
 //!
 //! Loopback and private networks need no permission, other hosts need a rule, and cloud metadata services and the
 //! system's own services are refused whatever the rules say: their answers are credentials, or the test's own control.
+//! Unix sockets need a rule, though they are on this machine: what listens there trusts whoever can open it, as container
+//! runtimes and databases do, and plans come from elsewhere.
 //!
-//! Invariant: what is judged is an address, after name resolution, so that a name cannot lead past the rules.
+//! Invariant: what is judged is an address after name resolution, or a path without links, so that no name can lead past
+//! the rules.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 /// The metadata services of AWS, Azure, Google Cloud, Oracle, Alibaba and Tencent.
 const METADATA_V4: [Ipv4Addr; 8] = [
@@ -42,11 +46,15 @@ enum Rule {
         base: IpAddr,
         bits: u8,
     },
+    /// A Unix socket, or a folder of them.
+    Socket(PathBuf),
 }
 
-/// A rule that is neither a host name, an address nor a network.
+/// A rule that is neither a host name, an address, a network nor a Unix socket.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is neither a host name, an address nor a network like 192.0.2.0/24")]
+#[error(
+    "{0:?} is neither a host name, an address, a network like 192.0.2.0/24, nor a socket like unix:/run/app.sock"
+)]
 pub struct InvalidRule(pub String);
 
 /// Why a target may not be loaded.
@@ -63,10 +71,14 @@ pub enum Refused {
         "{host} ({ip}) is outside loopback and private networks; allow it on the driver with --allow {host}"
     )]
     NotAllowed { host: String, ip: IpAddr },
+    /// A Unix socket that no rule allows.
+    #[error("Unix sockets need permission; allow it on the driver with --allow unix:{}", path.display())]
+    Socket { path: PathBuf },
 }
 
 impl Allow {
-    /// Loopback and private networks, and what `rules` name: host names, addresses, or networks such as `192.0.2.0/24`.
+    /// Loopback and private networks, and what `rules` name: host names, addresses, networks such as `192.0.2.0/24`, Unix
+    /// sockets such as `unix:/run/app.sock`, or folders of them such as `unix:/run/app`.
     ///
     /// # Errors
     /// The first rule that is none of these.
@@ -81,11 +93,17 @@ impl Allow {
     /// Adds one rule.
     ///
     /// # Errors
-    /// The rule is neither a host name, an address nor a network.
+    /// The rule is neither a host name, an address, a network nor a Unix socket.
     pub fn add(&mut self, rule: &str) -> Result<(), InvalidRule> {
         let invalid = || InvalidRule(rule.to_owned());
         let text = rule.trim().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-        let parsed = if let Some((base, bits)) = text.split_once('/') {
+        let parsed = if let Some(path) = rule.trim().strip_prefix("unix:") {
+            if !path.starts_with('/') {
+                return Err(invalid());
+            }
+            // Where it is not there yet, it is allowed as it is written.
+            Rule::Socket(Path::new(path).canonicalize().unwrap_or_else(|_| PathBuf::from(path)))
+        } else if let Some((base, bits)) = text.split_once('/') {
             let base: IpAddr = base.parse().map_err(|_| invalid())?;
             let bits: u8 = bits.parse().map_err(|_| invalid())?;
             if bits > if base.is_ipv4() { 32 } else { 128 } {
@@ -135,13 +153,29 @@ impl Allow {
     pub(crate) fn names(&self, host: &str) -> bool {
         self.rules.iter().any(|rule| matches!(rule, Rule::Host(name) if name.eq_ignore_ascii_case(host)))
     }
+
+    /// Whether the Unix socket at `path`, which has no links in it, may be loaded.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check_socket(&self, path: &Path) -> Result<(), Refused> {
+        if self.rules.iter().any(|rule| rule.allows_socket(path)) {
+            return Ok(());
+        }
+        Err(Refused::Socket { path: path.to_owned() })
+    }
 }
 
 impl Rule {
+    fn allows_socket(&self, path: &Path) -> bool {
+        matches!(self, Rule::Socket(allowed) if path.starts_with(allowed))
+    }
+
     fn allows(&self, host: &str, ip: IpAddr) -> bool {
         match self {
             Rule::Host(name) => name.eq_ignore_ascii_case(host),
             Rule::Network { base, bits } => shares_prefix(*base, ip, *bits),
+            Rule::Socket(_) => false,
         }
     }
 }
@@ -198,7 +232,7 @@ mod tests {
             Ok(()) => "allowed",
             Err(Refused::Metadata { .. }) => "metadata",
             Err(Refused::Own { .. }) => "own",
-            Err(Refused::NotAllowed { .. }) => "not allowed",
+            Err(Refused::NotAllowed { .. } | Refused::Socket { .. }) => "not allowed",
         }
     }
 
@@ -234,8 +268,25 @@ mod tests {
     }
 
     #[test]
+    fn sockets_need_a_rule() {
+        for (rules, path, is_allowed) in [
+            (&[][..], "/none/app.sock", false),
+            (&["localhost", "0.0.0.0/0"], "/none/app.sock", false),
+            (&["unix:/none/app.sock"], "/none/app.sock", true),
+            (&["unix:/none/app.sock"], "/none/app.sock2", false),
+            (&["unix:/none"], "/none/app.sock", true),
+            (&["unix:/non"], "/none/app.sock", false),
+        ] {
+            let allow = Allow::new(rules.iter().copied()).unwrap();
+            assert_eq!(allow.check_socket(Path::new(path)).is_ok(), is_allowed, "{rules:?} {path}");
+        }
+    }
+
+    #[test]
     fn rules_are_validated() {
-        for rule in ["", "a b", "10.0.0.0/33", "::/129", "10.0.0/8", "http://x", "x/y"] {
+        for rule in
+            ["", "unix:", "unix:app.sock", "a b", "10.0.0.0/33", "::/129", "10.0.0/8", "http://x", "x/y"]
+        {
             assert_eq!(Allow::new([rule]).unwrap_err(), InvalidRule(rule.to_owned()));
         }
     }

@@ -1,6 +1,7 @@
 //! What the engine is asked to do, and why it may refuse.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::{Allow, Io, Refused};
@@ -45,6 +46,15 @@ pub enum PrepareError {
         /// The target's URL.
         target: String,
         /// What became of the last attempt.
+        #[source]
+        source: io::Error,
+    },
+    /// Connections cannot be made from an address that the plan names.
+    #[error("cannot connect from {address}, is it an address of this machine?")]
+    Source {
+        /// One of the plan's `source_addresses`.
+        address: IpAddr,
+        /// What the system said.
         #[source]
         source: io::Error,
     },

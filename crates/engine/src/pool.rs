@@ -4,17 +4,20 @@
 //! So a connection that fails fails whoever waits longest, and one that is opened may be needed by nobody any more.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use protocol::Protocol;
 
 use crate::flight::Flight;
+use crate::peer::Peer;
 
 /// Connections of one thread to one target, by their numbers among the thread's.
 #[derive(Debug)]
 pub(crate) struct Pool {
     pub(crate) addresses: Vec<Address>,
+    /// Addresses of this machine to connect from, in turn; none when the system chooses.
+    sources: Arc<[IpAddr]>,
     /// The one tried next, so that they are used in turn.
     turn: usize,
     /// The last one freed is used first, so that what is not needed grows old and is closed by the target.
@@ -34,21 +37,28 @@ pub(crate) struct Pool {
 
 #[derive(Debug)]
 pub(crate) struct Address {
-    pub(crate) socket: SocketAddr,
+    pub(crate) peer: Peer,
     /// Whose handshake by TCP is under way.
     pub(crate) connecting: u32,
+    /// The source tried next. Each address has its own turn, so that all pairs of source and address come about.
+    source: usize,
 }
 
 impl Pool {
     pub(crate) fn new(
-        addresses: &[SocketAddr],
+        peers: &[Peer],
+        sources: Arc<[IpAddr]>,
         max: u32,
         protocol: Arc<dyn Protocol>,
         is_multiplexed: bool,
         has_tls: bool,
     ) -> Self {
         Self {
-            addresses: addresses.iter().map(|socket| Address { socket: *socket, connecting: 0 }).collect(),
+            addresses: peers
+                .iter()
+                .map(|peer| Address { peer: peer.clone(), connecting: 0, source: 0 })
+                .collect(),
+            sources,
             turn: 0,
             idle: Vec::new(),
             queue: VecDeque::new(),
@@ -68,5 +78,15 @@ impl Pool {
         let chosen = (self.turn..self.turn + count).map(|turn| turn % count).find(free)?;
         self.turn = (chosen + 1) % count;
         Some(chosen)
+    }
+
+    /// Who is at `address`, and where to connect from.
+    pub(crate) fn route(&mut self, address: usize) -> (&Peer, Option<IpAddr>) {
+        let Address { peer, source: turn, .. } = &mut self.addresses[address];
+        let count = self.sources.len();
+        let places = (*turn..*turn + count).map(|place| place % count);
+        let chosen = places.into_iter().find(|place| peer.is_reached_from(self.sources[*place]));
+        *turn = chosen.map_or(0, |place| place + 1);
+        (peer, chosen.map(|place| self.sources[place]))
     }
 }

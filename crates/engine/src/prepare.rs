@@ -1,7 +1,7 @@
 //! From a job to threads that wait for their start: all that may block or fail happens here.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
@@ -19,6 +19,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::mailbox::Mailbox;
 use crate::merge::{Lane, Merger, Report};
+use crate::peer::{self, Peer};
 use crate::pool::Pool;
 use crate::program::Program;
 use crate::running::{Event, Running};
@@ -72,16 +73,18 @@ pub fn prepare(job: Job) -> Result<Prepared, PrepareError> {
         .map(|target| target::protocol(Arc::new(Http1), target, plan))
         .collect::<Result<_, _>>()?;
     let program = Arc::new(Program::compile(plan, &protocols, &job.user_agent)?);
-    let proxy = plan.network.proxy.as_ref();
-    let addresses: Vec<Vec<SocketAddr>> = plan
+    for address in plan.network.source_addresses.iter().copied() {
+        peer::check_source(address).map_err(|source| PrepareError::Source { address, source })?;
+    }
+    let peers: Vec<Vec<Peer>> = plan
         .targets
         .iter()
-        .map(|target| target::reach(target, proxy, &job.allow))
+        .map(|target| target::reach(target, &plan.network, &job.allow))
         .collect::<Result<_, _>>()?;
     raise_descriptor_limit();
     let threads = threads_of(&job);
     let (lanes, waiting, reports) = (Vec::new(), Vec::new(), bounded(threads * 8));
-    let mut bench = Bench { job: &job, program, addresses, protocols, threads, lanes, waiting, reports };
+    let mut bench = Bench { job: &job, program, peers, protocols, threads, lanes, waiting, reports };
     let schedule = plan.schedule().map(Arc::new);
     let mut timetable = schedule.clone().map(Timetable::Schedule);
     let is_open = !plan.is_per_driver();
@@ -230,11 +233,36 @@ fn part(whole: u32, thread: usize, threads: usize) -> u32 {
     whole / threads + u32::from(thread < whole % threads)
 }
 
+/// The connections of each target: `whole` in proportion to their weights, but one at least.
+fn divided(whole: u32, targets: &[plan::Target]) -> Vec<u32> {
+    let sum: u64 = targets.iter().map(|target| u64::from(target.weight)).sum();
+    let mut before = 0;
+    let mut until = |weight: u32| {
+        before += u64::from(weight);
+        u32::try_from(u64::from(whole) * before / sum.max(1)).unwrap_or(u32::MAX)
+    };
+    let mut from = 0;
+    let mut parts: Vec<u32> = Vec::with_capacity(targets.len());
+    for target in targets {
+        let to = until(target.weight);
+        parts.push(to - from);
+        from = to;
+    }
+    for index in 0..parts.len() {
+        if parts[index] == 0 {
+            parts.iter_mut().max().filter(|most| **most > 1).into_iter().for_each(|most| *most -= 1);
+            parts[index] = 1;
+        }
+    }
+    parts
+}
+
 /// What workers are built from.
 struct Bench<'j> {
     job: &'j Job,
     program: Arc<Program>,
-    addresses: Vec<Vec<SocketAddr>>,
+    /// One list per target.
+    peers: Vec<Vec<Peer>>,
     protocols: Vec<Arc<dyn Protocol>>,
     threads: usize,
     lanes: Vec<Lane>,
@@ -296,9 +324,10 @@ impl Bench<'_> {
             }
         }
         self.lanes.push(Lane { mailbox: Arc::clone(&mailbox), spare });
-        let targets = u32::try_from(self.addresses.len()).unwrap_or(1);
-        let pools = self.addresses.iter().zip(&self.protocols).map(|(addresses, protocol)| {
-            Pool::new(addresses, (max / targets).max(1), Arc::clone(protocol), false, false)
+        let sources: Arc<[IpAddr]> = plan.network.source_addresses.clone().into();
+        let pools = self.peers.iter().zip(divided(max, &plan.targets)).zip(&self.protocols);
+        let pools = pools.map(|((peers, max), protocol)| {
+            Pool::new(peers, Arc::clone(&sources), max, Arc::clone(protocol), false, false)
         });
         Ok(Parts {
             plan: Arc::clone(plan),
@@ -339,5 +368,27 @@ fn raise_descriptor_limit() {
         if let Err(error) = setrlimit(Resource::Nofile, limit) {
             tracing::warn!(%error, "cannot raise the limit on open files");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn connections_are_divided_by_weight() {
+        let divided = |whole, weights: &[u32]| {
+            let list: Vec<String> =
+                weights.iter().map(|weight| format!("{{ url: \"http://h\", weight: {weight} }}")).collect();
+            let text = format!(
+                "{{ version: 1, name: x, target: [{}], load: {{ model: avalanche, requests_per_driver: 1 }}, \
+                 scenarios: {{ x: {{ steps: [{{ get: / }}] }} }} }}",
+                list.join(", ")
+            );
+            super::divided(whole, &plan::parse("x", &text).unwrap().targets)
+        };
+        assert_eq!(divided(64, &[1]), [64]);
+        assert_eq!(divided(10, &[1, 1, 1]), [3, 3, 4]);
+        assert_eq!(divided(100, &[3, 1]), [75, 25]);
+        assert_eq!(divided(100, &[1, 9999]), [1, 99], "one at least, and no more in all");
+        assert_eq!(divided(2, &[1, 1, 1]), [1, 1, 1], "though it is more in all");
     }
 }

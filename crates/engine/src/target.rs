@@ -3,14 +3,17 @@
 //! Blocking on purpose: it runs on the thread that prepares, never in a loop.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plan::{HttpVersion, Scheme};
+use plan::{Family, HttpVersion, Network, Scheme};
 use protocol::Protocol;
 use protocol::proxy::{Forward, Tunnel};
+use rustix::net::SocketAddrUnix;
 
+use crate::peer::{self, Peer};
 use crate::{Allow, PrepareError};
 
 /// How long the attempt to reach one address may take: a lost packet is sent again after 1 s and 3 s.
@@ -19,29 +22,33 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Addresses of a name that are used. More is a mistake in the name server.
 const ADDRESSES_MAX: usize = 64;
 
-/// The addresses to connect to for `target` that accept connections: its own, or those of the proxy. None of them, and of
+/// The peers to connect to for `target` that accept connections: its own, or those of the proxy. None of them, and of
 /// the target's own, is one that `allow` refuses.
 pub(crate) fn reach(
     target: &plan::Target,
-    proxy: Option<&plan::Proxy>,
+    network: &Network,
     allow: &Allow,
-) -> Result<Vec<SocketAddr>, PrepareError> {
-    let (addresses, name) = match proxy {
-        None => (resolve(&target.host, target.port, allow)?, target.to_string()),
-        Some(proxy) => {
-            match resolve(&target.host, target.port, allow) {
+) -> Result<Vec<Peer>, PrepareError> {
+    let (peers, name) = match (&target.socket, &network.proxy) {
+        (Some(path), _) => (socket(path, target, allow)?, target.to_string()),
+        (None, None) => (resolve(&target.host, target.port, network, allow)?, target.to_string()),
+        (None, Some(proxy)) => {
+            let any = Network::default();
+            match resolve(&target.host, target.port, &any, allow) {
                 // Where names are looked up by the proxy alone, a rule has to name the target.
                 Err(PrepareError::Dns { .. }) if allow.names(&target.host) => {}
                 result => drop(result?),
             }
-            (resolve(&proxy.host, proxy.port, allow)?, format!("proxy {}:{}", proxy.host, proxy.port))
+            let name = format!("proxy {}:{}", proxy.host, proxy.port);
+            (resolve(&proxy.host, proxy.port, network, allow)?, name)
         }
     };
     let mut reachable = Vec::new();
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for address in addresses {
-        match TcpStream::connect_timeout(&address, PROBE_TIMEOUT) {
-            Ok(_) => reachable.push(address),
+    for peer in peers {
+        let source = network.source_addresses.iter().find(|source| peer.is_reached_from(**source));
+        match peer::probe(&peer, source.copied(), PROBE_TIMEOUT) {
+            Ok(()) => reachable.push(peer),
             Err(error) => last = error,
         }
     }
@@ -57,7 +64,7 @@ pub(crate) fn protocol(
     target: &plan::Target,
     plan: &plan::Plan,
 ) -> Result<Arc<dyn Protocol>, PrepareError> {
-    if plan.network.proxy.is_none() {
+    if plan.network.proxy.is_none() || target.socket.is_some() {
         return Ok(inner);
     }
     // A proxy that fetches speaks HTTP/1.1 for us; whatever else is spoken goes through it as it is.
@@ -68,19 +75,53 @@ pub(crate) fn protocol(
     Ok(Arc::new(Tunnel::new(inner, &target.host, target.port, None).map_err(fault)?))
 }
 
-fn resolve(host: &str, port: u16, allow: &Allow) -> Result<Vec<SocketAddr>, PrepareError> {
+/// The socket at `path`. What links lead to is judged, and connected to.
+fn socket(path: &Path, target: &plan::Target, allow: &Allow) -> Result<Vec<Peer>, PrepareError> {
+    let unreachable = |source| PrepareError::Unreachable { target: target.to_string(), source };
+    let real = path.canonicalize().map_err(unreachable)?;
+    allow.check_socket(&real)?;
+    let address = SocketAddrUnix::new(&real).map_err(|errno| unreachable(errno.into()))?;
+    Ok(vec![Peer::Unix(address)])
+}
+
+fn resolve(host: &str, port: u16, network: &Network, allow: &Allow) -> Result<Vec<Peer>, PrepareError> {
     let dns = |source| PrepareError::Dns { host: host.to_owned(), source };
-    let mut addresses: Vec<SocketAddr> = Vec::new();
+    let mut peers: Vec<Peer> = Vec::new();
     for address in (host, port).to_socket_addrs().map_err(dns)? {
+        if !is_wanted(address, network) {
+            continue;
+        }
         allow.check(host, address)?;
-        if !addresses.contains(&address) && addresses.len() < ADDRESSES_MAX {
-            addresses.push(address);
+        let peer = Peer::Tcp(address);
+        if !peers.contains(&peer) && peers.len() < ADDRESSES_MAX {
+            peers.push(peer);
         }
     }
-    if addresses.is_empty() {
-        return Err(dns(io::Error::from(io::ErrorKind::NotFound)));
+    if peers.is_empty() {
+        return Err(dns(io::Error::new(io::ErrorKind::NotFound, nothing_wanted(network))));
     }
-    Ok(addresses)
+    Ok(peers)
+}
+
+/// Whether `address` is of the family that was asked for, and one of our sources can reach it.
+fn is_wanted(address: SocketAddr, network: &Network) -> bool {
+    let is_of_family = match network.addresses {
+        Family::Any => true,
+        Family::Ipv4 => address.is_ipv4(),
+        Family::Ipv6 => address.is_ipv6(),
+    };
+    let sources = &network.source_addresses;
+    let is_reached = sources.is_empty() || sources.iter().any(|source| source.is_ipv4() == address.is_ipv4());
+    is_of_family && is_reached
+}
+
+fn nothing_wanted(network: &Network) -> &'static str {
+    match network.addresses {
+        Family::Ipv4 => "it has no IPv4 address",
+        Family::Ipv6 => "it has no IPv6 address",
+        Family::Any if network.source_addresses.is_empty() => "it has no address",
+        Family::Any => "it has no address that the source addresses can reach",
+    }
 }
 
 #[cfg(test)]

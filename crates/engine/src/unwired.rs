@@ -2,7 +2,7 @@
 //!
 //! Each line goes when its feature comes.
 
-use plan::{Dns, Family, HttpVersion, Plan, Scheme};
+use plan::{Dns, HttpVersion, Plan, Scheme};
 
 use crate::PrepareError;
 
@@ -10,10 +10,7 @@ use crate::PrepareError;
 pub(crate) fn check(plan: &Plan) -> Result<(), PrepareError> {
     let refused = [
         (plan.targets.iter().any(|target| target.scheme == Scheme::Https), "https"),
-        (plan.targets.iter().any(|target| target.socket.is_some()), "Unix sockets"),
         (plan.http != HttpVersion::Http1, "HTTP/2"),
-        (!plan.network.source_addresses.is_empty(), "network: source_addresses"),
-        (plan.network.addresses != Family::Any, "network: addresses"),
         (plan.network.dns != Dns::Start, "network: dns"),
     ];
     match refused.into_iter().find(|(is_asked, _)| *is_asked) {

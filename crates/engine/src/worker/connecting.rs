@@ -1,13 +1,12 @@
 //! Connections: opened when somebody waits for one, closed when they are of no more use.
 
-use std::os::fd::OwnedFd;
-
 use metrics::{ErrorKind, Phases};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 
 use super::Worker;
 use crate::connection::{Connection, NEVER, NOWHERE, State};
+use crate::peer::dial;
+use crate::pool::Pool;
 use crate::source::Source;
 use crate::wheel::TICK_NS;
 
@@ -62,7 +61,8 @@ impl<S: Source> Worker<S> {
 
     /// Begins a connection to an address of `pool`; whether it is there already, as it can be on the same machine.
     fn open(&mut self, pool: usize, address: usize) -> Result<(u32, bool), ErrorKind> {
-        let (socket, is_connected) = self.connect(pool, address).map_err(failure)?;
+        let (peer, source) = self.pools[pool].route(address);
+        let (socket, is_connected) = dial(peer, source).map_err(failure)?;
         let id = self.io.add(socket, is_connected).map_err(|_| ErrorKind::LocalLimit)?;
         while self.connections.len() <= id as usize {
             self.connections.push(Connection::vacant());
@@ -87,19 +87,6 @@ impl<S: Source> Worker<S> {
         pool.connecting += 1;
         pool.open += 1;
         Ok((id, is_connected))
-    }
-
-    fn connect(&self, pool: usize, address: usize) -> Result<(OwnedFd, bool), Errno> {
-        let target = self.pools[pool].addresses[address].socket;
-        let family = if target.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
-        sockopt::set_tcp_nodelay(&socket, true)?;
-        match rustix::net::connect(&socket, &target) {
-            Ok(()) => Ok((socket, true)),
-            Err(Errno::INPROGRESS | Errno::INTR) => Ok((socket, false)),
-            Err(errno) => Err(errno),
-        }
     }
 
     /// A connection is there: its session says what comes first.
@@ -262,16 +249,17 @@ impl<S: Source> Worker<S> {
         self.expire_waiting();
     }
 
-    /// Opens `count` connections before the run, as many as there are addresses and time for. Those that fail are opened
-    /// when they are needed.
+    /// Opens `count` connections before the run, divided as they are at most, as far as there is time for it. Those that
+    /// fail are opened when they are needed.
     pub(crate) fn connect_ahead(&mut self, count: u32, until: clock::Instant) -> std::io::Result<()> {
-        let share = count.div_ceil(u32::try_from(self.pools.len()).unwrap_or(1));
+        let max: u64 = self.pools.iter().map(|pool| u64::from(pool.max)).sum();
+        let share = |pool: &Pool| (u64::from(count) * u64::from(pool.max)).div_ceil(max);
         // A target that refuses is not asked for ever.
         let mut attempts_left = 2 * count;
         loop {
             let mut missing = false;
             for pool in 0..self.pools.len() {
-                while self.pools[pool].open < share.min(self.pools[pool].max) && attempts_left > 0 {
+                while u64::from(self.pools[pool].open) < share(&self.pools[pool]) && attempts_left > 0 {
                     attempts_left -= 1;
                     missing = true;
                     let Some(address) = self.pools[pool].next_address(self.limits.connecting) else { break };

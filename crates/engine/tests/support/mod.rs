@@ -74,7 +74,11 @@ impl Peer {
 
 impl Server {
     pub fn start(serve: impl Fn(Peer) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at("127.0.0.1:0", serve)
+    }
+
+    pub fn start_at(address: &str, serve: impl Fn(Peer) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let server = Self {
             address: listener.local_addr().unwrap(),
             accepted: Arc::default(),
@@ -96,7 +100,11 @@ impl Server {
 
     /// Answers every request at once.
     pub fn pong() -> Self {
-        Self::start(|mut peer| {
+        Self::pong_at("127.0.0.1:0")
+    }
+
+    pub fn pong_at(address: &str) -> Self {
+        Self::start_at(address, |mut peer| {
             while peer.request().is_some() {
                 peer.ok()
             }

@@ -136,7 +136,11 @@ pub fn exit_of(result: &RunResult, strict: bool) -> Exit {
 /// Whoever is at the keyboard owns the drivers of this process, so the plan's own targets are allowed.
 fn allow_plan(mut allow: Allow, plan: &Plan) -> anyhow::Result<Allow> {
     for target in &plan.targets {
-        allow.add(&target.host).map_err(|error| Ended::because(Exit::Invalid, error.to_string()))?;
+        let rule = match &target.socket {
+            Some(path) => format!("unix:{}", path.display()),
+            None => target.host.clone(),
+        };
+        allow.add(&rule).map_err(|error| Ended::because(Exit::Invalid, error.to_string()))?;
     }
     Ok(allow)
 }

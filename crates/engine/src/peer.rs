@@ -1,0 +1,97 @@
+//! What a connection is made to, and how it is begun.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, ipproto, sockopt};
+
+/// The other end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Peer {
+    Tcp(SocketAddr),
+    Unix(SocketAddrUnix),
+}
+
+impl Peer {
+    /// Whether a connection to it can be made from `source`.
+    pub(crate) fn is_reached_from(&self, source: IpAddr) -> bool {
+        matches!(self, Self::Tcp(address) if address.is_ipv4() == source.is_ipv4())
+    }
+}
+
+/// Begins a connection to `peer`, from `source` if there is one; whether it is there already, as it can be on the same
+/// machine.
+///
+/// A port is chosen when the peer is known, so that a port serves as many connections as there are peers.
+///
+/// # Errors
+/// A limit of this machine, or the network's first answer.
+pub(crate) fn dial(peer: &Peer, source: Option<IpAddr>) -> Result<(OwnedFd, bool), Errno> {
+    let begun = match peer {
+        Peer::Tcp(address) => {
+            let socket = tcp_socket(address.ip())?;
+            sockopt::set_tcp_nodelay(&socket, true)?;
+            if let Some(source) = source {
+                bind(&socket, source)?;
+            }
+            (rustix::net::connect(&socket, address), socket)
+        }
+        Peer::Unix(path) => {
+            let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
+            // The only one that says so: the queue of whoever listens is full. It takes nobody in, as one that refuses.
+            let connected = rustix::net::connect(&socket, path);
+            (
+                connected.map_err(|errno| if errno == Errno::AGAIN { Errno::CONNREFUSED } else { errno }),
+                socket,
+            )
+        }
+    };
+    match begun {
+        (Ok(()), socket) => Ok((socket, true)),
+        (Err(Errno::INPROGRESS | Errno::INTR), socket) => Ok((socket, false)),
+        (Err(errno), _) => Err(errno),
+    }
+}
+
+const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
+
+fn tcp_socket(to: IpAddr) -> Result<OwnedFd, Errno> {
+    let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    rustix::net::socket_with(family, SocketType::STREAM, FLAGS, Some(ipproto::TCP))
+}
+
+/// Binds to an address without a port: `connect` chooses one that is free towards its peer, not one that is free at all.
+fn bind(socket: &OwnedFd, source: IpAddr) -> Result<(), Errno> {
+    setsockopt(socket, IpBindAddressNoPort, &true).map_err(|errno| Errno::from_raw_os_error(errno as i32))?;
+    rustix::net::bind(socket, &SocketAddr::new(source, 0))
+}
+
+/// Whether connections can be made from `source`.
+///
+/// # Errors
+/// It is no address of this machine.
+pub(crate) fn check_source(source: IpAddr) -> io::Result<()> {
+    let socket = tcp_socket(source)?;
+    Ok(bind(&socket, source)?)
+}
+
+/// Makes a connection to `peer` and drops it. Blocks, for `timeout` at most.
+///
+/// # Errors
+/// It could not be made.
+pub(crate) fn probe(peer: &Peer, source: Option<IpAddr>, timeout: Duration) -> io::Result<()> {
+    let (socket, is_connected) = dial(peer, source)?;
+    if !is_connected {
+        let timeout = Timespec::try_from(timeout).map_err(|_| io::ErrorKind::InvalidInput)?;
+        if poll(&mut [PollFd::new(&socket, PollFlags::OUT)], Some(&timeout))? == 0 {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        sockopt::socket_error(&socket)??;
+    }
+    Ok(())
+}
