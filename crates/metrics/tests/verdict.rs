@@ -1,53 +1,12 @@
-//! The verdict and the accounts, as tables: what was measured, and what is said of it.
+//! The verdict, as tables: what was measured, and what is said of it.
+
+mod seconds;
 
 use expect_test::{Expect, expect};
 use metrics::verdict::{Context, judge};
-use metrics::{
-    Accounting, Cause, DriverWindow, ErrorKind, Gauges, LocalLimit, LostDriver, Merged, Missed, Outcome,
-    StageWindow, StepWindow, Totals,
-};
+use metrics::{DriverWindow, ErrorKind, LostDriver, Merged, Missed, StepWindow, Totals};
 use plan::{StageId, StepId};
-
-/// A good second: 100 iterations of one request of 2 ms, sent 50 µs late.
-fn good(second: u32) -> DriverWindow {
-    let mut stage = StageWindow::new(StageId(0));
-    let mut step = StepWindow::new(StepId(0), StageId(0));
-    (stage.due, stage.started, stage.completed, step.sent) = (100, 100, 100, 100);
-    for n in 0..100 {
-        stage.send_lag.record(50_000);
-        stage.connection_wait.record(0);
-        step.ok.response.record(2_050_000 + n);
-        step.ok.service.record(2_000_000 + n);
-    }
-    step.outcomes = vec![(Outcome::Success(200), 100)];
-    let gauges = Gauges { busiest_thread_permille: 300, ..Gauges::default() };
-    DriverWindow { from_s: second, to_s: second + 1, steps: vec![step], stages: vec![stage], gauges }
-}
-
-/// Seconds of driver `d1`, of which the first `bad` are spoilt.
-fn run(seconds: u32, bad: u32, spoil: impl Fn(&mut DriverWindow)) -> Merged {
-    let mut merged = Merged::new();
-    for second in 0..seconds {
-        let mut window = good(second);
-        if second < bad {
-            spoil(&mut window);
-        }
-        window.judge();
-        merged.add("d1", &window);
-    }
-    finish(&mut merged);
-    merged
-}
-
-fn finish(merged: &mut Merged) {
-    for driver in merged.drivers.values_mut() {
-        driver.finish(&driver.totals().clone());
-    }
-}
-
-fn ended() -> Context {
-    Context { ended: true, ..Context::default() }
-}
+use seconds::{ended, fails, finish, gauges, good, late, queue, run, stopped};
 
 fn check(merged: &Merged, context: &Context, expected: Expect) {
     let verdict = judge(merged, context);
@@ -61,10 +20,6 @@ fn check(merged: &Merged, context: &Context, expected: Expect) {
         text += &format!("finding {} {driver} {} s: {}\n", finding.code, finding.seconds, finding.text);
     }
     expected.assert_eq(&text);
-}
-
-fn late(window: &mut DriverWindow) {
-    (0..2).for_each(|_| window.stages[0].send_lag.record(1_100_000));
 }
 
 #[test]
@@ -127,121 +82,6 @@ fn send_lag_is_measured_by_the_service_time() {
         valid, target saturated: false
     "#]],
     );
-}
-
-/// Waits of 3 ms for a connection, where a request takes 2 ms.
-fn queue(window: &mut DriverWindow) {
-    (0..300).for_each(|_| window.stages[0].connection_wait.record(3_000_000));
-}
-
-fn outcome(window: &mut DriverWindow, outcome: Outcome, count: u64) {
-    window.steps[0].outcomes.push((outcome, count));
-}
-
-fn fails(window: &mut DriverWindow, kind: ErrorKind, count: u64) {
-    outcome(window, Outcome::Failed(kind, 0), count);
-}
-
-/// Requests are out, and none comes to an end.
-fn stopped(window: &mut DriverWindow) {
-    window.steps[0] = StepWindow { sent: 100, ..StepWindow::new(StepId(0), StageId(0)) };
-    window.gauges.in_flight = 100;
-}
-
-fn gauges(busy: u16, starved: u16, stolen: u16, throttled_us: u64) -> impl Fn(&mut DriverWindow) {
-    move |window| {
-        window.gauges.busiest_thread_permille = busy;
-        window.gauges.starved_permille = starved;
-        window.gauges.stolen_permille = stolen;
-        window.gauges.throttled_us = throttled_us;
-    }
-}
-
-/// What a good second is noted for once it was spoilt.
-fn noted(spoil: impl Fn(&mut DriverWindow)) -> Vec<&'static str> {
-    let mut window = good(0);
-    spoil(&mut window);
-    window.judge();
-    window.gauges.causes.unwrap_or_default().iter().map(Cause::as_str).collect()
-}
-
-#[test]
-fn a_second_is_noted_for_what_we_did() {
-    let is = |spoil: &dyn Fn(&mut DriverWindow), expected: &[&str]| assert_eq!(noted(spoil), expected);
-    is(&|_| {}, &[]);
-    is(&late, &["send_lag"]);
-    is(&gauges(900, 0, 0, 0), &[]);
-    is(&gauges(901, 0, 0, 0), &["engine_busy"]);
-    is(&gauges(300, 0, 0, 1), &["throttled"]);
-    is(&|window| window.stages[0].missed.ours = 1, &["missed_ours"]);
-    is(&|window| window.gauges.never_waited = true, &["generator_bound"]);
-    let limits = [
-        (LocalLimit::Other, "local_limit"),
-        (LocalLimit::Descriptors, "no_descriptor"),
-        (LocalLimit::Ports, "no_port"),
-        (LocalLimit::Memory, "no_memory"),
-    ];
-    for (limit, code) in limits {
-        is(&|window| outcome(window, Outcome::local_limit(limit), 1), &[code]);
-    }
-}
-
-#[test]
-fn a_busy_thread_is_told_from_one_that_had_no_cpu() {
-    let is = |spoil: &dyn Fn(&mut DriverWindow), expected: &[&str]| assert_eq!(noted(spoil), expected);
-    // Neither late nor full: what else the machine does is no harm.
-    is(&gauges(300, 400, 0, 0), &[]);
-    is(&gauges(300, 0, 400, 0), &[]);
-    // Full, because it had no CPU; by itself, with the usual noise; and both.
-    is(&gauges(1000, 400, 0, 0), &["engine_starved"]);
-    is(&gauges(1000, 20, 0, 0), &["engine_busy"]);
-    is(&gauges(1000, 60, 0, 0), &["engine_busy", "engine_starved"]);
-    is(&gauges(1000, 0, 300, 0), &["cpu_stolen"]);
-    is(&gauges(1000, 60, 60, 0), &["engine_starved", "cpu_stolen"]);
-    // Late, because it was not woken in time.
-    let late_and = |starved, stolen| {
-        move |window: &mut DriverWindow| {
-            gauges(300, starved, stolen, 0)(window);
-            late(window);
-        }
-    };
-    is(&late_and(100, 0), &["send_lag", "engine_starved"]);
-    is(&late_and(0, 100), &["send_lag", "cpu_stolen"]);
-    is(&late_and(20, 20), &["send_lag"]);
-    // A quota holds threads back that are ready to run; that is no other process's fault.
-    is(&gauges(1000, 400, 0, 400_000), &["throttled"]);
-    is(&gauges(1000, 400, 0, 100_000), &["throttled", "engine_starved"]);
-    is(&gauges(1000, 0, 0, 50_000), &["engine_busy", "throttled"]);
-}
-
-#[test]
-fn a_second_is_noted_for_what_the_target_or_the_plan_did() {
-    let is = |spoil: &dyn Fn(&mut DriverWindow), expected: &[&str]| assert_eq!(noted(spoil), expected);
-    is(&|window| window.stages[0].missed.target = 1, &[]);
-    is(&|window| window.stages[0].missed.target = 2, &["target_saturated"]);
-    is(&queue, &["target_saturated"]);
-    is(&|window| window.stages[0].missed.limit = 1, &["plan_limit"]);
-    is(&|window| fails(window, ErrorKind::ConnectRefused, 1), &[]);
-    is(&|window| fails(window, ErrorKind::ConnectRefused, 2), &["target_refusing"]);
-    is(&|window| fails(window, ErrorKind::ConnectReset, 200), &["target_refusing"]);
-    is(&|window| fails(window, ErrorKind::Status, 200), &[]);
-    is(&stopped, &["target_stopped"]);
-    let timed_out = |window: &mut DriverWindow| {
-        stopped(window);
-        fails(window, ErrorKind::ReadTimeout, 5);
-    };
-    is(&timed_out, &["target_stopped"]);
-    let idle = |window: &mut DriverWindow| {
-        stopped(window);
-        window.gauges.in_flight = 0;
-    };
-    is(&idle, &[]);
-    let all = |window: &mut DriverWindow| {
-        late(window);
-        fails(window, ErrorKind::ConnectRefused, 9);
-        window.stages[0].missed = Missed { ours: 1, target: 9, limit: 9 };
-    };
-    is(&all, &["send_lag", "missed_ours", "target_saturated", "target_refusing", "plan_limit"]);
 }
 
 #[test]
@@ -585,78 +425,6 @@ fn totals_that_differ_or_are_missing_make_a_run_incomplete() {
         &Context::default(),
         expect![[r#"
         valid, target saturated: false
-    "#]],
-    );
-}
-
-fn account(accounting: &Accounting, expected: Expect) {
-    expected.assert_eq(&format!("{:?}\n{:?}\n{accounting}\n", accounting.iterations, accounting.requests));
-}
-
-#[test]
-fn the_accounts_of_a_clean_run_balance() {
-    account(
-        &Accounting::of(&run(10, 0, late), &[], 0),
-        expect![[r#"
-        Iterations { due: 1000, started: 1000, missed: 0, lost: 0, overlap: 0 }
-        Requests { sent: 1000, succeeded: 1000, failed: 0, cancelled: 0, unknown: 0 }
-        balanced
-    "#]],
-    );
-}
-
-#[test]
-fn what_a_lost_driver_took_with_it_is_lost_or_unknown() {
-    let mut merged = run(10, 0, late);
-    let mut last = good(0);
-    // Three waited for a connection, and four were in flight.
-    (last.stages[0].due, last.steps[0].sent) = (103, 104);
-    merged.add("d2", &last);
-    let lost = LostDriver {
-        node_id: "d2".to_owned(),
-        replaced: true,
-        said_totals: false,
-        requests_sent: 140,
-        due_unreported: 60,
-    };
-    account(
-        &Accounting::of(&merged, &[lost], 2),
-        expect![[r#"
-        Iterations { due: 1163, started: 1100, missed: 0, lost: 63, overlap: 2 }
-        Requests { sent: 1140, succeeded: 1100, failed: 0, cancelled: 0, unknown: 40 }
-        balanced
-    "#]],
-    );
-    let silent = LostDriver {
-        node_id: "d3".to_owned(),
-        replaced: false,
-        said_totals: false,
-        requests_sent: 7,
-        due_unreported: 9,
-    };
-    account(
-        &Accounting::of(&run(1, 0, late), &[silent], 0),
-        expect![[r#"
-        Iterations { due: 109, started: 100, missed: 0, lost: 9, overlap: 0 }
-        Requests { sent: 107, succeeded: 100, failed: 0, cancelled: 0, unknown: 7 }
-        balanced
-    "#]],
-    );
-}
-
-#[test]
-fn accounts_that_do_not_balance_say_where() {
-    let mut merged = run(10, 1, |window| {
-        window.steps[0].sent += 1;
-        window.stages[0].due += 2;
-    });
-    merged.driver("d1").finish(&Totals { bytes_in: 5, ..Totals::default() });
-    account(
-        &Accounting::of(&merged, &[], 0),
-        expect![[r#"
-        Iterations { due: 1002, started: 1000, missed: 0, lost: 0, overlap: 0 }
-        Requests { sent: 1001, succeeded: 1000, failed: 0, cancelled: 0, unknown: 0 }
-        not balanced: 1002 iterations due ≠ 1000 started + 0 missed + 0 lost; 1001 requests sent ≠ 1000 succeeded + 0 failed + 0 cancelled + 0 unknown; d1 says 5 bytes in, and 0 were measured
     "#]],
     );
 }
