@@ -62,6 +62,8 @@ pub fn basic(form: &Map<String, Value>) -> Result<Plan, Vec<Diagnostic>> {
     let plan = OneStep {
         name: name.to_owned(),
         target,
+        http2: false,
+        insecure: false,
         seed: None,
         load,
         method: "get".to_owned(),

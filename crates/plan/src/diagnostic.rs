@@ -155,10 +155,11 @@ fn one_line(text: &str) -> String {
 }
 
 /// The one of `known` that `word` was probably meant to be: at most a third of its letters, and at least one, may
-/// differ.
+/// differ. A single letter is like any other.
 fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
-    let allowed = (word.chars().count() / 3).max(1);
+    let letters = word.chars().count();
+    let allowed = (letters / 3).max(usize::from(letters > 1));
     known
         .into_iter()
         .map(|candidate| (distance(&word, candidate), candidate))

@@ -100,9 +100,11 @@ const MODELS: [(&str, Model); 4] = [
     ("closed", Model::Closed),
 ];
 
-/// Whether `node` names a model per driver, whatever else is wrong with it.
-pub(crate) fn is_per_driver(node: &Node) -> bool {
-    node.entry("model").is_some_and(|entry| matches!(entry.value.text(), "avalanche" | "tsunami"))
+/// Whether `node` is a load that no other driver can take over, whatever else is wrong with it: one per driver, or one
+/// of whose users nobody knows how many iterations are left.
+pub(crate) fn stays_with_its_driver(node: &Node) -> bool {
+    let is_per_driver = |entry: &Entry| matches!(entry.value.text(), "avalanche" | "tsunami");
+    node.entry("model").is_some_and(is_per_driver) || node.entry("iterations").is_some()
 }
 
 /// The load that `node` describes.

@@ -179,15 +179,19 @@ fn on_driver_loss(faults: &mut Faults<'_>, fields: &Fields<'_>) -> Option<OnDriv
         ("continue", OnDriverLoss::Continue),
         ("abort", OnDriverLoss::Abort),
     ];
-    let per_driver = fields.entry("load").is_some_and(|entry| load::is_per_driver(&entry.value));
+    let stays = fields.entry("load").is_some_and(|entry| load::stays_with_its_driver(&entry.value));
     let Some(node) = fields.get(faults, "on_driver_loss") else {
-        return Some(if per_driver { OnDriverLoss::Continue } else { OnDriverLoss::Redistribute });
+        return Some(if stays { OnDriverLoss::Continue } else { OnDriverLoss::Redistribute });
     };
     let chosen = read::choice(faults, node, "on_driver_loss", &KNOWN)?;
-    if per_driver && chosen == OnDriverLoss::Redistribute {
+    if stays && chosen == OnDriverLoss::Redistribute {
         let wrong =
             Wrong::new("not_for_this_model", "the load of a lost driver cannot be redistributed here");
-        return read::fault(faults, node, wrong.help("avalanche and tsunami know continue and abort"));
+        return read::fault(
+            faults,
+            node,
+            wrong.help("avalanche, tsunami and a number of iterations know continue and abort"),
+        );
     }
     Some(chosen)
 }

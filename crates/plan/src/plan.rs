@@ -14,7 +14,7 @@ use crate::population::Population;
 use crate::quantity::Rate;
 use crate::scenario::Scenario;
 use crate::schedule::{Schedule, StageId};
-use crate::share::LANES;
+use crate::share::{LANES, LaneSet};
 use crate::stages::Stage;
 use crate::target::Target;
 
@@ -60,14 +60,15 @@ const SECOND_PLACES: u32 = 22;
 /// Keeps think times apart from the choice of a scenario.
 const THINK_SALT: u64 = 0x0074_6869_6e6b;
 
-const _: () = assert!(limits::USERS <= 1 << USER_PLACES && (1 << USER_PLACES) % LANES == 0);
+const _: () = assert!(limits::USERS <= 1 << USER_PLACES && (1usize << USER_PLACES).is_multiple_of(LANES));
 
 /// What happens when a driver is lost during the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDriverLoss {
-    /// Its lanes move to the others. Default of the models for the fleet, refused by the models per driver.
+    /// Its lanes move to the others. Default of the models for the fleet; refused by those
+    /// per driver, and by a number of iterations, of which nobody knows how many a lost driver had left.
     Redistribute,
-    /// The run goes on, the missing load is recorded. Default of the models per driver.
+    /// The run goes on, the missing load is recorded. Default where the lanes stay.
     Continue,
     /// The run is aborted.
     Abort,
@@ -247,6 +248,13 @@ impl Plan {
         let users = stages.first().map_or(1, |stage| u64::from(stage.from)).max(1);
         let user = u64::from(user);
         Some(if user < users { iterations / users + u64::from(user < iterations % users) } else { 0 })
+    }
+
+    /// How many iterations the users of some lanes walk in all, where the plan says how many all users do.
+    pub fn iterations_in(&self, lanes: &LaneSet) -> Option<u64> {
+        let Load::Closed { stages, iterations: Some(iterations), .. } = &self.load else { return None };
+        let users = stages.first().map_or(1, |stage| u64::from(stage.from)).max(1);
+        Some(iterations / users * lanes.rank(users) + lanes.rank(iterations % users))
     }
 
     /// How long a user waits after iteration `index`: a pure function of seed and index. Zero without think time.

@@ -1,6 +1,7 @@
 //! The quick form: `swell run URL` with a few options instead of a file.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Wrong};
 use crate::limits;
@@ -9,7 +10,7 @@ use crate::plan::Plan;
 use crate::quantity::{parse_count, parse_rate, parse_span};
 use crate::render::{Model, OneStep};
 use crate::step::{METHODS, check_header_name, check_header_value};
-use crate::target::Target;
+use crate::target::{Scheme, Target};
 
 /// How diagnostics name the form.
 const FORM: &str = "swell run";
@@ -37,12 +38,16 @@ pub struct Quick {
     pub body: Option<String>,
     /// `--timeout`, such as `5s`.
     pub timeout: Option<String>,
+    /// `--http2`.
+    pub http2: bool,
+    /// `--insecure`.
+    pub insecure: bool,
     /// `--seed`.
     pub seed: Option<u64>,
 }
 
-/// The plan of the quick form: `--rate` with `--for` is an open load, `--requests` with or without `--connections` an
-/// avalanche.
+/// The plan of the quick form: `--rate` with `--for` is an open load, `--users` with `--for` or `--requests` a closed
+/// one, `--requests` with or without `--connections` an avalanche.
 ///
 /// # Errors
 /// All faults. One with the code `usage` says that options do not go together, which is a fault of the command line
@@ -62,10 +67,16 @@ pub fn quick(quick: &Quick) -> Result<Plan, Vec<Diagnostic>> {
     else {
         return Err(reader.faults);
     };
+    if quick.insecure && target.scheme == Scheme::Http {
+        let wrong = Wrong::new("usage", "--insecure goes with an https URL");
+        return Err(vec![wrong.in_field(FORM, "--insecure", "")]);
+    }
     let name = format!("{} {}{path}", method.to_uppercase(), target.authority());
     let plan = OneStep {
         name: name.chars().take(limits::NAME_CHARS).collect(),
         target,
+        http2: quick.http2,
+        insecure: quick.insecure,
         seed: quick.seed,
         load,
         method,
@@ -92,14 +103,19 @@ impl Reader {
         match (rate, duration, users, requests, connections) {
             (Some(rate), Some(duration), None, None, None) => {
                 let parsed = self.check("--rate", rate, parse_rate(rate, "the rate"));
-                let span = parse_span(duration, "the length", limits::RUN);
-                let duration = self.check("--for", duration, span);
+                let duration = self.duration(duration);
                 Some(Model::Open { rate: parsed?, duration: duration? })
             }
+            (None, Some(duration), Some(users), None, None) => {
+                let (users, duration) = (self.users(*users), self.duration(duration));
+                Some(Model::Users { users: users?, duration: duration? })
+            }
+            (None, None, Some(users), Some(requests), None) => {
+                let (users, iterations) = (self.users(*users), self.requests(*requests));
+                Some(Model::Iterations { users: users?, iterations: iterations? })
+            }
             (None, None, None, Some(requests), connections) => {
-                let what = "the number of requests";
-                let count = parse_count(&requests.to_string(), what, 1, limits::REQUESTS_PER_DRIVER);
-                let requests = self.check("--requests", requests, count);
+                let requests = self.requests(*requests);
                 if let Some(connections) = connections {
                     let most = u64::from(limits::CONNECTIONS);
                     let count = parse_count(&connections.to_string(), "the number of connections", 1, most);
@@ -107,17 +123,28 @@ impl Reader {
                 }
                 Some(Model::Avalanche { requests: requests?, connections: *connections, limit: None })
             }
-            (None, _, Some(users), _, None) => self.check(
-                "--users",
-                users,
-                Err(Wrong::unsupported("unsupported_closed", "the closed model")),
-            ),
             _ => {
                 let wrong = Wrong::new("usage", "these options do not make a load together");
-                let help = "give --rate and --for, or --requests and, if wanted, --connections";
+                let help = "give --rate and --for, --users and --for or --requests, or --requests and, if wanted, \
+                            --connections";
                 self.check("options", quick.given(), Err(wrong.help(help)))
             }
         }
+    }
+
+    fn duration(&mut self, text: &str) -> Option<Duration> {
+        self.check("--for", text, parse_span(text, "the length", limits::RUN))
+    }
+
+    fn users(&mut self, users: u64) -> Option<u32> {
+        let count = parse_count(&users.to_string(), "the number of users", 1, u64::from(limits::USERS));
+        self.check("--users", users, count).and_then(|users| u32::try_from(users).ok())
+    }
+
+    fn requests(&mut self, requests: u64) -> Option<u64> {
+        let what = "the number of requests";
+        let count = parse_count(&requests.to_string(), what, 1, limits::REQUESTS_PER_DRIVER);
+        self.check("--requests", requests, count)
     }
 
     fn method(&mut self, method: &str) -> Option<String> {

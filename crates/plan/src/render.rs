@@ -12,6 +12,8 @@ use crate::target::Target;
 pub(crate) struct OneStep {
     pub name: String,
     pub target: Target,
+    pub http2: bool,
+    pub insecure: bool,
     pub seed: Option<u64>,
     pub load: Model,
     /// Lower case, as the key of a step.
@@ -28,6 +30,8 @@ pub(crate) enum Model {
     Avalanche { requests: u64, connections: Option<u64>, limit: Option<Rate> },
     Tsunami { requests: u64, delay: Duration, limit: Option<Rate> },
     Open { rate: Rate, duration: Duration },
+    Users { users: u32, duration: Duration },
+    Iterations { users: u32, iterations: u64 },
 }
 
 impl OneStep {
@@ -38,6 +42,8 @@ impl OneStep {
             format!("name: {}", quote(&self.name)),
             format!("target: {}", quote(&self.target.to_string())),
         ];
+        lines.extend(self.http2.then(|| "http: 2".to_owned()));
+        lines.extend(self.insecure.then(|| "tls: { insecure: true }".to_owned()));
         lines.extend(self.seed.map(|seed| format!("seed: {seed}")));
         lines.push("load:".to_owned());
         lines.extend(self.load.lines().into_iter().map(|line| format!("  {line}")));
@@ -82,6 +88,16 @@ impl Model {
                 "model: open".to_owned(),
                 "stages:".to_owned(),
                 format!("  - {{ name: hold, at: {rate}, for: {} }}", show_span(*duration)),
+            ],
+            Self::Users { users, duration } => vec![
+                "model: closed".to_owned(),
+                "stages:".to_owned(),
+                format!("  - {{ name: hold, users: {users}, for: {} }}", show_span(*duration)),
+            ],
+            Self::Iterations { users, iterations } => vec![
+                "model: closed".to_owned(),
+                format!("users: {users}"),
+                format!("iterations: {iterations}"),
             ],
         }
     }

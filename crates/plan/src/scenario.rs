@@ -18,8 +18,7 @@ pub struct Scenario {
     pub name: String,
     /// How often it is walked, against the other scenarios' weights; at least 1.
     pub weight: u32,
-    /// Whether cookies that a target sets are sent back (RFC 6265): each user of the closed model has a jar, each
-    /// iteration of the others.
+    /// Whether cookies that a target sets are sent back (RFC 6265); each iteration begins with none.
     pub cookies: bool,
     /// At least one.
     pub steps: Vec<Step>,

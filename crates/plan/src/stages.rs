@@ -109,7 +109,7 @@ pub(crate) fn stages<L: Level>(faults: &mut Faults<'_>, node: &Node) -> Option<V
 }
 
 fn stage<L: Level>(faults: &mut Faults<'_>, node: &Node, number: usize) -> Option<Stage<L>> {
-    let keys = ["name", L::KEY, "for", "from", "to", "over", "warmup"];
+    let keys = ["name", L::KEY, "from", "for", "to", "over", "warmup"];
     let fields = Fields::of(faults, node, "a stage", &keys, &[])?;
     let name = match fields.get(faults, "name") {
         Some(node) => read::name(faults, node, "the stage's name"),

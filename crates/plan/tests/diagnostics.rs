@@ -91,7 +91,7 @@ on_unready_driver: wait
               units are ns, us, ms, s, m, h and d
                 | 3 parsecs
             p.yaml:20:17: the load of a lost driver cannot be redistributed here [not_for_this_model]
-              avalanche and tsunami know continue and abort
+              avalanche, tsunami and a number of iterations know continue and abort
                 | redistribute
             p.yaml:21:20: on_unready_driver cannot be "wait" [unknown_value]
               known here: fail, start_without

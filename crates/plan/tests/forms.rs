@@ -218,46 +218,134 @@ fn quick_loads() {
 }
 
 #[test]
+fn quick_users_and_protocols() {
+    check_quick(
+        &Quick {
+            url: "https://h:8443/a?b=c".into(),
+            users: Some(50),
+            requests: Some(1000),
+            http2: true,
+            insecure: true,
+            ..Quick::default()
+        },
+        expect![[r#"
+            version: 1
+            name: "GET h:8443/a?b=c"
+            target: "https://h:8443"
+            http: 2
+            tls: { insecure: true }
+            load:
+              model: closed
+              users: 50
+              iterations: 1000
+            scenarios:
+              main:
+                steps:
+                  - get: "/a?b=c"
+        "#]],
+    );
+    check_quick(
+        &Quick { url: "unix:/run/app.sock:/ping".into(), requests: Some(5), ..Quick::default() },
+        expect![[r#"
+            version: 1
+            name: "GET localhost/ping"
+            target: "unix:/run/app.sock"
+            load:
+              model: avalanche
+              requests_per_driver: 5
+            scenarios:
+              main:
+                steps:
+                  - get: "/ping"
+        "#]],
+    );
+    check_quick(
+        &Quick { insecure: true, requests: Some(5), ..url() },
+        expect![[r#"
+        swell run: --insecure: --insecure goes with an https URL [usage]
+    "#]],
+    );
+    check_quick(
+        &Quick { users: Some(0), requests: Some(0), ..url() },
+        expect![[r#"
+        swell run: --users: the number of users must be at least 1 [zero]
+        swell run: --requests: the number of requests must be at least 1 [zero]
+    "#]],
+    );
+    check_quick(
+        &Quick { users: Some(5), requests: Some(5), duration: Some("3s".into()), ..url() },
+        expect![[r#"
+            swell run: options: these options do not make a load together [usage]
+              give --rate and --for, --users and --for or --requests, or --requests and, if wanted, --connections
+        "#]],
+    );
+    check_quick(
+        &Quick { users: Some(5), requests: Some(5), connections: Some(5), ..url() },
+        expect![[r#"
+        swell run: options: these options do not make a load together [usage]
+          give --rate and --for, --users and --for or --requests, or --requests and, if wanted, --connections
+    "#]],
+    );
+    check_quick(
+        &Quick { users: Some(5), ..url() },
+        expect![[r#"
+        swell run: options: these options do not make a load together [usage]
+          give --rate and --for, --users and --for or --requests, or --requests and, if wanted, --connections
+    "#]],
+    );
+}
+
+#[test]
 fn quick_usage() {
     check_quick(
         &url(),
         expect![[r#"
-        swell run: options: these options do not make a load together [usage]
-          give --rate and --for, or --requests and, if wanted, --connections
-    "#]],
+            swell run: options: these options do not make a load together [usage]
+              give --rate and --for, --users and --for or --requests, or --requests and, if wanted, --connections
+        "#]],
     );
     check_quick(
         &Quick { rate: Some("500/s".into()), requests: Some(5), ..url() },
         expect![[r#"
-        swell run: options: these options do not make a load together [usage]
-          give --rate and --for, or --requests and, if wanted, --connections
-    "#]],
+            swell run: options: these options do not make a load together [usage]
+              give --rate and --for, --users and --for or --requests, or --requests and, if wanted, --connections
+        "#]],
     );
     check_quick(
         &Quick { rate: Some("500/s".into()), ..url() },
         expect![[r#"
-        swell run: options: these options do not make a load together [usage]
-          give --rate and --for, or --requests and, if wanted, --connections
-    "#]],
+            swell run: options: these options do not make a load together [usage]
+              give --rate and --for, --users and --for or --requests, or --requests and, if wanted, --connections
+        "#]],
     );
     check_quick(
         &Quick { connections: Some(5), ..url() },
         expect![[r#"
-        swell run: options: these options do not make a load together [usage]
-          give --rate and --for, or --requests and, if wanted, --connections
-    "#]],
+            swell run: options: these options do not make a load together [usage]
+              give --rate and --for, --users and --for or --requests, or --requests and, if wanted, --connections
+        "#]],
     );
     check_quick(
         &Quick { users: Some(5), duration: Some("3s".into()), ..url() },
         expect![[r#"
-        swell run: --users: the closed model is not supported in this version [unsupported_closed]
-    "#]],
+            version: 1
+            name: "GET 127.0.0.1:7701/ping"
+            target: "http://127.0.0.1:7701"
+            load:
+              model: closed
+              stages:
+                - { name: hold, users: 5, for: 3s }
+            scenarios:
+              main:
+                steps:
+                  - get: "/ping"
+        "#]],
     );
     check_quick(
         &Quick { users: Some(5), rate: Some("5/s".into()), duration: Some("3s".into()), ..url() },
         expect![[r#"
             swell run: options: these options do not make a load together [usage]
-              give --rate and --for, or --requests and, if wanted, --connections
+              give --rate and --for, --users and --for or --requests, or --requests and, if wanted, --connections
         "#]],
     );
 }

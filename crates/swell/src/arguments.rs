@@ -151,15 +151,19 @@ pub struct Quick {
     #[arg(long, value_name = "RATE")]
     pub rate: Option<String>,
 
-    /// How long, such as `30s`; with --rate
+    /// How long, such as `30s`; with --rate or --users
     #[arg(long = "for", value_name = "DURATION")]
     pub duration: Option<String>,
 
-    /// This many requests per driver, as fast as the target answers
+    /// So many users over all drivers, each in a loop; with --for or --requests
+    #[arg(long, value_name = "N")]
+    pub users: Option<u64>,
+
+    /// This many requests per driver, as fast as the target answers; with --users of all users together
     #[arg(long, value_name = "N")]
     pub requests: Option<u64>,
 
-    /// Connections of each driver
+    /// Connections of each driver; with --requests
     #[arg(long, value_name = "N")]
     pub connections: Option<u32>,
 
@@ -178,6 +182,14 @@ pub struct Quick {
     /// How long to wait for one response, such as `10s`
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<String>,
+
+    /// Speak HTTP/2: with prior knowledge to http:// URLs, as the only offer to https:// ones
+    #[arg(long)]
+    pub http2: bool,
+
+    /// Take any certificate of the target for good
+    #[arg(long)]
+    pub insecure: bool,
 
     /// Seed of what is random in the plan
     #[arg(long, value_name = "N")]
@@ -309,8 +321,12 @@ pub struct Completions {
 impl Quick {
     /// Whether any of it was typed.
     pub fn is_given(&self) -> bool {
-        let Self { rate, duration, requests, connections, method, headers, body, timeout, seed } = self;
+        let Self { rate, duration, users, requests, connections, method, headers, body, timeout, .. } = self;
+        let Self { http2, insecure, seed, .. } = self;
         rate.is_some()
+            || users.is_some()
+            || *http2
+            || *insecure
             || duration.is_some()
             || requests.is_some()
             || connections.is_some()

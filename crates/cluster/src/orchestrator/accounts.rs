@@ -58,7 +58,12 @@ fn due_on(run: &Run, member: &Member) -> Option<u64> {
     if said_all && taken_away_ns.is_none() && run.ending.is_some() {
         return None;
     }
-    let schedule = run.schedule.as_ref()?;
+    let Some(schedule) = &run.schedule else {
+        // Users have no schedule; a number of iterations is divided among them, and nobody takes them over.
+        let first = run.tables.first()?;
+        let lanes = first.shares.lanes_of(&member.node_id);
+        return run.plan.iterations_in(&lanes).filter(|_| member.first_version.is_some());
+    };
     let until_ns = stopped_ns.unwrap_or(u64::MAX);
     let spans = run.spans(member, until_ns);
     Some(spans.iter().map(|(lanes, from_ns, to_ns)| schedule.count_in(lanes, *from_ns, *to_ns)).sum())

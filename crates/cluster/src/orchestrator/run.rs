@@ -253,9 +253,10 @@ impl Run {
         Some(if now >= started { ms(now.since(started)) } else { -ms(started.since(now)) })
     }
 
-    /// The run time at which the schedule ends; `None` where the target sets the pace.
+    /// The run time at which the load ends by plan; `None` where it ends when it is done.
     pub(super) fn end_ns(&self) -> Option<u64> {
-        self.schedule.as_ref().map(Schedule::end_ns)
+        let by_schedule = self.schedule.as_ref().map(Schedule::end_ns);
+        by_schedule.or_else(|| self.plan.duration().map(clock::nanos))
     }
 
     pub(super) fn version(&self) -> u32 {

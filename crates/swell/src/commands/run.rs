@@ -147,7 +147,7 @@ fn allow_plan(mut allow: Allow, plan: &Plan) -> anyhow::Result<Allow> {
 
 fn plan_of(arguments: &Run) -> anyhow::Result<Plan> {
     let quick = &arguments.quick;
-    let is_url = arguments.plan.contains("://");
+    let is_url = arguments.plan.contains("://") || arguments.plan.starts_with("unix:");
     if is_url && arguments.target.is_some() {
         return Err(Ended::because(Exit::Usage, "--target goes with a plan file; the URL is the target"));
     }
@@ -156,13 +156,15 @@ fn plan_of(arguments: &Run) -> anyhow::Result<Plan> {
             url: arguments.plan.clone(),
             rate: quick.rate.clone(),
             duration: quick.duration.clone(),
-            users: None,
+            users: quick.users,
             requests: quick.requests,
             connections: quick.connections.map(u64::from),
             method: quick.method.clone(),
             headers: quick.headers.clone(),
             body: quick.body.clone(),
             timeout: quick.timeout.clone(),
+            http2: quick.http2,
+            insecure: quick.insecure,
             seed: quick.seed,
         })
     } else {
