@@ -171,11 +171,14 @@ struct Seen {
 impl Seen {
     fn add(&mut self, window: DriverWindow) {
         let stolen_ticks = stolen_ticks();
-        self.windows += 1;
-        // The first second has the start of the program in it.
-        if self.stolen_ticks == stolen_ticks && self.windows > 1 {
-            self.quiet.merge(window.clone());
-            self.quiet_windows += 1;
+        // What is left to be answered at the end sends nothing, and is no second of the load.
+        if window.stages.iter().any(|stage| !stage.send_lag.is_empty()) {
+            self.windows += 1;
+            // The first second has the start of the program in it.
+            if self.stolen_ticks == stolen_ticks && self.windows > 1 {
+                self.quiet.merge(window.clone());
+                self.quiet_windows += 1;
+            }
         }
         self.stolen_ticks = stolen_ticks;
         self.all.merge(window);
@@ -226,6 +229,9 @@ fn timings(window: &DriverWindow) -> (Timing, Timing, Timing, Timing) {
 }
 
 fn percentiles(timing: &Timing) -> String {
+    if timing.is_empty() {
+        return "null".to_owned();
+    }
     let us = |q: f64| timing.quantile(q).unwrap_or(0) as f64 / 1e3;
     format!(
         "{{\"p50\": {:.1}, \"p95\": {:.1}, \"p99\": {:.1}, \"p99_9\": {:.1}}}",
