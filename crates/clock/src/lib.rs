@@ -7,8 +7,8 @@
 //! a trait to fake time. Deciding code takes `now` as an argument; only loops ask for it.
 
 use std::fs::File;
-use std::io::Read as _;
 use std::ops::{Add, Sub};
+use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -79,15 +79,28 @@ pub fn thread_cpu() -> Duration {
     Duration::from_nanos(read(ClockId::ThreadCPUTime))
 }
 
-/// How long the calling thread has been ready to run without a CPU, since its start: the second field of
-/// `/proc/thread-self/schedstat` (Linux `Documentation/scheduler/sched-stats.rst`). `None` where the kernel does not
-/// count it. Costs three system calls, so it is for once a second.
-pub fn thread_run_delay() -> Option<Duration> {
-    // Three numbers of at most 20 digits.
-    let mut text = [0; 64];
-    let length = File::open("/proc/thread-self/schedstat").and_then(|mut file| file.read(&mut text)).ok()?;
-    let delay = str::from_utf8(&text[..length]).ok()?.split_ascii_whitespace().nth(1)?;
-    delay.parse().ok().map(Duration::from_nanos)
+/// How long a thread has been ready to run without a CPU: the second field of `/proc/thread-self/schedstat` (Linux
+/// `Documentation/scheduler/sched-stats.rst`).
+///
+/// The file stays open, so that a process that has no descriptors left can still read it.
+#[derive(Debug)]
+pub struct RunDelay(File);
+
+impl RunDelay {
+    /// That of the calling thread; `None` where the system does not tell.
+    pub fn of_this_thread() -> Option<Self> {
+        let delay = Self(File::open("/proc/thread-self/schedstat").ok()?);
+        delay.read().map(|_| delay)
+    }
+
+    /// The sum since the thread's start. Costs one system call, a few microseconds: for once a second.
+    pub fn read(&self) -> Option<Duration> {
+        // Three numbers of at most 20 digits.
+        let mut text = [0; 64];
+        let length = self.0.read_at(&mut text, 0).ok()?;
+        let delay = str::from_utf8(&text[..length]).ok()?.split_ascii_whitespace().nth(1)?;
+        delay.parse().ok().map(Duration::from_nanos)
+    }
 }
 
 /// CPU time that this process has used, user and system, all threads.
@@ -110,9 +123,10 @@ mod tests {
 
     /// Uses a CPU for so long, or waits for one.
     fn burn(span: Duration) -> Option<(Duration, Duration)> {
-        let start = now();
+        let delay = RunDelay::of_this_thread()?;
+        let (before, start) = (delay.read()?, now());
         while now().since(start) < span {}
-        Some((thread_run_delay()?, now().since(start)))
+        Some((delay.read()?.saturating_sub(before), now().since(start)))
     }
 
     #[test]
@@ -128,7 +142,8 @@ mod tests {
         };
         let longest = delays.iter().map(|(delay, _)| *delay).max().unwrap();
         assert!(longest > Duration::from_millis(10), "{delays:?}");
-        // Being started takes a little of it, before the span begins.
-        assert!(delays.iter().all(|(delay, span)| *delay < *span + Duration::from_secs(1)), "{delays:?}");
+        // The two are read one after the other.
+        let fits = |(delay, span): &(Duration, Duration)| *delay < *span + Duration::from_millis(100);
+        assert!(delays.iter().all(fits), "{delays:?}");
     }
 }

@@ -1,6 +1,9 @@
 //! What this machine does to the process: CPU it used, CPU it was refused, and CPU that the machine itself did not get.
+//!
+//! The files stay open: a process that has no descriptors left must not look as if it were throttled.
 
-use std::fs;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
 use clock::Instant;
@@ -21,8 +24,10 @@ pub(crate) struct Host {
     throttled_us: u64,
     /// CPU time of all cores, and what of it the hypervisor gave to others, in ticks.
     ticks: Ticks,
+    /// `/proc/stat`.
+    stat: Option<File>,
     /// The `cpu.stat` of the process's cgroup; `None` where there is none.
-    cpu_stat: Option<PathBuf>,
+    cpu_stat: Option<File>,
 }
 
 impl Host {
@@ -32,10 +37,11 @@ impl Host {
             cpu_ns: cpu_ns(),
             permille: 0,
             throttled_us: 0,
-            ticks: read_ticks(),
-            cpu_stat: find_cpu_stat(),
+            ticks: Ticks::default(),
+            stat: File::open("/proc/stat").ok(),
+            cpu_stat: find_cpu_stat().and_then(|path| File::open(path).ok()),
         };
-        host.throttled_us = host.read_throttled_us();
+        (host.throttled_us, host.ticks) = host.read();
         host
     }
 
@@ -48,7 +54,7 @@ impl Host {
             gauges.cpu_permille = self.permille;
             return;
         }
-        let (cpu_ns, throttled_us, ticks) = (cpu_ns(), self.read_throttled_us(), read_ticks());
+        let (cpu_ns, (throttled_us, ticks)) = (cpu_ns(), self.read());
         let permille = cpu_ns.saturating_sub(self.cpu_ns).saturating_mul(1000) / span_ns;
         self.permille = u32::try_from(permille).unwrap_or(u32::MAX);
         gauges.cpu_permille = self.permille;
@@ -57,9 +63,14 @@ impl Host {
         (self.at, self.cpu_ns, self.throttled_us, self.ticks) = (at, cpu_ns, throttled_us, ticks);
     }
 
-    fn read_throttled_us(&self) -> u64 {
-        let Some(path) = &self.cpu_stat else { return 0 };
-        fs::read_to_string(path).map_or(0, |text| throttled_us(&text))
+    /// What the files say; what they said before where they cannot be read.
+    fn read(&self) -> (u64, Ticks) {
+        let cpu_stat = self.cpu_stat.as_ref().and_then(beginning);
+        let stat = self.stat.as_ref().and_then(beginning);
+        (
+            cpu_stat.map_or(self.throttled_us, |text| throttled_us(&text)),
+            stat.map_or(self.ticks, |text| ticks(&text)),
+        )
     }
 }
 
@@ -78,9 +89,11 @@ impl Ticks {
     }
 }
 
-/// None where there is no `/proc/stat`.
-fn read_ticks() -> Ticks {
-    fs::read_to_string("/proc/stat").map_or(Ticks::default(), |text| ticks(&text))
+/// The first lines of a file, which are all that is wanted of it.
+fn beginning(file: &File) -> Option<String> {
+    let mut text = [0; 2048];
+    let length = file.read_at(&mut text, 0).ok()?;
+    Some(String::from_utf8_lossy(&text[..length]).into_owned())
 }
 
 /// The first line of `/proc/stat`: user, nice, system, idle, iowait, irq, softirq, steal. What follows, the time of
