@@ -50,6 +50,8 @@ pub(crate) struct Connection {
     pub(crate) address: u16,
     /// Whether a request was answered on it.
     pub(crate) is_used: bool,
+    /// Whether it is among those that have something to say.
+    pub(crate) is_unsaid: bool,
     /// Distinguishes the connections that had this place.
     pub(crate) serial: u32,
     /// Requests that were begun on it.
@@ -75,6 +77,7 @@ impl Connection {
             pool: 0,
             address: 0,
             is_used: false,
+            is_unsaid: false,
             serial: 0,
             requests: 0,
             expires_ns: NEVER,

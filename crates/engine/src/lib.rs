@@ -16,8 +16,8 @@ mod allow;
 mod job;
 mod peer;
 mod target;
-#[cfg_attr(not(test), expect(dead_code, reason = "the loops do not open https targets yet"))]
 mod tls;
+mod speech;
 mod program;
 mod sequel;
 mod flight;

@@ -12,8 +12,6 @@ use clock::Instant;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use metrics::{Pages, Recorder};
 use plan::{Limiter, Load};
-use protocol::Protocol;
-use protocol::http1::Http1;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -24,6 +22,7 @@ use crate::pool::Pool;
 use crate::program::Program;
 use crate::running::{Event, Running};
 use crate::source::{Avalanche, Closed, Scheduled, Source, Timetable};
+use crate::speech::Speech;
 use crate::worker::{Keeping, Limits, Parts, RunClock, Worker, boot_ns};
 use crate::{Job, PrepareError, target, unwired};
 
@@ -67,12 +66,6 @@ struct Thread {
 pub fn prepare(job: Job) -> Result<Prepared, PrepareError> {
     let plan = &job.plan;
     unwired::check(plan)?;
-    let protocols: Vec<Arc<dyn Protocol>> = plan
-        .targets
-        .iter()
-        .map(|target| target::protocol(Arc::new(Http1), target, plan))
-        .collect::<Result<_, _>>()?;
-    let program = Arc::new(Program::compile(plan, &protocols, &job.user_agent)?);
     for address in plan.network.source_addresses.iter().copied() {
         peer::check_source(address).map_err(|source| PrepareError::Source { address, source })?;
     }
@@ -81,17 +74,22 @@ pub fn prepare(job: Job) -> Result<Prepared, PrepareError> {
         .iter()
         .map(|target| target::reach(target, &plan.network, &job.allow))
         .collect::<Result<_, _>>()?;
+    let speech = Speech::settle(plan, &peers)?;
+    let program = Arc::new(Program::compile(plan, &speech.protocols(plan)?, &job.user_agent)?);
     raise_descriptor_limit();
     let threads = threads_of(&job);
     let (lanes, waiting, reports) = (Vec::new(), Vec::new(), bounded(threads * 8));
-    let mut bench = Bench { job: &job, program, peers, protocols, threads, lanes, waiting, reports };
+    let mut bench = Bench { job: &job, program, peers, speech, threads, lanes, waiting, reports };
     let schedule = plan.schedule().map(Arc::new);
     let mut timetable = schedule.clone().map(Timetable::Schedule);
     let is_open = !plan.is_per_driver();
     let start_connections = |connections: plan::Connections| connections.start.min(connections.max);
     match (&plan.load, &schedule) {
         (Load::Avalanche { requests_per_driver, connections, .. }, _) => {
-            let users = |thread| part(connections.max, thread, threads);
+            // One request at a time on each connection, unless the plan says otherwise.
+            let at_once =
+                if plan.http == plan::HttpVersion::Http1 { 1 } else { connections.streams.unwrap_or(1) };
+            let users = |thread| part(connections.max, thread, threads).saturating_mul(at_once);
             bench.engage(connections.start, connections.max, None, |thread| {
                 Avalanche::new(*requests_per_driver, users(thread) as usize, thread, threads)
             })?;
@@ -263,7 +261,7 @@ struct Bench<'j> {
     program: Arc<Program>,
     /// One list per target.
     peers: Vec<Vec<Peer>>,
-    protocols: Vec<Arc<dyn Protocol>>,
+    speech: Speech,
     threads: usize,
     lanes: Vec<Lane>,
     waiting: Vec<Thread>,
@@ -325,9 +323,12 @@ impl Bench<'_> {
         }
         self.lanes.push(Lane { mailbox: Arc::clone(&mailbox), spare });
         let sources: Arc<[IpAddr]> = plan.network.source_addresses.clone().into();
-        let pools = self.peers.iter().zip(divided(max, &plan.targets)).zip(&self.protocols);
-        let pools = pools.map(|((peers, max), protocol)| {
-            Pool::new(peers, Arc::clone(&sources), max, Arc::clone(protocol), false, false)
+        let protocols = self.speech.protocols(plan)?;
+        let pools = self.peers.iter().zip(divided(max, &plan.targets)).zip(protocols).zip(&plan.targets);
+        let pools = pools.enumerate().map(|(number, (((peers, max), protocol), target))| {
+            let is_multiplexed = self.speech.is_multiplexed(number);
+            let has_tls = target.scheme == plan::Scheme::Https;
+            Pool::new(peers, Arc::clone(&sources), max, protocol, is_multiplexed, has_tls)
         });
         Ok(Parts {
             plan: Arc::clone(plan),

@@ -2,17 +2,13 @@
 //!
 //! Each line goes when its feature comes.
 
-use plan::{Dns, HttpVersion, Plan, Scheme};
+use plan::{Dns, Plan};
 
 use crate::PrepareError;
 
 /// Refuses a plan that asks for more than is there.
 pub(crate) fn check(plan: &Plan) -> Result<(), PrepareError> {
-    let refused = [
-        (plan.targets.iter().any(|target| target.scheme == Scheme::Https), "https"),
-        (plan.http != HttpVersion::Http1, "HTTP/2"),
-        (plan.network.dns != Dns::Start, "network: dns"),
-    ];
+    let refused = [(plan.network.dns != Dns::Start, "network: dns")];
     match refused.into_iter().find(|(is_asked, _)| *is_asked) {
         Some((_, what)) => Err(PrepareError::Unsupported(what)),
         None => Ok(()),

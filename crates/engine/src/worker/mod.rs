@@ -114,6 +114,8 @@ pub(crate) struct Worker<S: Source> {
     belongings: HashMap<u32, Belongings>,
     keeps_belongings: bool,
     wheel: Wheel,
+    /// Connections with several requests to send in one go.
+    unsaid: Vec<u32>,
     /// What a session heard; kept for its memory.
     heard: Vec<Heard>,
     /// What iterations carry from one request to the next.
@@ -159,6 +161,8 @@ pub(crate) struct Worker<S: Source> {
     hold_until_ns: Option<u64>,
     /// Whether the turn left something undone, so that the next one must not wait.
     is_unfinished: bool,
+    /// Before then no further fault of TLS is logged.
+    noted_at_ns: u64,
     /// What the system refused in the midst of a turn.
     io_error: Option<io::Error>,
 }
@@ -193,6 +197,7 @@ impl<S: Source> Worker<S> {
             belongings: HashMap::new(),
             keeps_belongings,
             wheel: Wheel::new(),
+            unsaid: Vec::new(),
             heard: Vec::new(),
             walks: Walks::default(),
             own_bytes: Vec::new(),
@@ -221,6 +226,7 @@ impl<S: Source> Worker<S> {
             phase: Phase::Running,
             hold_until_ns: None,
             is_unfinished: false,
+            noted_at_ns: 0,
             io_error: None,
         })
     }
@@ -277,6 +283,7 @@ impl<S: Source> Worker<S> {
             }
         }
         self.serve();
+        self.say_all();
         self.mailbox.publish_sent(self.recorder.totals().requests_sent);
         self.look_for_the_end();
         match self.io_error.take() {
@@ -404,6 +411,7 @@ impl<S: Source> Worker<S> {
     #[inline]
     fn stamp(&mut self) -> u64 {
         if self.sends >= SENDS_PER_READING {
+            self.say_all();
             if let Err(error) = self.io.flush() {
                 self.io_error = Some(error);
             }

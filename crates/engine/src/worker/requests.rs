@@ -47,6 +47,13 @@ impl<S: Source> Worker<S> {
                 self.own_bytes.extend_from_slice(request.bytes());
                 self.io.send(id, &mut self.own_bytes)
             }
+            Begun::Queued if self.pools[target].is_multiplexed => {
+                // Others may follow on the same connection in this turn.
+                if !std::mem::replace(&mut connection.is_unsaid, true) {
+                    self.unsaid.push(id);
+                }
+                Ok(())
+            }
             Begun::Queued => self.io.send(id, session.output()),
         };
         match sent {
@@ -109,7 +116,22 @@ impl<S: Source> Worker<S> {
         self.heard = heard;
         match result {
             Ok(()) => self.say(id),
-            Err(error) => self.break_off(id, kind_of(&error)),
+            Err(error) => {
+                self.note(id, &error);
+                // A last word, such as why the connection ends.
+                self.say(id);
+                self.break_off(id, kind_of(&error));
+            }
+        }
+    }
+
+    /// Why a handshake fails is worth a line; each second one, since it is mostly the same for all.
+    #[cold]
+    fn note(&mut self, id: u32, error: &Error) {
+        if matches!(error, Error::Tls(_)) && self.noted_at_ns <= self.now_ns {
+            self.noted_at_ns = self.now_ns + super::SECOND_NS;
+            let target = &self.plan.targets[usize::from(self.connections[id as usize].pool)];
+            tracing::warn!(%target, %error, "TLS failed");
         }
     }
 
@@ -130,10 +152,19 @@ impl<S: Source> Worker<S> {
         }
     }
 
-    /// Sends what the session has to say of its own accord.
+    /// Sends what waits to be sent with other requests.
+    #[inline]
+    pub(super) fn say_all(&mut self) {
+        while let Some(id) = self.unsaid.pop() {
+            self.say(id);
+        }
+    }
+
+    /// Sends what the session has to say.
     #[inline]
     pub(super) fn say(&mut self, id: u32) {
         let connection = &mut self.connections[id as usize];
+        connection.is_unsaid = false;
         let Some(session) = &mut connection.session else { return };
         let output = session.output();
         if !output.is_empty()
