@@ -5,6 +5,7 @@
 
 mod script;
 mod port;
+mod users;
 mod engine;
 mod ledger;
 mod world;

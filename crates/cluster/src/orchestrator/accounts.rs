@@ -59,9 +59,8 @@ fn due_on(run: &Run, member: &Member) -> Option<u64> {
         return None;
     }
     let Some(schedule) = &run.schedule else {
-        // Users have no schedule; a number of iterations is divided among them, and nobody takes them over.
-        let first = run.tables.first()?;
-        let lanes = first.shares.lanes_of(&member.node_id);
+        // Users have no schedule. A number of iterations is divided among them, and no lane moves once they have begun.
+        let lanes = run.tables.last()?.shares.lanes_of(&member.node_id);
         return run.plan.iterations_in(&lanes).filter(|_| member.first_version.is_some());
     };
     let until_ns = stopped_ns.unwrap_or(u64::MAX);

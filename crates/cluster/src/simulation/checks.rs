@@ -375,6 +375,16 @@ impl World {
         if natural && outcome.started.is_some() && !plan.is_per_driver() {
             self.check_schedule(store, &plan, &outcome);
         }
+        if natural
+            && outcome.started.is_some()
+            && let (plan::Load::Closed { .. }, Some(asked)) = (&plan.load, plan.planned_iterations(1))
+        {
+            let reported: u64 = outcome.members.iter().map(|member| member.stored.due).sum();
+            if reported + outcome.lost != asked + outcome.overlap {
+                let text = format!("{reported} reported and {} lost of {asked} iterations", outcome.lost);
+                self.facts.violate(format!("accounting: {text}"));
+            }
+        }
         if natural && plan.is_per_driver() {
             let each = plan.planned_iterations(1).unwrap_or_default();
             let chosen = outcome.members.iter().filter(|member| member.state != "failed");

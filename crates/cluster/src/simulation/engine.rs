@@ -11,6 +11,8 @@ use fastrand::Rng;
 use metrics::{DriverWindow, ErrorKind, Gauges, Outcome, Pages, Recorder, Times, Totals, Unstarted};
 use plan::{Arrivals, LaneSet, Load, Plan, Schedule, StageId, StepId};
 
+use super::users::Closed;
+
 const SECOND: u64 = 1_000_000_000;
 const STEP: StepId = StepId(0);
 
@@ -42,8 +44,10 @@ pub(super) struct Engine {
     /// Avalanche: requests that were not begun, and the next index.
     rest: Option<(u64, u64)>,
     connections: u64,
+    closed: Option<Closed>,
     lanes: LaneSet,
-    in_flight: BinaryHeap<Reverse<(u64, u64, u64)>>,
+    /// When each is done and was sent, its stage, and its user.
+    in_flight: BinaryHeap<Reverse<(u64, u64, u64, u32)>>,
     recorder: Recorder,
     windows: u64,
     due: Vec<u64>,
@@ -61,7 +65,7 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub fn start(plan: &Plan, lanes: LaneSet, at: u64, lease: u64, rng: Rng) -> Self {
+    pub fn start(plan: &Arc<Plan>, lanes: LaneSet, at: u64, lease: u64, rng: Rng) -> Self {
         let schedule = plan.schedule().map(Arc::new);
         let lanes = if plan.is_per_driver() { LaneSet::all() } else { lanes };
         let (rest, connections) = match &plan.load {
@@ -77,6 +81,7 @@ impl Engine {
             arrivals: schedule.map(|schedule| Arrivals::new(schedule, lanes)),
             rest,
             connections,
+            closed: Closed::new(plan, lanes),
             lanes,
             in_flight: BinaryHeap::new(),
             recorder: Recorder::new(1, 1, 0),
@@ -102,6 +107,9 @@ impl Engine {
         self.step(now);
         let now_ns = now.saturating_sub(self.at);
         let gained = lanes.minus(&self.lanes);
+        if let Some(closed) = &mut self.closed {
+            closed.change_lanes(from_ns, now_ns, lanes);
+        }
         let Some(arrivals) = &mut self.arrivals else { return };
         let schedule = Arc::clone(arrivals.schedule());
         arrivals.change_lanes(from_ns, now_ns, lanes);
@@ -118,6 +126,9 @@ impl Engine {
     pub fn change_rate(&mut self, from_ns: u64, factor: f64, now: u64) {
         self.step(now);
         let now_ns = now.saturating_sub(self.at);
+        if let Some(closed) = &mut self.closed {
+            closed.change_rate(from_ns, now_ns, factor);
+        }
         let Some(arrivals) = &mut self.arrivals else { return };
         let schedule = Arc::new(arrivals.schedule().scaled_from(from_ns, factor));
         let late = arrivals.change_schedule(from_ns, now_ns, Arc::clone(&schedule));
@@ -194,6 +205,7 @@ impl Engine {
         let lease_ns = self.lease.saturating_sub(self.at);
         if self.stopped_ns.is_none() {
             self.send_until(to_ns.min(lease_ns));
+            self.walk_until(to_ns.min(lease_ns));
         }
         self.complete(to_ns, 0);
         if lease_ns < to_ns && self.stopped_ns.is_none() {
@@ -213,7 +225,7 @@ impl Engine {
                 self.recorder.due_and_missed(arrival.stage, Unstarted::Ours, 1);
             } else {
                 self.recorder.due(arrival.stage);
-                self.send(arrival.at_ns, arrival.index, arrival.stage);
+                self.send(arrival.at_ns, arrival.index, arrival.stage, 0);
             }
         }
         let mut from_ns = self.done_ns.max(self.hold_ns);
@@ -234,20 +246,41 @@ impl Engine {
             self.rest = Some((left - 1, index + 1));
             self.due.push(index);
             self.recorder.due(StageId(0));
-            self.send(from_ns, index, StageId(0));
+            self.send(from_ns, index, StageId(0), 0);
         }
     }
 
-    fn send(&mut self, at_ns: u64, index: u64, stage: StageId) {
+    /// Users begin, and are ready again after their answers.
+    fn walk_until(&mut self, to_ns: u64) {
+        while let Some(closed) = &mut self.closed {
+            let next_ns = closed.next_ns().map(|next_ns| next_ns.max(self.done_ns).max(self.hold_ns));
+            let done_ns = self.in_flight.peek().map(|Reverse((done_ns, ..))| *done_ns);
+            match done_ns.filter(|done_ns| *done_ns <= to_ns) {
+                Some(done_ns) if next_ns.is_none_or(|next_ns| done_ns <= next_ns) => {
+                    self.complete(done_ns, 0);
+                    continue;
+                }
+                _ => {}
+            }
+            let Some(at_ns) = next_ns.filter(|next_ns| *next_ns <= to_ns) else { break };
+            if let Some((user, index)) = closed.take() {
+                self.due.push(index);
+                self.recorder.due(StageId(0));
+                self.send(at_ns, index, StageId(0), user);
+            }
+        }
+    }
+
+    fn send(&mut self, at_ns: u64, index: u64, stage: StageId, user: u32) {
         self.recorder.started(stage);
         self.recorder.sent(STEP, stage, &Times { intended: at_ns, usable: at_ns, sent: at_ns, done: at_ns });
         self.hits.push(Hit { at: self.at + at_ns, index });
         let answer_ms = if self.rng.u8(..) == 0 { self.rng.u64(500..2500) } else { self.rng.u64(1..80) };
-        self.in_flight.push(Reverse((at_ns + answer_ms * 1_000_000, at_ns, u64::from(stage.0))));
+        self.in_flight.push(Reverse((at_ns + answer_ms * 1_000_000, at_ns, u64::from(stage.0), user)));
     }
 
     fn complete(&mut self, to_ns: u64, not_before_ns: u64) {
-        while let Some(Reverse((done_ns, sent_ns, stage))) = self.in_flight.peek().copied() {
+        while let Some(Reverse((done_ns, sent_ns, stage, user))) = self.in_flight.peek().copied() {
             if done_ns > to_ns {
                 break;
             }
@@ -259,6 +292,9 @@ impl Engine {
                 Outcome::Success(200)
             };
             self.done(sent_ns, done, stage, outcome);
+            if let Some(closed) = &mut self.closed {
+                closed.done(user, done);
+            }
         }
     }
 
@@ -270,6 +306,7 @@ impl Engine {
 
     fn finish_if_done(&mut self, now_ns: u64) {
         let is_over = match (&mut self.arrivals, self.rest) {
+            (None, None) => self.closed.as_mut().is_none_or(|closed| closed.is_over(now_ns)),
             (Some(arrivals), _) => {
                 arrivals.peek().is_none() && now_ns >= Schedule::end_ns(arrivals.schedule())
             }
@@ -280,7 +317,7 @@ impl Engine {
         }
         let stopped_ns = *self.stopped_ns.get_or_insert(now_ns);
         if self.aborted || now_ns.saturating_sub(stopped_ns) > self.drain_ns {
-            while let Some(Reverse((_, sent_ns, stage))) = self.in_flight.pop() {
+            while let Some(Reverse((_, sent_ns, stage, _))) = self.in_flight.pop() {
                 self.done(sent_ns, now_ns, stage, Outcome::Failed(ErrorKind::Cancelled, 0));
             }
         }

@@ -198,7 +198,25 @@ fn plan_text(rng: &mut Rng, drivers: usize, duration_s: u64) -> String {
             let load = format!("{{ model: tsunami, requests_per_driver: {requests}, delay: 100ms }}");
             plan(&load, abort_or_continue, unready)
         }
-        2..4 => any_open_plan(abort_or_continue, unready, duration_s, rng.u64(10..100)),
+        2 => {
+            let users = rng.u64(1..40);
+            let iterations = rng.u64(20..400);
+            plan(
+                &format!("{{ model: closed, users: {users}, iterations: {iterations} }}"),
+                abort_or_continue,
+                unready,
+            )
+        }
+        3 => {
+            let users = rng.u64(1..40);
+            let ramp = format!("{{ from: 0, to: {users}, over: {duration_s}s }}");
+            let load = match users % 2 {
+                0 => format!("{{ model: closed, stages: [{ramp}] }}"),
+                _ => format!("{{ model: closed, stages: [{{ users: {users}, for: {duration_s}s }}] }}"),
+            };
+            plan(&load, "redistribute", unready)
+        }
+        4 => any_open_plan(abort_or_continue, unready, duration_s, rng.u64(10..100)),
         _ => any_open_plan("redistribute", unready, duration_s, rng.u64(10..100) + drivers as u64),
     }
 }
