@@ -211,7 +211,8 @@ fn judge_unstarted(verdict: &mut Verdict, merged: &Merged, context: &Context) {
     }
 }
 
-/// Whether the target was saturated over the whole run. A saturated loop asks for no rate that it could not keep.
+/// Whether the target was saturated over the whole run, and in some second in which we could see it. A saturated loop
+/// asks for no rate that it could not keep.
 fn target_saturated(merged: &Merged, context: &Context) -> bool {
     let service_ns = || {
         let steps = merged.all_steps(|_| true);
@@ -219,7 +220,9 @@ fn target_saturated(merged: &Merged, context: &Context) -> bool {
         service.merge(&steps.failed.service);
         service.quantile(0.5)
     };
-    !context.saturated && second::is_saturated(&merged.all_stages(|_| true), service_ns)
+    let is_noted = |causes: Causes| causes.contains(Cause::TargetSaturated);
+    let noted = merged.drivers.values().any(|driver| driver.seconds_noted(is_noted) > 0);
+    !context.saturated && noted && second::is_saturated(&merged.all_stages(|_| true), service_ns)
 }
 
 /// What is the target's or the plan's.

@@ -3,7 +3,7 @@
 mod seconds;
 
 use expect_test::{Expect, expect};
-use metrics::verdict::{Context, judge};
+use metrics::verdict::{Context, Value, judge};
 use metrics::{DriverWindow, ErrorKind, LostDriver, Merged, Missed, StepWindow, Totals};
 use plan::{StageId, StepId};
 use seconds::{ended, fails, finish, gauges, good, late, queue, run, stopped};
@@ -262,6 +262,30 @@ fn a_target_that_cannot_keep_up_is_not_held_against_us() {
             finding target_saturated d1 10 s: The target could not keep up with d1 in 10 of 10 s: iterations were missed, or waited longer for a connection than they then took. Its limit is reached, or connections.max is too low.
         "#]],
     );
+}
+
+/// A thread without CPU sees connections that are free long after they are, and so lets iterations wait or miss them.
+#[test]
+fn what_a_starved_thread_waits_for_is_no_finding_on_the_target() {
+    let (starved, throttled) = (gauges(950, 700, 0, 0), gauges(950, 0, 0, 700_000));
+    let waits: [&dyn Fn(&mut DriverWindow); 2] = [&queue, &|window| window.stages[0].missed.target = 50];
+    for wait in waits {
+        for withheld in [&starved as &dyn Fn(&mut DriverWindow), &throttled] {
+            let merged = run(10, 10, |window| {
+                wait(window);
+                withheld(window);
+            });
+            let verdict = judge(&merged, &ended());
+            assert!(!verdict.target_saturated && verdict.findings.is_empty(), "{verdict:?}");
+            assert_eq!(verdict.value, Value::Invalid);
+        }
+        // A little of it, as on any machine, hides nothing.
+        let merged = run(10, 10, |window| {
+            wait(window);
+            gauges(500, 100, 0, 0)(window);
+        });
+        assert!(judge(&merged, &ended()).target_saturated);
+    }
 }
 
 #[test]

@@ -26,6 +26,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use clock::RunDelay;
 use crossbeam_channel::{Receiver, Sender};
 use metrics::{Pages, Recorder};
 use plan::Limiter;
@@ -44,7 +45,7 @@ use crate::source::Source;
 use crate::wheel::Wheel;
 
 use ending::Phase;
-use time::{GRAIN_PERIOD_NS, Grain, Lateness, Meter, Patience};
+use time::{GRAIN_PERIOD_NS, Grain, Lateness, Meter, OfThread, Patience};
 
 pub(crate) use time::{RunClock, boot_ns};
 
@@ -147,6 +148,8 @@ pub(crate) struct Worker<S: Source> {
     /// When the loop last woke for an intended time.
     paced_at_ns: u64,
     meter: Meter,
+    /// Of this thread, once it runs.
+    run_delay: Option<RunDelay>,
 
     recorder: Recorder,
     spare: Receiver<Box<Pages>>,
@@ -217,6 +220,7 @@ impl<S: Source> Worker<S> {
             grain_at_ns: 0,
             paced_at_ns: 0,
             meter: Meter::default(),
+            run_delay: None,
             recorder: parts.recorder,
             spare: parts.spare,
             reports: parts.reports,
@@ -262,6 +266,9 @@ impl<S: Source> Worker<S> {
         self.hear();
         self.read_clock();
         self.notice_pause(0);
+        self.run_delay = RunDelay::of_this_thread();
+        self.meter = Meter::starting(self.now_ns, OfThread::read(self.run_delay.as_ref()));
+        self.grain_meter = Meter::starting(self.now_ns, OfThread::cpu());
         self.turn_ns = self.now_ns;
         Ok(())
     }
@@ -351,7 +358,7 @@ impl<S: Source> Worker<S> {
 
     #[cold]
     fn adjust_grain(&mut self) {
-        let used = self.grain_meter.cut(self.now_ns, clock::nanos(clock::thread_cpu()));
+        let used = self.grain_meter.cut(self.now_ns, OfThread::cpu());
         self.grain.adjust(used.busy_permille);
         self.grain_at_ns = self.now_ns + GRAIN_PERIOD_NS;
     }

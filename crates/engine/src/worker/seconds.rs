@@ -2,6 +2,7 @@
 
 use metrics::{Gauges, Pages};
 
+use super::time::OfThread;
 use super::{SECOND_NS, Worker};
 use crate::merge::Report;
 use crate::source::Source;
@@ -40,7 +41,7 @@ impl<S: Source> Worker<S> {
     }
 
     fn gauges(&mut self) -> Gauges {
-        let used = self.meter.cut(self.now_ns, clock::nanos(clock::thread_cpu()));
+        let used = self.meter.cut(self.now_ns, OfThread::read(self.run_delay.as_ref()));
         let queued: usize = self.pools.iter().map(|pool| pool.queue.len()).sum();
         let open: u32 = self.pools.iter().map(|pool| pool.open).sum();
         Gauges {
@@ -48,6 +49,7 @@ impl<S: Source> Worker<S> {
             queued: u32::try_from(queued).unwrap_or(u32::MAX),
             connections: open + self.ending,
             busiest_thread_permille: used.busy_permille,
+            starved_permille: used.starved_permille,
             never_waited: used.never_waited,
             ..Gauges::default()
         }

@@ -3,7 +3,7 @@
 //! The loops live by the boot clock alone: it runs on while a machine sleeps, so that what was due meanwhile is late and
 //! a lease ends in time. Otherwise it equals the monotonic clock.
 
-use clock::Instant;
+use clock::{Instant, RunDelay};
 
 /// Nanoseconds since the start of the run.
 #[derive(Debug, Clone, Copy)]
@@ -66,8 +66,30 @@ pub(crate) struct Meter {
     since_ns: u64,
     waited_ns: u64,
     spun_ns: u64,
-    /// CPU time of the thread at `since_ns`.
-    cpu_ns: u64,
+    /// At `since_ns`.
+    of_thread: OfThread,
+}
+
+/// What the kernel says of the calling thread, in ns since its start.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct OfThread {
+    /// It ran.
+    pub(crate) cpu_ns: u64,
+    /// It was ready to run and another one ran; 0 where the kernel does not count it.
+    pub(crate) delay_ns: u64,
+}
+
+impl OfThread {
+    /// Cheap: asks for the CPU time alone.
+    pub(crate) fn cpu() -> Self {
+        Self { cpu_ns: clock::nanos(clock::thread_cpu()), delay_ns: 0 }
+    }
+
+    /// All of it, for once a second.
+    pub(crate) fn read(run_delay: Option<&RunDelay>) -> Self {
+        let delay = run_delay.and_then(RunDelay::read).unwrap_or_default();
+        Self { delay_ns: clock::nanos(delay), ..Self::cpu() }
+    }
 }
 
 /// What a [`Meter`] shows.
@@ -75,10 +97,17 @@ pub(crate) struct Meter {
 pub(crate) struct Use {
     /// Thousandths of the time, spinning left out.
     pub(crate) busy_permille: u16,
+    /// Thousandths of the time in which it was ready to run and had no CPU.
+    pub(crate) starved_permille: u16,
     pub(crate) never_waited: bool,
 }
 
 impl Meter {
+    /// One that has seen nothing before `now_ns`, where the thread had used `of_thread`.
+    pub(crate) fn starting(now_ns: u64, of_thread: OfThread) -> Self {
+        Self { since_ns: now_ns, of_thread, ..Self::default() }
+    }
+
     /// There was nothing to do for so long.
     #[inline]
     pub(crate) fn waited(&mut self, ns: u64) {
@@ -92,21 +121,27 @@ impl Meter {
         self.spun_ns += ns;
     }
 
-    /// What was used since the last call, by the clock and the thread's CPU time; starts anew.
+    /// What was used since the last call, by the clock and by what the kernel says; starts anew.
     ///
-    /// The greater of two shares counts: not waiting tells of a thread that had work but no CPU, CPU time of what the
-    /// system does inside of waits, which on virtual machines can be more than all the rest.
-    pub(crate) fn cut(&mut self, now_ns: u64, cpu_ns: u64) -> Use {
+    /// The greater of two shares counts as busy: not waiting tells of a thread that had work but no CPU, CPU time of what
+    /// the system does inside of waits, which on virtual machines can be more than all the rest. Whether it waited is for
+    /// the kernel to say alone: a call that waits also sends, and whoever is put off inside of it did not wait.
+    pub(crate) fn cut(&mut self, now_ns: u64, of_thread: OfThread) -> Use {
         let span_ns = now_ns.saturating_sub(self.since_ns);
         if span_ns < LEAST_SPAN_NS {
-            return Use { busy_permille: 0, never_waited: false };
+            return Use { busy_permille: 0, starved_permille: 0, never_waited: false };
         }
-        let by_clock_ns = span_ns.saturating_sub(self.waited_ns);
-        let by_cpu_ns = cpu_ns.saturating_sub(self.cpu_ns).saturating_sub(self.spun_ns);
-        let busy_ns = by_clock_ns.max(by_cpu_ns).min(span_ns);
-        let never_waited = self.waited_ns < span_ns / NEVER_WAITED_SHARE;
-        *self = Self { since_ns: now_ns, waited_ns: 0, spun_ns: 0, cpu_ns };
-        Use { busy_permille: u16::try_from(busy_ns * 1000 / span_ns).unwrap_or(1000), never_waited }
+        let cpu_ns = of_thread.cpu_ns.saturating_sub(self.of_thread.cpu_ns).saturating_sub(self.spun_ns);
+        let delay_ns = of_thread.delay_ns.saturating_sub(self.of_thread.delay_ns).min(span_ns);
+        let busy_ns = span_ns.saturating_sub(self.waited_ns).max(cpu_ns).min(span_ns);
+        let slept_ns = span_ns.saturating_sub(cpu_ns).saturating_sub(delay_ns);
+        *self = Self { since_ns: now_ns, waited_ns: 0, spun_ns: 0, of_thread };
+        let permille = |ns: u64| u16::try_from(ns * 1000 / span_ns).unwrap_or(1000);
+        Use {
+            busy_permille: permille(busy_ns),
+            starved_permille: permille(delay_ns),
+            never_waited: slept_ns < span_ns / NEVER_WAITED_SHARE,
+        }
     }
 }
 
@@ -211,9 +246,21 @@ mod tests {
         let mut meter = Meter::default();
         meter.waited(600_000);
         meter.waited(200_000);
-        assert_eq!(meter.cut(1_000_000, 0), Use { busy_permille: 200, never_waited: false });
+        let cpu = |cpu_ns| OfThread { cpu_ns, delay_ns: 0 };
+        let used = |busy_permille, never_waited| Use { busy_permille, starved_permille: 0, never_waited };
+        assert_eq!(meter.cut(1_000_000, cpu(200_000)), used(200, false));
         (0..100).for_each(|_| meter.waited(1_000));
-        assert_eq!(meter.cut(2_000_000, 0), Use { busy_permille: 1000, never_waited: true });
+        assert_eq!(meter.cut(2_000_000, cpu(1_195_000)), used(1000, true));
+    }
+
+    #[test]
+    fn being_put_off_is_not_waiting() {
+        let mut meter = Meter::default();
+        // All of it inside of calls that wait, as with io_uring.
+        meter.waited(990_000);
+        let of_thread = OfThread { cpu_ns: 300_000, delay_ns: 695_000 };
+        let used = Use { busy_permille: 300, starved_permille: 695, never_waited: true };
+        assert_eq!(meter.cut(1_000_000, of_thread), used);
     }
 
     #[test]
@@ -221,7 +268,8 @@ mod tests {
         let mut meter = Meter::default();
         meter.waited(900_000);
         meter.spun(100_000);
-        assert_eq!(meter.cut(1_000_000, 700_000).busy_permille, 600);
+        let of_thread = OfThread { cpu_ns: 700_000, delay_ns: 0 };
+        assert_eq!(meter.cut(1_000_000, of_thread).busy_permille, 600);
     }
 
     #[test]

@@ -23,6 +23,9 @@ const STARVED_PERMILLE: u64 = 10;
 /// Less CPU stolen than this, in thousandths of all cores, is the usual noise of a virtual machine.
 const STOLEN_PERMILLE: u64 = 20;
 
+/// More CPU withheld than this, in thousandths of the second, and we are no witness of what the target could do.
+const BLIND_PERMILLE: u64 = 250;
+
 /// More than this share of a second's due iterations missed by the target's fault says that it was saturated,
 /// and more than this share of its requests refused that it was refusing, in hundredths.
 const TARGET_PERCENT: u64 = 1;
@@ -34,17 +37,30 @@ const QUEUE_WAIT_NS: u64 = 1_000_000;
 pub fn causes_of(window: &DriverWindow) -> Causes {
     let stages = all_stages(window);
     let mut causes = ours(window, &stages);
-    causes.note(Cause::TargetSaturated, is_saturated(&stages, || median_service_ns(window)));
+    let is_saturated = is_saturated(&stages, || median_service_ns(window));
+    causes.note(Cause::TargetSaturated, is_saturated && !is_blind(window));
     causes.note(Cause::TargetRefusing, refuses(window));
     causes.note(Cause::TargetStopped, answers_nothing(window));
     causes.note(Cause::PlanLimit, stages.missed.limit > 0);
     causes
 }
 
+/// Whether our threads had so little CPU that they saw answers, and with them free connections, long after they came:
+/// then waiting for a connection says nothing of the target.
+fn is_blind(window: &DriverWindow) -> bool {
+    let gauges = &window.gauges;
+    let withheld = gauges.starved_permille.max(gauges.stolen_permille);
+    u64::from(withheld).max(throttled_permille(window)) > BLIND_PERMILLE
+}
+
+fn throttled_permille(window: &DriverWindow) -> u64 {
+    let span_us = u64::from(window.seconds()).max(1) * 1_000_000;
+    window.gauges.throttled_us.saturating_mul(1000) / span_us
+}
+
 fn ours(window: &DriverWindow, stages: &StageWindow) -> Causes {
     let gauges = &window.gauges;
-    let span_us = u64::from(window.seconds()).max(1) * 1_000_000;
-    let throttled = gauges.throttled_us.saturating_mul(1000) / span_us;
+    let throttled = throttled_permille(window);
     let busy = u64::from(gauges.busiest_thread_permille);
     let sends_late = sends_late(stages, || median_service_ns(window));
     let is_hampered = sends_late || busy > BUSY_PERMILLE || stages.missed.ours > 0;
