@@ -7,8 +7,7 @@
 //! ```
 //!
 //! `--for` stops the run after so many seconds. `STEPS` gives the plan so many steps, one per scenario, to see what
-//! recording them costs. Prints one line of JSON; ends with code 3, and says why, when the engine cannot do what the plan
-//! or `--io` asks for.
+//! recording them costs. Prints one line of JSON; ends with code 3, and says why, when the plan has faults.
 
 #![expect(
     clippy::print_stdout,
@@ -20,7 +19,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Allow, Event, Io, Job, PrepareError};
+use engine::{Allow, Event, Io, Job};
 use metrics::{DriverWindow, Timing, Totals};
 
 /// The exit code of a plan that is refused.
@@ -123,10 +122,7 @@ fn run(work: Work) {
         user_agent: "groundswell/0.1 (run load)".to_owned(),
         io: work.io,
     })
-    .unwrap_or_else(|error| match error {
-        PrepareError::Unsupported(_) => refuse(&error.to_string()),
-        error => panic!("{error:?}"),
-    });
+    .unwrap_or_else(|error| panic!("{error:?}"));
     let start = clock::now() + Duration::from_millis(50);
     let cpu_before = clock::process_cpu();
     let running = prepared.start(start, start + LEASE);

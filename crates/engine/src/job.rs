@@ -79,9 +79,6 @@ pub enum PrepareError {
         #[source]
         source: protocol::RequestError,
     },
-    /// The plan asks for something that this version cannot do.
-    #[error("{0} is not supported in this version")]
-    Unsupported(&'static str),
     /// This machine refuses something the engine needs before it can start.
     #[error("cannot {what}")]
     Local {

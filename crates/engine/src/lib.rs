@@ -15,6 +15,7 @@
 mod allow;
 mod job;
 mod peer;
+mod names;
 mod target;
 mod tls;
 mod speech;
@@ -34,7 +35,6 @@ mod cgroup;
 mod host;
 mod machine;
 mod preflight;
-mod unwired;
 mod prepare;
 mod running;
 
@@ -42,6 +42,7 @@ pub use allow::{Allow, InvalidRule, Refused};
 pub use io::{InvalidIo, Io, uring_support};
 pub use job::{Job, PrepareError};
 pub use machine::{Clocks, Descriptors, Machine, Memory, Ports, Processors, stolen_ticks};
+pub use names::Resolve;
 pub use preflight::{Impossible, Part, TIME_WAIT, preflight};
-pub use prepare::{Prepared, prepare};
+pub use prepare::{Prepared, prepare, prepare_with};
 pub use running::{Event, Running};

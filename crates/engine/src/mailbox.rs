@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use plan::{LaneSet, Rate};
 
 use crate::io;
+use crate::peer::Peer;
 use crate::source::Timetable;
 
 /// Commands that were not read yet, at most: they come a few per minute and are read within a second. A worker that is
@@ -20,12 +21,27 @@ const COMMANDS_MAX: usize = 1024;
 /// Something that changes what a worker does. Times are run times.
 #[derive(Debug, Clone)]
 pub(crate) enum Command {
-    Lanes { from_ns: u64, lanes: LaneSet },
-    Timetable { from_ns: u64, timetable: Timetable },
-    Limit { from_ns: u64, rate: Rate },
+    Lanes {
+        from_ns: u64,
+        lanes: LaneSet,
+    },
+    Timetable {
+        from_ns: u64,
+        timetable: Timetable,
+    },
+    Limit {
+        from_ns: u64,
+        rate: Rate,
+    },
     Stop,
     Abort,
     Release,
+    /// The peers of a pool from now on; `None` when a look-up failed. With the ticket of whoever asked.
+    Peers {
+        pool: u16,
+        ticket: Option<u32>,
+        peers: Option<Arc<[Peer]>>,
+    },
 }
 
 /// One worker's mailbox. On cache lines of its own, since the worker writes `sent` with every turn.

@@ -32,6 +32,8 @@ pub(crate) struct Pool {
     pub(crate) protocol: Arc<dyn Protocol>,
     /// Whether a connection may carry several requests at a time.
     pub(crate) is_multiplexed: bool,
+    /// Whether each new connection looks up where it goes.
+    pub(crate) looks_up: bool,
     pub(crate) has_tls: bool,
 }
 
@@ -42,7 +44,18 @@ pub(crate) struct Address {
     pub(crate) connecting: u32,
     /// The source tried next. Each address has its own turn, so that all pairs of source and address come about.
     source: usize,
+    /// Whether new connections go there.
+    is_current: bool,
 }
+
+impl Address {
+    fn new(peer: Peer) -> Self {
+        Self { peer, connecting: 0, source: 0, is_current: true }
+    }
+}
+
+/// Addresses that are kept: the present ones, and former ones for as long as a connection to them is being made.
+const ADDRESSES_MAX: usize = 1024;
 
 impl Pool {
     pub(crate) fn new(
@@ -54,10 +67,7 @@ impl Pool {
         has_tls: bool,
     ) -> Self {
         Self {
-            addresses: peers
-                .iter()
-                .map(|peer| Address { peer: peer.clone(), connecting: 0, source: 0 })
-                .collect(),
+            addresses: peers.iter().cloned().map(Address::new).collect(),
             sources,
             turn: 0,
             idle: Vec::new(),
@@ -67,6 +77,7 @@ impl Pool {
             connecting: 0,
             protocol,
             is_multiplexed,
+            looks_up: false,
             has_tls,
         }
     }
@@ -74,10 +85,32 @@ impl Pool {
     /// The address to open a connection to; `None` while as many as may be are connecting to each.
     pub(crate) fn next_address(&mut self, connecting_max: u32) -> Option<usize> {
         let count = self.addresses.len();
-        let free = |turn: &usize| self.addresses[*turn].connecting < connecting_max;
+        let free = |turn: &usize| {
+            let address = &self.addresses[*turn];
+            address.is_current && address.connecting < connecting_max
+        };
         let chosen = (self.turn..self.turn + count).map(|turn| turn % count).find(free)?;
         self.turn = (chosen + 1) % count;
         Some(chosen)
+    }
+
+    /// New connections go to `peers`, and to no others. An address keeps its number while a connection is made to it.
+    pub(crate) fn set_peers(&mut self, peers: &[Peer]) {
+        for address in &mut self.addresses {
+            address.is_current = peers.contains(&address.peer);
+        }
+        for peer in peers {
+            if self.addresses.iter().any(|address| address.peer == *peer) {
+                continue;
+            }
+            let address = Address::new(peer.clone());
+            let is_gone = |former: &&mut Address| !former.is_current && former.connecting == 0;
+            if let Some(former) = self.addresses.iter_mut().find(is_gone) {
+                *former = address;
+            } else if self.addresses.len() < ADDRESSES_MAX {
+                self.addresses.push(address);
+            }
+        }
     }
 
     /// Who is at `address`, and where to connect from.

@@ -11,12 +11,13 @@ use std::time::Duration;
 use clock::Instant;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use metrics::{Pages, Recorder};
-use plan::{Limiter, Load};
+use plan::{Dns, Limiter, Load};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::mailbox::Mailbox;
 use crate::merge::{Lane, Merger, Report};
+use crate::names::{self, Directory, Lookups, Name, Question, Resolve};
 use crate::peer::{self, Peer};
 use crate::pool::Pool;
 use crate::program::Program;
@@ -24,7 +25,7 @@ use crate::running::{Event, Running};
 use crate::source::{Avalanche, Closed, Scheduled, Source, Timetable};
 use crate::speech::Speech;
 use crate::worker::{Keeping, Limits, Parts, RunClock, Worker, boot_ns};
-use crate::{Job, PrepareError, target, unwired};
+use crate::{Job, PrepareError, target};
 
 /// New connections to one address at a time, so that a listen queue is not overrun: the kernel's default length is
 /// 4,096, but many servers ask for 511.
@@ -64,22 +65,28 @@ struct Thread {
 /// A target has no address, may not be loaded or accepts no connection; a step is no valid request, or this machine
 /// lacks descriptors or io_uring.
 pub fn prepare(job: Job) -> Result<Prepared, PrepareError> {
+    prepare_with(job, Arc::new(names::system))
+}
+
+/// As [`prepare`], with another resolver than the system's.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_with(job: Job, resolve: Arc<Resolve>) -> Result<Prepared, PrepareError> {
     let plan = &job.plan;
-    unwired::check(plan)?;
     for address in plan.network.source_addresses.iter().copied() {
         peer::check_source(address).map_err(|source| PrepareError::Source { address, source })?;
     }
-    let peers: Vec<Vec<Peer>> = plan
-        .targets
-        .iter()
-        .map(|target| target::reach(target, &plan.network, &job.allow))
-        .collect::<Result<_, _>>()?;
+    let directory = Directory { network: plan.network.clone(), allow: job.allow.clone(), resolve };
+    let peers: Vec<Vec<Peer>> =
+        plan.targets.iter().map(|target| target::reach(target, &directory)).collect::<Result<_, _>>()?;
     let speech = Speech::settle(plan, &peers)?;
     let program = Arc::new(Program::compile(plan, &speech.protocols(plan)?, &job.user_agent)?);
     raise_descriptor_limit();
     let threads = threads_of(&job);
     let (lanes, waiting, reports) = (Vec::new(), Vec::new(), bounded(threads * 8));
-    let mut bench = Bench { job: &job, program, peers, speech, threads, lanes, waiting, reports };
+    let (lookups, asker) = Lookups::of(&directory, &plan.targets, threads).unzip();
+    let mut bench = Bench { job: &job, program, peers, speech, threads, lanes, waiting, reports, asker };
     let schedule = plan.schedule().map(Arc::new);
     let mut timetable = schedule.clone().map(Timetable::Schedule);
     let is_open = !plan.is_per_driver();
@@ -115,7 +122,11 @@ pub fn prepare(job: Job) -> Result<Prepared, PrepareError> {
             })?;
         }
     }
-    let Bench { lanes, waiting, reports, .. } = bench;
+    let Bench { lanes, waiting, reports, peers, .. } = bench;
+    if let Some(lookups) = lookups {
+        let mailboxes = lanes.iter().map(|lane| Arc::clone(&lane.mailbox)).collect();
+        lookups.start(peers, mailboxes).map_err(local("start a thread that looks names up"))?;
+    }
     tracing::info!(run_id = job.run_id, threads, "prepared");
     let limit = job.plan.limit();
     Ok(Prepared { threads: waiting, lanes, reports, run_id: job.run_id, limit, timetable, is_open })
@@ -266,6 +277,8 @@ struct Bench<'j> {
     lanes: Vec<Lane>,
     waiting: Vec<Thread>,
     reports: (Sender<Report>, Receiver<Report>),
+    /// Where names are looked up in the run, if they are.
+    asker: Option<Sender<Question>>,
 }
 
 impl Bench<'_> {
@@ -328,7 +341,9 @@ impl Bench<'_> {
         let pools = pools.enumerate().map(|(number, (((peers, max), protocol), target))| {
             let is_multiplexed = self.speech.is_multiplexed(number);
             let has_tls = target.scheme == plan::Scheme::Https;
-            Pool::new(peers, Arc::clone(&sources), max, protocol, is_multiplexed, has_tls)
+            let mut pool = Pool::new(peers, Arc::clone(&sources), max, protocol, is_multiplexed, has_tls);
+            pool.looks_up = plan.network.dns == Dns::Connection && Name::of(target, &plan.network).is_some();
+            pool
         });
         Ok(Parts {
             plan: Arc::clone(plan),
@@ -352,6 +367,7 @@ impl Bench<'_> {
             recorder: Recorder::new(steps, stages, 0),
             spare: spares,
             reports: self.reports.0.clone(),
+            asker: self.asker.clone(),
             thread,
         })
     }

@@ -3,44 +3,37 @@
 //! Blocking on purpose: it runs on the thread that prepares, never in a loop.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plan::{Family, HttpVersion, Network, Scheme};
+use plan::{HttpVersion, Scheme};
 use protocol::Protocol;
 use protocol::proxy::{Forward, Tunnel};
 use rustix::net::SocketAddrUnix;
 
+use crate::names::Directory;
 use crate::peer::{self, Peer};
 use crate::{Allow, PrepareError};
 
 /// How long the attempt to reach one address may take: a lost packet is sent again after 1 s and 3 s.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Addresses of a name that are used. More is a mistake in the name server.
-const ADDRESSES_MAX: usize = 64;
-
 /// The peers to connect to for `target` that accept connections: its own, or those of the proxy. None of them, and of
-/// the target's own, is one that `allow` refuses.
-pub(crate) fn reach(
-    target: &plan::Target,
-    network: &Network,
-    allow: &Allow,
-) -> Result<Vec<Peer>, PrepareError> {
+/// the target's own, is one that `directory` refuses.
+pub(crate) fn reach(target: &plan::Target, directory: &Directory) -> Result<Vec<Peer>, PrepareError> {
+    let Directory { network, allow, .. } = directory;
     let (peers, name) = match (&target.socket, &network.proxy) {
         (Some(path), _) => (socket(path, target, allow)?, target.to_string()),
-        (None, None) => (resolve(&target.host, target.port, network, allow)?, target.to_string()),
+        (None, None) => (directory.look_up(&target.host, target.port)?, target.to_string()),
         (None, Some(proxy)) => {
-            let any = Network::default();
-            match resolve(&target.host, target.port, &any, allow) {
+            match directory.addresses(&target.host, target.port, |_| true) {
                 // Where names are looked up by the proxy alone, a rule has to name the target.
                 Err(PrepareError::Dns { .. }) if allow.names(&target.host) => {}
                 result => drop(result?),
             }
             let name = format!("proxy {}:{}", proxy.host, proxy.port);
-            (resolve(&proxy.host, proxy.port, network, allow)?, name)
+            (directory.look_up(&proxy.host, proxy.port)?, name)
         }
     };
     let mut reachable = Vec::new();
@@ -82,46 +75,6 @@ fn socket(path: &Path, target: &plan::Target, allow: &Allow) -> Result<Vec<Peer>
     allow.check_socket(&real)?;
     let address = SocketAddrUnix::new(&real).map_err(|errno| unreachable(errno.into()))?;
     Ok(vec![Peer::Unix(address)])
-}
-
-fn resolve(host: &str, port: u16, network: &Network, allow: &Allow) -> Result<Vec<Peer>, PrepareError> {
-    let dns = |source| PrepareError::Dns { host: host.to_owned(), source };
-    let mut peers: Vec<Peer> = Vec::new();
-    for address in (host, port).to_socket_addrs().map_err(dns)? {
-        if !is_wanted(address, network) {
-            continue;
-        }
-        allow.check(host, address)?;
-        let peer = Peer::Tcp(address);
-        if !peers.contains(&peer) && peers.len() < ADDRESSES_MAX {
-            peers.push(peer);
-        }
-    }
-    if peers.is_empty() {
-        return Err(dns(io::Error::new(io::ErrorKind::NotFound, nothing_wanted(network))));
-    }
-    Ok(peers)
-}
-
-/// Whether `address` is of the family that was asked for, and one of our sources can reach it.
-fn is_wanted(address: SocketAddr, network: &Network) -> bool {
-    let is_of_family = match network.addresses {
-        Family::Any => true,
-        Family::Ipv4 => address.is_ipv4(),
-        Family::Ipv6 => address.is_ipv6(),
-    };
-    let sources = &network.source_addresses;
-    let is_reached = sources.is_empty() || sources.iter().any(|source| source.is_ipv4() == address.is_ipv4());
-    is_of_family && is_reached
-}
-
-fn nothing_wanted(network: &Network) -> &'static str {
-    match network.addresses {
-        Family::Ipv4 => "it has no IPv4 address",
-        Family::Ipv6 => "it has no IPv6 address",
-        Family::Any if network.source_addresses.is_empty() => "it has no address",
-        Family::Any => "it has no address that the source addresses can reach",
-    }
 }
 
 #[cfg(test)]

@@ -34,29 +34,52 @@ impl<S: Source> Worker<S> {
     /// Opens a connection for each that waits and for whom none is being opened, as far as allowed.
     fn grow(&mut self, pool: usize) {
         for _ in 0..CONNECTS_PER_TURN {
-            let wanted = &self.pools[pool];
-            let is_needed = wanted.queue.len() > wanted.connecting as usize && wanted.idle.is_empty();
-            if !is_needed || wanted.open >= wanted.max || self.hold_until_ns.is_some() {
+            if !self.is_wanted(pool) {
                 return;
             }
+            let wanted = &self.pools[pool];
             let waiting = wanted.queue[wanted.connecting as usize];
-            let Some(address) = self.pools[pool].next_address(self.limits.connecting) else { return };
-            match self.open(pool, address) {
-                Ok((id, is_connected)) => {
-                    // Just before whoever waits for it would be missed: it was started, and failed.
-                    let timeout_ns = self.program.step(waiting.step).timeout_ns;
-                    let deadline_ns =
-                        waiting.intended_ns.saturating_add(timeout_ns).saturating_sub(2 * TICK_NS);
-                    self.connections[id as usize].deadline_ns = deadline_ns.max(self.now_ns + 1);
-                    self.wheel.arm(id, deadline_ns.max(self.now_ns + 1));
-                    if is_connected {
-                        self.connected(id);
-                    }
-                }
-                Err(kind) => self.fail_waiting(pool, kind),
+            // Just before whoever waits for it would be missed: it was started, and failed.
+            let timeout_ns = self.program.step(waiting.step).timeout_ns;
+            let deadline_ns = waiting.intended_ns.saturating_add(timeout_ns).saturating_sub(2 * TICK_NS);
+            let deadline_ns = deadline_ns.max(self.now_ns + 1);
+            let looks_up = wanted.looks_up;
+            let is_begun = if looks_up {
+                self.look_up(pool, deadline_ns)
+            } else {
+                self.open_for_waiting(pool, deadline_ns, None)
+            };
+            if !is_begun {
+                return;
             }
         }
         self.is_unfinished = true;
+    }
+
+    /// Whether somebody waits for whom no connection of `pool` is there or being opened, and another may be.
+    pub(super) fn is_wanted(&self, pool: usize) -> bool {
+        let pool = &self.pools[pool];
+        let is_needed = pool.queue.len() > pool.connecting as usize && pool.idle.is_empty();
+        is_needed && pool.open < pool.max && self.hold_until_ns.is_none()
+    }
+
+    /// Opens a connection of `pool` for whoever waits, after a look-up of `lookup_ns` if there was one. False when as
+    /// many as may be are being opened.
+    pub(super) fn open_for_waiting(&mut self, pool: usize, deadline_ns: u64, lookup_ns: Option<u64>) -> bool {
+        let Some(address) = self.pools[pool].next_address(self.limits.connecting) else { return false };
+        match self.open(pool, address) {
+            Ok((id, is_connected)) => {
+                let connection = &mut self.connections[id as usize];
+                connection.opened.lookup_ns = lookup_ns;
+                connection.deadline_ns = deadline_ns;
+                self.wheel.arm(id, deadline_ns);
+                if is_connected {
+                    self.connected(id);
+                }
+            }
+            Err(kind) => self.fail_waiting(pool, kind),
+        }
+        true
     }
 
     /// Begins a connection to an address of `pool`; whether it is there already, as it can be on the same machine.
@@ -246,6 +269,7 @@ impl<S: Source> Worker<S> {
             }
         }
         self.expired = expired;
+        self.expire_lookups();
         self.expire_waiting();
     }
 

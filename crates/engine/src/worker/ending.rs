@@ -67,6 +67,7 @@ impl<S: Source> Worker<S> {
                 Command::Stop => self.stop(),
                 Command::Abort => self.abort(),
                 Command::Release => self.release(),
+                Command::Peers { pool, ticket, peers } => self.hear_peers(pool, ticket, peers.as_deref()),
             }
         }
     }

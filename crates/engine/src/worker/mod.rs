@@ -18,6 +18,7 @@ mod pacing;
 mod requests;
 mod sequels;
 mod connecting;
+mod lookups;
 mod seconds;
 mod ending;
 
@@ -37,6 +38,7 @@ use crate::flight::Belongings;
 use crate::io::{Io, Loop, Pin};
 use crate::mailbox::Mailbox;
 use crate::merge::Report;
+use crate::names::Question;
 use crate::pauses::Pauses;
 use crate::pool::Pool;
 use crate::program::Program;
@@ -45,6 +47,7 @@ use crate::source::Source;
 use crate::wheel::Wheel;
 
 use ending::Phase;
+use lookups::Lookups;
 use time::{GRAIN_PERIOD_NS, Grain, Lateness, Meter, OfThread, Patience};
 
 pub(crate) use time::{RunClock, boot_ns};
@@ -93,6 +96,8 @@ pub(crate) struct Parts<S> {
     /// Pages that were drained.
     pub(crate) spare: Receiver<Box<Pages>>,
     pub(crate) reports: Sender<Report>,
+    /// Where names are looked up, if they are. The threads that do so end with the last of these.
+    pub(crate) asker: Option<Sender<Question>>,
     pub(crate) thread: usize,
 }
 
@@ -127,6 +132,7 @@ pub(crate) struct Worker<S: Source> {
     expired: Vec<u32>,
     /// Connections whose target is to close them.
     ending: u32,
+    lookups: Lookups,
 
     pauses: Pauses,
     /// Iterations that are due and not over: waiting, under way, or in a pause.
@@ -206,6 +212,7 @@ impl<S: Source> Worker<S> {
             own_bytes: Vec::new(),
             expired: Vec::new(),
             ending: 0,
+            lookups: Lookups::new(parts.asker),
             pauses: Pauses::default(),
             active: 0,
             in_flight: 0,
@@ -441,7 +448,7 @@ impl<S: Source> Worker<S> {
     fn next_look_at(&mut self) -> u64 {
         let lease_ns = self.clock.run_time(self.mailbox.lease_boot_ns());
         let mut at_ns = self.cut_at_ns.min(lease_ns).min(self.phase.until_ns()).min(self.next_expiry_at());
-        at_ns = at_ns.min(self.hold_until_ns.unwrap_or(u64::MAX));
+        at_ns = at_ns.min(self.hold_until_ns.unwrap_or(u64::MAX)).min(self.lookups.next_expiry_at());
         if self.source.open_until() > self.now_ns {
             at_ns = at_ns.min(self.source.open_until());
         }
