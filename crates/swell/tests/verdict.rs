@@ -377,7 +377,7 @@ fn a_full_closed_loop_tells_a_fast_target_from_a_slow_one() {
     let loops = [(); 3].map(|()| BusyLoop::on_core("0"));
     let pinned = ["taskset", "-c", "0"];
     // More connections than it serves while it has the core, so that there is always an answer.
-    let found = ground.run(&pinned, &[&fast, "--requests", "60000", "--connections", "2000"]);
+    let found = ground.run(&pinned, &[&fast, "--users", "2000", "--for", "5s"]);
     drop(loops);
     assert!(found.codes.contains("generator_bound"), "{:#}", found.summary);
     found.has_none_but(&[BUSY.as_slice(), &["generator_bound"]].concat());
