@@ -43,7 +43,6 @@ pub(super) enum Event<'p> {
 }
 
 /// The client's end of one TLS connection.
-#[derive(Default)]
 pub(super) struct Channel {
     connection: Option<UnbufferedClientConnection>,
     partial: Vec<u8>,
@@ -51,9 +50,30 @@ pub(super) struct Channel {
     is_open: bool,
     is_closed: bool,
     records_sent: u64,
+    /// By TLS 1.2.
+    records_max: u64,
+}
+
+impl Default for Channel {
+    fn default() -> Self {
+        Self {
+            connection: None,
+            partial: Vec::new(),
+            plain: Vec::new(),
+            is_open: false,
+            is_closed: false,
+            records_sent: 0,
+            records_max: TLS12_RECORDS,
+        }
+    }
 }
 
 impl Channel {
+    #[cfg(test)]
+    pub(super) fn with_records_max(records_max: u64) -> Self {
+        Self { records_max, ..Self::default() }
+    }
+
     /// Forgets the connection.
     pub(super) fn reset(&mut self) {
         self.connection = None;
@@ -85,7 +105,7 @@ impl Channel {
 
     /// Whether the keys are used up.
     pub(super) fn is_spent(&self) -> bool {
-        self.records_sent >= TLS12_RECORDS
+        self.records_sent >= self.records_max
             && self
                 .connection
                 .as_ref()

@@ -119,6 +119,7 @@ impl Session for Wrapped {
 
     fn hear(&mut self, bytes: &mut [u8], heard: &mut Vec<Heard>) -> Result<(), crate::Error> {
         self.check()?;
+        let before = heard.len();
         let Self { channel, output, inner, version, .. } = self;
         channel.hear(bytes, output, |event| match event {
             Event::Open(agreed) => {
@@ -129,6 +130,13 @@ impl Session for Wrapped {
             Event::Plain(plain) => inner.hear(plain, heard),
             Event::Closed => inner.end(heard),
         })?;
+        if channel.is_closed() || channel.is_spent() {
+            for told in &mut heard[before..] {
+                if let Heard::Done(_, response) = told {
+                    response.keep_alive = false;
+                }
+            }
+        }
         self.flush();
         self.check()
     }
@@ -168,5 +176,75 @@ impl Session for Wrapped {
     fn proceed(&mut self) {
         self.inner.proceed();
         self.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{ServerConfig, ServerConnection, SupportedProtocolVersion, version};
+
+    use std::io::Write;
+    use std::time::Duration;
+
+    use super::super::{Client, Settings, Trust};
+    use super::*;
+    use crate::Response;
+    use crate::http1::Http1;
+
+    /// Whether each of some responses in a row leaves the connection to others, when keys last for three records.
+    fn kept_alive(version: &'static SupportedProtocolVersion) -> Vec<bool> {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let server = ServerConfig::builder_with_protocol_versions(&[version])
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let mut server = ServerConnection::new(Arc::new(server)).unwrap();
+        let trust = Trust::Everybody;
+        let settings = Settings { trust, identity: None, resumption: false, unix_time: || Duration::ZERO };
+        let tls = Client::new(&settings).unwrap().protocol("localhost", Version::Http1, Arc::new(Http1));
+        let Tls { config, name, version, inner } = tls.unwrap();
+        let channel = Channel::with_records_max(3);
+        let (inner, output) = (inner.session(), Vec::new());
+        let mut session = Wrapped { config, name, version, channel, output, inner, fault: None };
+        let (mut heard, mut kept_alive) = (Vec::new(), Vec::new());
+        let parts = Parts {
+            method: "GET",
+            scheme: "https",
+            authority: "localhost",
+            path: "/",
+            headers: &[],
+            body: b"",
+            user_agent: "",
+            expects_continue: false,
+        };
+        let request = Http1.render(&parts).unwrap();
+        session.start(&mut heard);
+        while kept_alive.len() < 5 && kept_alive.last() != Some(&false) {
+            if session.room() > 0 {
+                session.begin(0, &request, Want::default());
+                server.writer().write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+            }
+            server.read_tls(&mut session.output.as_slice()).unwrap();
+            session.output.clear();
+            server.process_new_packets().unwrap();
+            let mut bytes = Vec::new();
+            while server.wants_write() {
+                server.write_tls(&mut bytes).unwrap();
+            }
+            session.hear(&mut bytes, &mut heard).unwrap();
+            kept_alive.extend(heard.drain(..).filter_map(|heard| match heard {
+                Heard::Done(_, Response { keep_alive, .. }) => Some(keep_alive),
+                _ => None,
+            }));
+        }
+        kept_alive
+    }
+
+    #[test]
+    fn a_connection_ends_before_its_keys_are_used_up() {
+        assert_eq!(kept_alive(&version::TLS12), [true, true, false]);
+        assert_eq!(kept_alive(&version::TLS13), [true; 5]);
     }
 }

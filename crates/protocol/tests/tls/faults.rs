@@ -77,7 +77,8 @@ fn an_end_that_nobody_vouches_for_completes_nothing() {
         let complete = Response { status: 200, keep_alive: false, body_bytes: 10 };
         assert_eq!(answered(UNTIL_CLOSE, true), Ok(Some(Heard::Done(7, complete))));
         assert_eq!(answered(UNTIL_CLOSE, false), Err(Error::Truncated));
-        assert_eq!(answered(PONG, true), Ok(Some(Heard::Done(7, DONE))));
+        let last = Response { keep_alive: false, ..DONE };
+        assert_eq!(answered(PONG, true), Ok(Some(Heard::Done(7, last))));
         assert_eq!(answered(PONG, false), Ok(Some(Heard::Done(7, DONE))));
         for is_closed in [true, false] {
             assert_eq!(answered(&PONG[..PONG.len() - 1], is_closed), Err(Error::Truncated));
