@@ -112,6 +112,13 @@ pub fn closed(url: &str, shape: Shape) -> Value {
     plan
 }
 
+/// So many users without think time, each with a connection of its own from the start; for longer than any round.
+pub fn users(url: &str, users: u32) -> Value {
+    let connections = json!({"start": users, "max": users});
+    let stage = json!({"users": users, "for": "1h"});
+    plan(url, &json!({"model": "closed", "stages": [stage], "connections": connections}))
+}
+
 /// `per_s` requests a second for `seconds`, over at most so many connections, all of them there from the start.
 pub fn open(url: &str, per_s: f64, seconds: u64, connections: u32) -> Value {
     let connections = json!({"start": connections, "max": connections});
