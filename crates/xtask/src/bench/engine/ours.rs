@@ -3,17 +3,14 @@
 use std::fs;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::Bench;
-use super::measure::{Contestant, NotYet, Round};
+use super::measure::{Contestant, Round};
 use super::tools::Shape;
-use crate::process::{Finished, GENERATOR_CORE, pinned};
+use crate::process::{GENERATOR_CORE, pinned};
 use crate::run::built;
-
-/// The code by which `load` says that it cannot do what the plan asks for.
-const REFUSED: i32 = 3;
 
 /// How the engine waits for sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,15 +79,6 @@ impl Ours {
         let arguments = ["plan", &file, "--threads", &threads, "--for", &seconds, "--io", self.io.argument()];
         Ok(pinned(self.cores, built("examples/load"), &arguments))
     }
-}
-
-/// An error when `load` refused what it was asked for.
-pub fn check_refused(finished: &Finished) -> Result<()> {
-    if finished.output.status.code() == Some(REFUSED) {
-        let said = finished.said();
-        bail!(NotYet(said.lines().next().unwrap_or_default().to_owned()));
-    }
-    Ok(())
 }
 
 /// As often as it is answered, as `shape` says; for ever.

@@ -67,13 +67,7 @@ impl Table {
         let Some(reference) = rounds.first() else { return };
         for (index, (contestant, rounds)) in contestants.iter().zip(rounds).enumerate() {
             let goal = goals.get(index).copied().flatten();
-            match &contestant.not_yet {
-                Some(why) => {
-                    self.add_words(&contestant.name, "–");
-                    self.note(format!("{}: {why}.", contestant.name));
-                }
-                None => self.add_cost(&contestant.name, rounds, reference, goal),
-            }
+            self.add_cost(&contestant.name, rounds, reference, goal);
         }
     }
 
@@ -81,13 +75,6 @@ impl Table {
     pub fn add_figure(&mut self, name: &str, spread: Option<Spread>, unit: &str, goal: Option<Goal>) {
         let Some(spread) = spread else { return };
         self.rows.push(figure_row(name, spread, decimals(spread), unit, goal));
-    }
-
-    /// Adds a row that has no figure.
-    pub fn add_words(&mut self, name: &str, words: &str) {
-        let mut row = vec![name.to_owned(), words.to_owned()];
-        row.resize(self.columns.len(), String::new());
-        self.rows.push(row);
     }
 
     /// Adds a figure below the table.
@@ -197,7 +184,6 @@ mod tests {
         let mut table = Table::of_costs("closed");
         table.add_cost("wrk", &wrk, &wrk, None);
         table.add_cost("ours", &ours, &wrk, Some(Goal::with_aim(0.8, 0.7)));
-        table.add_words("later", "not there yet");
         let text = table.text();
         assert!(text.contains("| ours "), "{text}");
         assert!(text.contains("| 0.75 to 0.88 | ≤ 0.8, aim 0.7 | missed | 6.50 |      1,000 |"), "{text}");

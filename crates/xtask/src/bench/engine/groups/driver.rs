@@ -13,7 +13,7 @@ use xtask::services::Kafka;
 use crate::bench::engine::Bench;
 use crate::bench::engine::measure::{Contestant, Round, Spread, alternate};
 use crate::bench::engine::ours::{closed, open};
-use crate::bench::engine::table::{Goal, Table};
+use crate::bench::engine::table::{Goal, Table, grouped};
 use crate::bench::engine::tools::{Shape, Tool};
 use crate::bench::fleet::Fleet;
 use crate::process::{Beside, GENERATOR_CORE, SERVER_CORE, cpu_of, pin, resident_mb};
@@ -65,7 +65,7 @@ pub fn cost(bench: &Bench) -> Result<Table> {
     };
     let mut contestants = [
         Tool::Wrk.contestant(bench, url.clone(), shape),
-        Contestant { name: "swell driver over Kafka".to_owned(), round: Box::new(round), not_yet: None },
+        Contestant { name: "swell driver over Kafka".to_owned(), round: Box::new(round) },
     ];
     let rounds = alternate(&mut contestants, bench.turns)?;
     let mut table = Table::of_costs("A driver in a fleet over Kafka, closed, 64 kept connections: wrk = 1");
@@ -104,7 +104,7 @@ pub fn long(bench: &Bench) -> Result<Table> {
     let run_id = system.fleet.start_run(&plan)?;
     system.fleet.wait_sent(&run_id, 1)?;
     let mut table =
-        Table::of_figures(format!("Memory of a driver over {} minutes at 50,000/s", bench.minutes));
+        Table::of_figures(format!("Memory of a driver over {} min at 50,000 requests/s", bench.minutes));
     let mut after = Vec::new();
     for minute in 1..=bench.minutes {
         sleep(Duration::from_secs(60));
@@ -118,8 +118,9 @@ pub fn long(bench: &Bench) -> Result<Table> {
     let (first, last) = (after.first().copied(), after.last().copied());
     let (first, last) = first.zip(last).context("a run has a minute at least")?;
     table.add_figure("after 1 minute", Spread::of([first]), "MB", None);
-    table.add_figure(&format!("after {} minutes", bench.minutes), Spread::of([last]), "MB", None);
+    table.add_figure("at the end", Spread::of([last]), "MB", None);
     table.add_figure("growth", Spread::of([last / first]), "times", Some(Goal::at_most(1.02)));
-    table.note(format!("{} requests/s were reached.", summary["rate"]["requests_per_s"]));
+    let per_s = summary["rate"]["requests_per_s"].as_f64().context("no rate in the summary")?;
+    table.note(format!("{} requests/s were reached.", grouped(per_s)));
     Ok(table)
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::bench::engine::Bench;
-use crate::bench::engine::measure::{NotYet, Spread};
+use crate::bench::engine::measure::Spread;
 use crate::bench::engine::ours::{Io, Ours, open};
 use crate::bench::engine::table::{Goal, Table};
 use crate::bench::engine::tools::{Shape, Tool};
@@ -25,13 +25,7 @@ pub fn run(bench: &Bench) -> Result<Table> {
         for turn in 1..=bench.turns {
             let capacity_per_s = Tool::Wrk.round(bench, &url, Shape::Kept(CONNECTIONS))?.per_s();
             let plan = open(&url, capacity_per_s / 3.0, bench.seconds, CONNECTIONS);
-            let (round, lag) = match Ours::on_one_core(io).round(bench, &plan, CONNECTIONS) {
-                Err(error) if error.is::<NotYet>() => {
-                    table.note(format!("{}: {error}.", io.name()));
-                    break;
-                }
-                result => result?,
-            };
+            let (round, lag) = Ours::on_one_core(io).round(bench, &plan, CONNECTIONS)?;
             eprintln!(
                 "  turn {turn}: {} at {:.0}/s of {capacity_per_s:.0}/s: {}",
                 io.name(),

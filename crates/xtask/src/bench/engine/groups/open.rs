@@ -48,7 +48,7 @@ fn against_wrk(
             lags.borrow_mut().push(said);
             Ok(round)
         };
-        contestants.push(Contestant { name: io.name().to_owned(), round: Box::new(round), not_yet: None });
+        contestants.push(Contestant { name: io.name().to_owned(), round: Box::new(round) });
     }
     let rounds = alternate(&mut contestants, bench.turns)?;
     let mut table = Table::of_costs(title);
