@@ -18,7 +18,8 @@ pub struct Scenario {
     pub name: String,
     /// How often it is walked, against the other scenarios' weights; at least 1.
     pub weight: u32,
-    /// Whether cookies that a target sets are sent back (RFC 6265); each iteration begins with none.
+    /// Whether cookies that a target sets are sent back (RFC 6265). Each iteration begins with none, but for the users of a closed
+    /// load, who keep theirs.
     pub cookies: bool,
     /// At least one.
     pub steps: Vec<Step>,
