@@ -4,6 +4,7 @@ mod support;
 
 use std::os::fd::AsRawFd;
 
+use metrics::{LocalLimit, Outcome};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use support::{Server, counts, job, plan, prepare, start, watch};
 
@@ -19,5 +20,7 @@ fn no_descriptors_left_is_our_fault() {
     setrlimit(Resource::Nofile, limit).unwrap();
     let told = watch(start(prepared));
     assert_eq!(told.outcomes(), counts(&[("local_limit", 16), ("read_timeout", 4)]));
+    let descriptors = (Outcome::local_limit(LocalLimit::Descriptors), 16);
+    assert!(told.all.steps[0].outcomes.contains(&descriptors), "{:?}", told.all.steps[0].outcomes);
     assert_eq!(told.totals.started, 20);
 }

@@ -1,6 +1,6 @@
 //! Connections: opened when somebody waits for one, closed when they are of no more use.
 
-use metrics::{ErrorKind, Phases};
+use metrics::{ErrorKind, LocalLimit, Outcome, Phases};
 use rustix::io::Errno;
 
 use super::Worker;
@@ -77,16 +77,16 @@ impl<S: Source> Worker<S> {
                     self.connected(id);
                 }
             }
-            Err(kind) => self.fail_waiting(pool, kind),
+            Err(outcome) => self.fail_waiting(pool, outcome),
         }
         true
     }
 
     /// Begins a connection to an address of `pool`; whether it is there already, as it can be on the same machine.
-    fn open(&mut self, pool: usize, address: usize) -> Result<(u32, bool), ErrorKind> {
+    fn open(&mut self, pool: usize, address: usize) -> Result<(u32, bool), Outcome> {
         let (peer, source) = self.pools[pool].route(address);
         let (socket, is_connected) = dial(peer, source).map_err(failure)?;
-        let id = self.io.add(socket, is_connected).map_err(|_| ErrorKind::LocalLimit)?;
+        let id = self.io.add(socket, is_connected).map_err(|_| Outcome::local_limit(LocalLimit::Other))?;
         while self.connections.len() <= id as usize {
             self.connections.push(Connection::vacant());
         }
@@ -147,10 +147,10 @@ impl<S: Source> Worker<S> {
     }
 
     /// A connection could not be made: whoever waits longest fails with it.
-    pub(super) fn fail_connecting(&mut self, id: u32, kind: ErrorKind) {
+    pub(super) fn fail_connecting(&mut self, id: u32, outcome: Outcome) {
         let pool = usize::from(self.connections[id as usize].pool);
         self.close(id);
-        self.fail_waiting(pool, kind);
+        self.fail_waiting(pool, outcome);
     }
 
     /// Hears first what idle connections have to say: the target may have closed them, and nothing must be sent on those.
@@ -262,8 +262,8 @@ impl<S: Source> Worker<S> {
             }
             match connection.state {
                 State::Open => self.time_out(id),
-                State::Connecting => self.fail_connecting(id, ErrorKind::ConnectTimeout),
-                State::Greeting => self.fail_connecting(id, ErrorKind::Tls),
+                State::Connecting => self.fail_connecting(id, Outcome::Failed(ErrorKind::ConnectTimeout, 0)),
+                State::Greeting => self.fail_connecting(id, Outcome::Failed(ErrorKind::Tls, 0)),
                 State::Ending => self.close(id),
                 State::Vacant => {}
             }
@@ -312,14 +312,18 @@ impl<S: Source> Worker<S> {
     }
 }
 
-pub(super) fn failure(errno: Errno) -> ErrorKind {
-    match errno {
+/// What making a connection failed by: socket(2), bind(2), connect(2).
+pub(super) fn failure(errno: Errno) -> Outcome {
+    let kind = match errno {
+        Errno::MFILE | Errno::NFILE => return Outcome::local_limit(LocalLimit::Descriptors),
+        Errno::ADDRNOTAVAIL | Errno::ADDRINUSE | Errno::AGAIN => {
+            return Outcome::local_limit(LocalLimit::Ports);
+        }
+        Errno::NOBUFS | Errno::NOMEM => return Outcome::local_limit(LocalLimit::Memory),
         Errno::TIMEDOUT => ErrorKind::ConnectTimeout,
         Errno::CONNRESET | Errno::CONNABORTED | Errno::PIPE => ErrorKind::ConnectReset,
-        Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL | Errno::AGAIN => {
-            ErrorKind::LocalLimit
-        }
         // The network said no: nobody listens, no route, or a firewall.
         _ => ErrorKind::ConnectRefused,
-    }
+    };
+    Outcome::Failed(kind, 0)
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
-use metrics::ErrorKind;
+use metrics::{ErrorKind, Outcome};
 
 use super::Worker;
 use crate::names::{LOOKUPS_MAX, Question};
@@ -67,7 +67,7 @@ impl<S: Source> Worker<S> {
         let Some(lookup) = place.map(|place| self.end_lookup(place)) else { return };
         let pool = usize::from(lookup.pool);
         if peers.is_none() {
-            self.fail_waiting(pool, ErrorKind::Dns);
+            self.fail_waiting(pool, Outcome::Failed(ErrorKind::Dns, 0));
         } else if self.is_wanted(pool) {
             let lookup_ns = self.now_ns.saturating_sub(lookup.since_ns);
             self.open_for_waiting(pool, lookup.deadline_ns.max(self.now_ns + 1), Some(lookup_ns));
@@ -79,7 +79,7 @@ impl<S: Source> Worker<S> {
         while let Some(place) = self.lookups.open.iter().position(|lookup| lookup.deadline_ns <= self.now_ns)
         {
             let pool = usize::from(self.end_lookup(place).pool);
-            self.fail_waiting(pool, ErrorKind::Dns);
+            self.fail_waiting(pool, Outcome::Failed(ErrorKind::Dns, 0));
         }
     }
 

@@ -246,13 +246,12 @@ impl<S: Source> Worker<S> {
     }
 
     /// Fails whoever waits longest for `pool`: the connection that was to be opened for it is not there.
-    pub(super) fn fail_waiting(&mut self, pool: usize, kind: ErrorKind) {
+    pub(super) fn fail_waiting(&mut self, pool: usize, outcome: Outcome) {
         let Some(mut flight) = self.pools[pool].queue.pop_front() else { return };
         flight.usable_ns = self.now_ns;
         flight.sent_ns = self.now_ns;
         let id = self.program.step(flight.step).id;
         let times = self.times_of(&flight, self.now_ns);
-        let outcome = Outcome::Failed(kind, 0);
         if flight.is_sent {
             // It was on a connection that the target had closed.
             self.recorder.done(id, flight.stage, &times, outcome, 0, 0);
@@ -305,7 +304,7 @@ impl<S: Source> Worker<S> {
                     self.pools[pool].queue.pop_front();
                     self.miss(stage, who);
                 } else {
-                    self.fail_waiting(pool, ErrorKind::ConnectTimeout);
+                    self.fail_waiting(pool, Outcome::Failed(ErrorKind::ConnectTimeout, 0));
                 }
             }
         }

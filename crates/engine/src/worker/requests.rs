@@ -5,7 +5,7 @@
 //! and k6 (for what is not idempotent) have it: repeating it would hide what a user's client sees, and send more than
 //! the plan says. Only a request of which nothing was accepted by our own kernel takes another connection.
 
-use metrics::{ErrorKind, Outcome};
+use metrics::{ErrorKind, LocalLimit, Outcome};
 use protocol::{Begun, Error, Heard, Response, Tag, http2};
 use rustix::io::Errno;
 use smallvec::SmallVec;
@@ -269,13 +269,13 @@ impl<S: Source> Worker<S> {
         match connection.state {
             State::Connecting | State::Greeting => {
                 let kind = if kind == ErrorKind::ReadReset { ErrorKind::ConnectReset } else { kind };
-                return self.fail_connecting(id, kind);
+                return self.fail_connecting(id, outcome_of(kind));
             }
             State::Open | State::Ending | State::Vacant => {}
         }
         let tags: SmallVec<[Tag; 8]> = connection.tags().collect();
         let flights: SmallVec<[Flight; 1]> =
-            tags.into_iter().filter_map(|tag| self.record(id, tag, Outcome::Failed(kind, 0))).collect();
+            tags.into_iter().filter_map(|tag| self.record(id, tag, outcome_of(kind))).collect();
         self.close(id);
         for flight in flights {
             self.advance(flight, self.turn_ns.max(flight.sent_ns), true);
@@ -381,6 +381,14 @@ impl<S: Source> Worker<S> {
 fn is_answer(outcome: Outcome) -> bool {
     use ErrorKind::{Body, Check, Status};
     matches!(outcome, Outcome::Success(_) | Outcome::Failed(Status | Check | Body, _))
+}
+
+/// A request that was on a connection lacks nothing of this machine but memory.
+const fn outcome_of(kind: ErrorKind) -> Outcome {
+    match kind {
+        ErrorKind::LocalLimit => Outcome::local_limit(LocalLimit::Memory),
+        kind => Outcome::Failed(kind, 0),
+    }
 }
 
 fn send_failure(errno: Errno) -> ErrorKind {
