@@ -11,12 +11,14 @@ use crate::commands::kafka::{self, Broker};
 const WAKE_UPS: usize = 1000;
 
 /// All that is judged.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Facts {
     pub machine: Machine,
     pub wake_up: WakeUp,
     /// Of the time of all processors while wake-ups were measured, in thousandths.
     pub stolen_permille: Option<u64>,
+    /// Whether io_uring works here with all that the engine needs of it, or what the system says.
+    pub uring: Result<(), String>,
     /// What was found behind `--kafka`, or why nothing; `None` when no broker was named.
     pub broker: Option<Result<Broker, String>>,
 }
@@ -38,7 +40,8 @@ impl Facts {
             (stolen * 1000).checked_div(all)
         });
         let broker = kafka::examine(arguments).map(|examined| examined.map_err(|error| format!("{error:#}")));
-        Self { machine: Machine::read(), wake_up, stolen_permille, broker }
+        let uring = engine::uring_support().map_err(|error| error.to_string());
+        Self { machine: Machine::read(), wake_up, stolen_permille, uring, broker }
     }
 }
 

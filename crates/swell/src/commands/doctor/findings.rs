@@ -94,7 +94,7 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
         governor(processors),
         stolen(facts.stolen_permille),
         memory(room),
-        io_uring(&facts.machine),
+        io_loop(facts),
         clock_source(clocks),
         timer_slack(clocks),
         wake_up(facts.wake_up),
@@ -234,26 +234,19 @@ fn memory(found: &Memory) -> Finding {
     Finding::warn_if(found.usable() < MEMORY_WANTED, "memory", text, why, fix)
 }
 
-/// The other loop works everywhere, so this is never more than a warning.
-fn io_uring(found: &Machine) -> Finding {
-    let kernel = &found.kernel;
-    let why = "without it each request costs more system calls, so a core sends less";
-    match (found.io_uring_disabled, found.seccomp) {
-        (Some(1 | 2), _) => {
-            let text = format!("forbidden on this machine, Linux {kernel}");
-            Finding::warn("io_uring", text, why, "sysctl -w kernel.io_uring_disabled=0")
-        }
-        (_, true) => {
-            let text = format!("a seccomp filter may forbid it, Linux {kernel}");
-            Finding::warn(
-                "io_uring",
-                text,
-                why,
-                "run the container with a profile that allows io_uring_setup",
-            )
-        }
-        (_, false) => Finding::ok("io_uring", format!("not forbidden, Linux {kernel}")),
-    }
+/// Which loop drives the sockets. The other one works everywhere, so this is never more than a warning.
+fn io_loop(facts: &Facts) -> Finding {
+    let Machine { kernel, io_uring_disabled, seccomp, .. } = &facts.machine;
+    let Err(error) = &facts.uring else {
+        return Finding::ok("IO loop", format!("io_uring, Linux {kernel}"));
+    };
+    let text = format!("epoll, since io_uring does not work here: {error}, Linux {kernel}");
+    let fix = match (io_uring_disabled, seccomp) {
+        (Some(1 | 2), _) => "sysctl -w kernel.io_uring_disabled=0",
+        (_, true) => "run the container with a seccomp profile that allows io_uring_setup",
+        (_, false) => "use Linux 6.1 or later",
+    };
+    Finding::warn("IO loop", text, "each request costs more CPU, so a core sends less", fix)
 }
 
 fn clock_source(found: &Clocks) -> Finding {
@@ -355,6 +348,7 @@ mod tests {
             machine,
             wake_up: WakeUp { median_us: 58, p99_us: 91 },
             stolen_permille: Some(0),
+            uring: Ok(()),
             broker: Some(Ok(Broker { brokers: "kafka:9092".to_owned(), offset_ms: Some((-3.25, 1.5)) })),
         }
     }
@@ -381,7 +375,7 @@ mod tests {
             ok    CPU governor     performance
             ok    stolen CPU       0.0 %
             ok    memory           12288 of 16384 MiB free
-            ok    io_uring         not forbidden, Linux 6.8.0
+            ok    IO loop          io_uring, Linux 6.8.0
             ok    clock source     tsc
             ok    timer slack      50 µs
             ok    wake-up          58 µs late at the median, 91 µs at p99
@@ -395,7 +389,10 @@ mod tests {
     fn what_cannot_be_read_is_no_fault_but_said() {
         let facts = Facts {
             machine: Machine { descriptors: healthy().machine.descriptors, ..Machine::default() },
-            ..Facts::default()
+            wake_up: WakeUp::default(),
+            stolen_permille: None,
+            uring: Ok(()),
+            broker: None,
         };
         let all: String = findings(&facts).iter().map(show).collect();
         expect![[r#"
@@ -412,7 +409,7 @@ mod tests {
             ok    CPU governor     not controlled here
             ok    stolen CPU       not told
             ok    memory           not told
-            ok    io_uring         not forbidden, Linux 
+            ok    IO loop          io_uring, Linux 
             warn  clock source     unknown
                                    why: others need a system call for each reading, several for each request
                                    fix: echo tsc > /sys/devices/system/clocksource/clocksource0/current_clocksource
@@ -526,21 +523,37 @@ mod tests {
 
     #[test]
     fn loops() {
+        let refused =
+            |facts: &mut Facts| facts.uring = Err("Operation not permitted (os error 1)".to_owned());
         check(
-            |facts| facts.machine.io_uring_disabled = Some(2),
+            refused,
             &expect![[r#"
-            warn  io_uring         forbidden on this machine, Linux 6.8.0
-                                   why: without it each request costs more system calls, so a core sends less
-                                   fix: sysctl -w kernel.io_uring_disabled=0
+            warn  IO loop          epoll, since io_uring does not work here: Operation not permitted (os error 1), Linux 6.8.0
+                                   why: each request costs more CPU, so a core sends less
+                                   fix: use Linux 6.1 or later
         "#]],
         );
         check(
-            |facts| facts.machine.seccomp = true,
+            |facts| {
+                refused(facts);
+                facts.machine.io_uring_disabled = Some(2);
+            },
             &expect![[r#"
-            warn  io_uring         a seccomp filter may forbid it, Linux 6.8.0
-                                   why: without it each request costs more system calls, so a core sends less
-                                   fix: run the container with a profile that allows io_uring_setup
-        "#]],
+                warn  IO loop          epoll, since io_uring does not work here: Operation not permitted (os error 1), Linux 6.8.0
+                                       why: each request costs more CPU, so a core sends less
+                                       fix: sysctl -w kernel.io_uring_disabled=0
+            "#]],
+        );
+        check(
+            |facts| {
+                refused(facts);
+                facts.machine.seccomp = true;
+            },
+            &expect![[r#"
+                warn  IO loop          epoll, since io_uring does not work here: Operation not permitted (os error 1), Linux 6.8.0
+                                       why: each request costs more CPU, so a core sends less
+                                       fix: run the container with a seccomp profile that allows io_uring_setup
+            "#]],
         );
     }
 
