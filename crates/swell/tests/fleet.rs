@@ -107,6 +107,15 @@ fn rates(fleet: &Fleet, run: &str) -> Vec<(u64, f64)> {
         .collect()
 }
 
+/// What is said of the loss of `driver`, and the codes of all reasons.
+fn loss_of(summary: &Value, driver: &str) -> (String, Vec<String>) {
+    let reasons = summary["verdict"]["reasons"].as_array().unwrap();
+    let lost: Vec<&Value> = reasons.iter().filter(|reason| reason["code"] == "driver_lost").collect();
+    assert!(lost.len() == 1 && lost[0]["driver"] == driver, "{summary:#}");
+    let codes = reasons.iter().map(|reason| reason["code"].as_str().unwrap().to_owned()).collect();
+    (lost[0]["text"].as_str().unwrap().to_owned(), codes)
+}
+
 fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value} is not a number"))
 }
@@ -173,10 +182,35 @@ fn a_killed_driver_is_named_and_its_share_moves() {
     assert_eq!(summary["iterations"]["due"], 9000);
     assert!(number(&summary["iterations"]["lost"]) > 0.0, "{summary}");
     assert_ne!(summary["verdict"]["value"], "valid");
+    let (text, codes) = loss_of(&summary, "d1");
+    assert!(text.contains("taken over"), "{text}");
+    assert!(!codes.contains(&"not_started".to_owned()), "its share was: {summary:#}");
     let late = rates(&fleet, &run).into_iter().filter(|(second, _)| (killed_at + 12..29).contains(second));
     let late: Vec<f64> = late.map(|(_, sent)| sent).collect();
     let mean = late.iter().sum::<f64>() / late.len() as f64;
     assert!((294.0..=306.0).contains(&mean), "{mean}/s after the move of its lanes: {late:?}");
+}
+
+#[test]
+fn a_killed_driver_that_nobody_replaces_makes_the_run_invalid() {
+    let mut fleet = Fleet::start(2);
+    let run = fleet.api.start_run(&json!({
+        "test_type": "TSUNAMI", "test_message_delay": 10, "message_count_per_driver": 1500,
+        "target": format!("{}/ping", fleet.target.url),
+    }));
+    fleet.wait_second(&run, 3);
+    fleet.drivers[1].take().unwrap().kill();
+    let summary = fleet.api.finished(&run);
+    assert_eq!(summary["accounting"]["balanced"], true, "{summary:#}");
+    assert_eq!(summary["iterations"]["due"], 3000, "{summary:#}");
+    assert_eq!(summary["verdict"]["value"], "invalid", "{summary:#}");
+    let (text, codes) = loss_of(&summary, "d1");
+    assert!(text.contains("nobody took"), "{text}");
+    assert!(codes.contains(&"not_started".to_owned()), "{summary:#}");
+    for wrong in ["overlap", "incomplete", "missed_ours", "local_limit"] {
+        assert!(!codes.contains(&wrong.to_owned()), "{wrong}: {summary:#}");
+    }
+    assert_eq!(summary["verdict"]["target_saturated"], false, "{summary:#}");
 }
 
 #[test]
