@@ -23,8 +23,9 @@ use crate::run::built;
 const RATE_PER_S: u32 = 10_000;
 const SECONDS: u32 = 10;
 const CONNECTIONS: u32 = 64;
-/// How long the rate of working off is measured.
-const CAPACITY_SECONDS: u32 = 3;
+/// How long the rate of working off is measured, and how often: whatever else the machine does makes it less.
+const CAPACITY_SECONDS: u32 = 2;
+const CAPACITY_ROUNDS: u32 = 3;
 /// Requests that the target has room for.
 const ROOM: u64 = 3_000_000;
 const STALL_AFTER: Duration = Duration::from_secs(4);
@@ -34,7 +35,8 @@ const GOAL_PERCENT: f64 = 2.0;
 
 /// Measures, and compares.
 pub fn check(folder: &Path) -> Result<Table> {
-    let capacity_per_s = capacity(folder)?;
+    let capacities = (0..CAPACITY_ROUNDS).map(|_| capacity(folder)).collect::<Result<Vec<f64>>>()?;
+    let capacity_per_s = capacities.into_iter().fold(0.0, f64::max);
     let (ours, record, stalled_s) = ours(folder)?;
     let stall = Stall {
         per_s: f64::from(RATE_PER_S),
@@ -70,7 +72,7 @@ pub fn check(folder: &Path) -> Result<Table> {
     }
     table.note(format!(
         "The target stood still for {stalled_s:.4} s; what was held up was computed to be worked off at \
-         {capacity_per_s:.0} requests/s, as measured closed just before."
+         {capacity_per_s:.0} requests/s, the most of {CAPACITY_ROUNDS} closed rounds just before."
     ));
     table.note(format!("wrk, closed, under the same stall: {}.", wrk(folder)?));
     Ok(table)
