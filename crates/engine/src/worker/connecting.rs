@@ -281,6 +281,7 @@ impl<S: Source> Worker<S> {
         // A target that refuses is not asked for ever.
         let mut attempts_left = 2 * count;
         loop {
+            self.read_clock();
             let mut missing = false;
             for pool in 0..self.pools.len() {
                 while u64::from(self.pools[pool].open) < share(&self.pools[pool]) && attempts_left > 0 {
@@ -300,6 +301,7 @@ impl<S: Source> Worker<S> {
                 break;
             }
             self.io.wait(left_ns.min(super::SECOND_NS), 1)?;
+            self.read_clock();
             self.hear();
         }
         let late: Vec<u32> = (0u32..)

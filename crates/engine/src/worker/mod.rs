@@ -260,6 +260,10 @@ impl<S: Source> Worker<S> {
         self.clock = clock;
         // Times until here were of the preparation.
         self.wheel.restart();
+        (self.now_ns, self.turn_ns) = (0, 0);
+        for connection in &mut self.connections {
+            (connection.since_ns, connection.expires_ns) = (0, self.keeping.lifetime_ns);
+        }
         loop {
             let left_ns = self.clock.until_start();
             if left_ns == 0 || self.phase == Phase::Over {

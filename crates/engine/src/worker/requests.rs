@@ -109,13 +109,21 @@ impl<S: Source> Worker<S> {
             }
             _ => Ok(()),
         };
-        // Behind a complete response nothing may follow, unless others are under way.
-        let is_final = chunk.is_last || (chunk.has_more && !self.is_multiplexed(id));
+        // Behind a complete response nothing may follow, but others that are under way and words of TLS.
+        let pool = &self.pools[usize::from(connection.pool)];
+        let may_follow = pool.is_multiplexed || pool.has_tls;
+        let is_final = chunk.is_last || (chunk.has_more && !may_follow);
         self.io.give_back(chunk);
         self.act_on(id, &mut heard, is_final);
         self.heard = heard;
         match result {
-            Ok(()) => self.say(id),
+            Ok(()) => {
+                self.say(id);
+                let connection = &self.connections[id as usize];
+                if connection.is_idle() && connection.room() == 0 {
+                    self.close(id);
+                }
+            }
             Err(error) => {
                 self.note(id, &error);
                 // A last word, such as why the connection ends.
