@@ -1,7 +1,7 @@
 //! What a stall of the target does to the percentiles, against what it must do.
 //!
 //! The target stops for a second in the middle of ten seconds of open load. From the schedule, the length of the stall and
-//! the rate at which generator and target work off what was held up, the response times follow by arithmetic; from the
+//! the rate at which what was held up was then answered, the response times follow by arithmetic; from the
 //! target's record they are known. wrk under the same stall is there to show what a closed loop says of it.
 
 use std::path::Path;
@@ -23,9 +23,6 @@ use crate::run::built;
 const RATE_PER_S: u32 = 10_000;
 const SECONDS: u32 = 10;
 const CONNECTIONS: u32 = 64;
-/// How long the rate of working off is measured, and how often: whatever else the machine does makes it less.
-const CAPACITY_SECONDS: u32 = 2;
-const CAPACITY_ROUNDS: u32 = 3;
 /// Requests that the target has room for.
 const ROOM: u64 = 3_000_000;
 const STALL_AFTER: Duration = Duration::from_secs(4);
@@ -35,19 +32,20 @@ const GOAL_PERCENT: f64 = 2.0;
 
 /// Measures, and compares.
 pub fn check(folder: &Path) -> Result<Table> {
-    let capacities = (0..CAPACITY_ROUNDS).map(|_| capacity(folder)).collect::<Result<Vec<f64>>>()?;
-    let capacity_per_s = capacities.into_iter().fold(0.0, f64::max);
-    let (ours, record, stalled_s) = ours(folder)?;
+    let (ours, record, held) = ours(folder)?;
+    let per_s = f64::from(RATE_PER_S);
+    let worked_off = record.worked_off_per_s(per_s, held.from_ns, held.to_ns);
+    let worked_off_per_s = worked_off.context("nothing was held up by the stall")?;
+    let stalled_s = (held.to_ns - held.from_ns) as f64 / 1e9;
     let stall = Stall {
-        per_s: f64::from(RATE_PER_S),
+        per_s,
         seconds: f64::from(SECONDS),
         from_s: STALL_AFTER.as_secs_f64(),
         for_s: stalled_s,
-        capacity_per_s,
+        worked_off_per_s,
     };
     let computed = computed(&stall);
-    let mut known: Vec<f64> =
-        record.responses(f64::from(RATE_PER_S)).iter().map(|(_, ns)| *ns as f64 / 1e9).collect();
+    let mut known: Vec<f64> = record.responses(per_s).iter().map(|(_, ns)| *ns as f64 / 1e9).collect();
     known.sort_by(f64::total_cmp);
     let mut table = Table::of_figures(
         "A target that stands still for 1 s of 10 s, open, 10,000 requests/s, 64 connections",
@@ -71,36 +69,31 @@ pub fn check(folder: &Path) -> Result<Table> {
         }
     }
     table.note(format!(
-        "The target stood still for {stalled_s:.4} s; what was held up was computed to be worked off at \
-         {capacity_per_s:.0} requests/s, the most of {CAPACITY_ROUNDS} closed rounds just before."
+        "The target stood still for {stalled_s:.4} s; what was due meanwhile was then answered at {worked_off_per_s:.0} requests/s, by its own record."
     ));
     table.note(format!("wrk, closed, under the same stall: {}.", wrk(folder)?));
     Ok(table)
 }
 
-/// Requests per second that generator and target do together.
-fn capacity(folder: &Path) -> Result<f64> {
-    let target = Target::start(folder, ROOM)?;
-    let load = json!({"model": "avalanche", "requests_per_driver": ROOM, "connections": CONNECTIONS});
-    let output = load_command(folder, &target, &load, CAPACITY_SECONDS)?.output()?;
-    let said = said(&output)?;
-    target.end()?;
-    said["per_s"].as_f64().context("no per_s")
+/// When the target stood still, in ns of the monotonic clock.
+struct Held {
+    from_ns: u64,
+    to_ns: u64,
 }
 
-/// What ours says of the stall, what the target recorded, and how long it stood still, in seconds.
-fn ours(folder: &Path) -> Result<(Value, Record, f64)> {
+/// What ours says of the stall, what the target recorded, and when it stood still.
+fn ours(folder: &Path) -> Result<(Value, Record, Held)> {
     let target = Target::start(folder, ROOM)?;
     let stage = json!({"at": format!("{RATE_PER_S}/s"), "for": format!("{SECONDS}s")});
     let connections = json!({"start": CONNECTIONS, "max": CONNECTIONS});
     let load = json!({"model": "open", "stages": [stage], "connections": connections});
     let mut command = load_command(folder, &target, &load, 2 * SECONDS)?;
     let child = command.stdout(std::process::Stdio::piped()).spawn().context("cannot start load")?;
-    let stalled_s = hold(&target)?;
+    let held = hold(&target)?;
     let said = said(&child.wait_with_output()?)?;
     let record = target.end()?;
     ensure!(said["missed"] == 0 && said["failed"] == 0, "not all requests were answered: {said}");
-    Ok((said, record, stalled_s))
+    Ok((said, record, held))
 }
 
 fn load_command(folder: &Path, target: &Target, load: &Value, seconds: u32) -> Result<Command> {
@@ -115,15 +108,15 @@ fn said(output: &std::process::Output) -> Result<Value> {
     serde_json::from_slice(&output.stdout).context("load said no JSON")
 }
 
-/// Stops the target for a second; for how long it was, in seconds.
-fn hold(target: &Target) -> Result<f64> {
+/// Stops the target for a second.
+fn hold(target: &Target) -> Result<Held> {
     let pid = Pid::from_child(&target.process.0);
     sleep(STALL_AFTER);
     kill_process(pid, Signal::STOP)?;
     let from_ns = now_ns();
     sleep(STALL);
     kill_process(pid, Signal::CONT)?;
-    Ok((now_ns() - from_ns) as f64 / 1e9)
+    Ok(Held { from_ns, to_ns: now_ns() })
 }
 
 /// The lines of wrk's own distribution, in one.

@@ -44,6 +44,18 @@ impl Record {
         requests
     }
 
+    /// The rate, per second, at which those were answered that were due while the target stood still, from the moment in
+    /// which it went on: at `to_ns`.
+    pub fn worked_off_per_s(&self, per_s: f64, from_ns: u64, to_ns: u64) -> Option<f64> {
+        let held = self.responses(per_s).into_iter().filter_map(|(request, response_ns)| {
+            let intended_ns = request.answered_ns - response_ns;
+            (from_ns..to_ns).contains(&intended_ns).then_some(request.answered_ns)
+        });
+        let held: Vec<u64> = held.collect();
+        let last_ns = held.iter().max()?.checked_sub(to_ns).filter(|span_ns| *span_ns > 0)?;
+        Some(held.len() as f64 * 1e9 / last_ns as f64)
+    }
+
     /// By the schedule of `per_s` equally spaced requests a second, each request with its response time in ns: from its
     /// intended time to its answer. The schedule's origin is the latest that makes no request arrive before its time.
     pub fn responses(&self, per_s: f64) -> Vec<(Request, u64)> {
@@ -115,6 +127,9 @@ mod tests {
             request(1_005 * ms, 1_005 * ms + 7),
         ];
         let record = Record { requests, ..Record::default() };
+        let worked_off_per_s = record.worked_off_per_s(1000.0, 1_000 * ms, 1_004 * ms).unwrap();
+        assert!((worked_off_per_s - 3000.0).abs() < 1.0, "{worked_off_per_s}");
+        assert_eq!(record.worked_off_per_s(1000.0, 2_000 * ms, 2_001 * ms), None);
         let responses: Vec<u64> = record.responses(1000.0).iter().map(|(_, ns)| *ns).collect();
         assert_eq!(responses, [7, ms + 7, 3 * ms + 7]);
     }

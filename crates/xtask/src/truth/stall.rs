@@ -10,15 +10,15 @@ pub struct Stall {
     /// When the target stops, in seconds from the first arrival, and for how long.
     pub from_s: f64,
     pub for_s: f64,
-    /// What generator and target do together per second when as much as possible is asked for.
-    pub capacity_per_s: f64,
+    /// Requests per second that are answered as long as some are held up.
+    pub worked_off_per_s: f64,
 }
 
-/// The response time of each arrival in seconds, ascending: each is answered 1/capacity after the one before it, at the
+/// The response time of each arrival in seconds, ascending: each is answered 1/(worked off) after the one before it, at the
 /// earliest, in the order of their arrival.
 pub fn computed(stall: &Stall) -> Vec<f64> {
-    let Stall { per_s, seconds, from_s, for_s, capacity_per_s } = *stall;
-    let each_s = 1.0 / capacity_per_s;
+    let Stall { per_s, seconds, from_s, for_s, worked_off_per_s } = *stall;
+    let each_s = 1.0 / worked_off_per_s;
     let mut free_s = 0.0_f64;
     let mut responses = Vec::new();
     for number in 0.. {
@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn a_stall_shows_in_all_that_were_due_during_it_and_its_drain() {
         let stall =
-            Stall { per_s: 10_000.0, seconds: 10.0, from_s: 4.0, for_s: 1.0, capacity_per_s: 50_000.0 };
+            Stall { per_s: 10_000.0, seconds: 10.0, from_s: 4.0, for_s: 1.0, worked_off_per_s: 50_000.0 };
         let responses = computed(&stall);
         assert_eq!(responses.len(), 100_000);
         // 10,000 wait at the end of the stall, and the backlog shrinks by 40,000 a second: 12,500 are late, by times
