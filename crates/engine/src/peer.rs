@@ -29,13 +29,20 @@ impl Peer {
 ///
 /// A port is chosen when the peer is known, so that a port serves as many connections as there are peers.
 ///
+/// With a `request` waiting for it, the handshake's last packet is not sent on its own but with the request, which saves a
+/// tenth of what a new connection costs (HAProxy calls it `tcp-smart-connect`). Not otherwise: the peer would not have the
+/// connection before 200 ms, and our count of those that are being made would not be its own.
+///
 /// # Errors
 /// A limit of this machine, or the network's first answer.
-pub(crate) fn dial(peer: &Peer, source: Option<IpAddr>) -> Result<(OwnedFd, bool), Errno> {
+pub(crate) fn dial(peer: &Peer, source: Option<IpAddr>, request: bool) -> Result<(OwnedFd, bool), Errno> {
     let begun = match peer {
         Peer::Tcp(address) => {
             let socket = tcp_socket(address.ip())?;
             sockopt::set_tcp_nodelay(&socket, true)?;
+            if request {
+                sockopt::set_tcp_quickack(&socket, false)?;
+            }
             if let Some(source) = source {
                 bind(&socket, source)?;
             }
@@ -85,7 +92,7 @@ pub(crate) fn check_source(source: IpAddr) -> io::Result<()> {
 /// # Errors
 /// It could not be made.
 pub(crate) fn probe(peer: &Peer, source: Option<IpAddr>, timeout: Duration) -> io::Result<()> {
-    let (socket, is_connected) = dial(peer, source)?;
+    let (socket, is_connected) = dial(peer, source, false)?;
     if !is_connected {
         let timeout = Timespec::try_from(timeout).map_err(|_| io::ErrorKind::InvalidInput)?;
         if poll(&mut [PollFd::new(&socket, PollFlags::OUT)], Some(&timeout))? == 0 {

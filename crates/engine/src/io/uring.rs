@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::sockopt;
 
@@ -293,21 +294,25 @@ impl Uring {
             (Op::Receive, Err(_)) => Some(Event::Broken),
             (Op::Send | Op::Untracked, Err(errno)) => Some(Event::SendFailed(errno)),
             (Op::Send, Ok(_)) if self.slots[id as usize].sending == 0 => Some(Event::Sent),
-            (Op::Writable, _) => Some(self.connected(id)),
+            (Op::Writable, result) => Some(self.connected(id, result)),
             (Op::Send | Op::Untracked | Op::Wake | Op::Other, _) => None,
         }
     }
 
-    fn connected(&mut self, id: u32) -> Event {
+    /// The wait for a connection is over, with what the socket is ready for. It is asked for an error only if it has one.
+    fn connected(&mut self, id: u32, ready: Result<u32, Errno>) -> Event {
         let slot = &mut self.slots[id as usize];
         let Some(socket) = &slot.socket else { return Event::ConnectFailed(Errno::BADF) };
+        let failed = u32::from((PollFlags::ERR | PollFlags::HUP).bits());
+        if ready.is_ok_and(|ready| ready & failed == 0) {
+            self.ring.receive(id, socket);
+            slot.is_receiving = true;
+            return Event::Connected;
+        }
         match sockopt::socket_error(socket) {
-            Ok(Ok(())) => {
-                self.ring.receive(id, socket);
-                slot.is_receiving = true;
-                Event::Connected
-            }
             Ok(Err(errno)) | Err(errno) => Event::ConnectFailed(errno),
+            // The error was told before.
+            Ok(Ok(())) => Event::ConnectFailed(Errno::CONNRESET),
         }
     }
 

@@ -67,7 +67,7 @@ impl<S: Source> Worker<S> {
     /// many as may be are being opened.
     pub(super) fn open_for_waiting(&mut self, pool: usize, deadline_ns: u64, lookup_ns: Option<u64>) -> bool {
         let Some(address) = self.pools[pool].next_address(self.limits.connecting) else { return false };
-        match self.open(pool, address) {
+        match self.open(pool, address, true) {
             Ok((id, is_connected)) => {
                 let connection = &mut self.connections[id as usize];
                 connection.opened.lookup_ns = lookup_ns;
@@ -82,10 +82,11 @@ impl<S: Source> Worker<S> {
         true
     }
 
-    /// Begins a connection to an address of `pool`; whether it is there already, as it can be on the same machine.
-    fn open(&mut self, pool: usize, address: usize) -> Result<(u32, bool), Outcome> {
+    /// Begins a connection to an address of `pool`, for a `request` that waits or for later; whether it is there already,
+    /// as it can be on the same machine.
+    fn open(&mut self, pool: usize, address: usize, request: bool) -> Result<(u32, bool), Outcome> {
         let (peer, source) = self.pools[pool].route(address);
-        let (socket, is_connected) = dial(peer, source).map_err(failure)?;
+        let (socket, is_connected) = dial(peer, source, request).map_err(failure)?;
         let id = self.io.add(socket, is_connected).map_err(|_| Outcome::local_limit(LocalLimit::Other))?;
         while self.connections.len() <= id as usize {
             self.connections.push(Connection::vacant());
@@ -288,7 +289,7 @@ impl<S: Source> Worker<S> {
                     attempts_left -= 1;
                     missing = true;
                     let Some(address) = self.pools[pool].next_address(self.limits.connecting) else { break };
-                    match self.open(pool, address) {
+                    match self.open(pool, address, false) {
                         Ok((id, true)) => self.connected(id),
                         Ok((_, false)) => {}
                         Err(_) => return Ok(()),
