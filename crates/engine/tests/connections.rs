@@ -146,3 +146,35 @@ fn users_share_connections_and_wait_for_them() {
     assert_eq!(told.totals.failed, 0);
     assert!(server.accepted() <= 5, "four and the probe: {}", server.accepted());
 }
+
+#[test]
+fn a_connection_of_ones_own_leads_to_the_target_that_is_meant() {
+    let strangers: Arc<Mutex<Vec<String>>> = Arc::default();
+    let servers: Vec<Server> = (0..2)
+        .map(|_| {
+            let strangers = Arc::clone(&strangers);
+            Server::start(move |mut peer| {
+                let host = format!("host: {}", peer.stream.local_addr().unwrap());
+                while let Some(head) = peer.request() {
+                    if !head.to_ascii_lowercase().contains(&host) {
+                        strangers.lock().unwrap().push(head);
+                    }
+                    peer.ok();
+                }
+            })
+        })
+        .collect();
+    for (model, per) in [
+        ("model: closed, users: 4, iterations: 200", "user"),
+        ("model: avalanche, requests_per_driver: 200", "iteration"),
+    ] {
+        let text = format!(
+            "version: 1\nname: two\ntarget: [http://{}, http://{}]\nload: {{ {model}, connections: {{ max: 8, per: {per} }} }}\nscenarios: {{ only: {{ steps: [{GET}] }} }}\n",
+            servers[0].address, servers[1].address
+        );
+        let plan = plan::parse("two", &text).unwrap_or_else(|faults| panic!("{faults:#?}\n{text}"));
+        assert_eq!(run(plan, 1).outcomes(), counts(&[("200", 200)]));
+    }
+    assert!(servers.iter().all(|server| server.served() > 50), "both are used");
+    assert_eq!(*strangers.lock().unwrap(), Vec::<String>::new());
+}

@@ -50,7 +50,7 @@ pub(crate) struct Epoll {
     vacant: Vec<u32>,
     buffer: Box<[u8]>,
     /// Connections that had more to read than one turn takes.
-    unread: Vec<u64>,
+    unread: Vec<(u64, EventFlags)>,
     pins: Vec<Arc<[u8]>>,
 }
 
@@ -165,7 +165,8 @@ impl Epoll {
     /// A send failed: what the target said before is read in the next turn, whether an event tells of it or not.
     #[cold]
     fn look_at(&mut self, id: u32, errno: Errno) -> Errno {
-        self.unread.push(u64::from(self.slots[id as usize].generation) << 32 | u64::from(id));
+        let token = u64::from(self.slots[id as usize].generation) << 32 | u64::from(id);
+        self.unread.push((token, EventFlags::IN));
         errno
     }
 
@@ -209,8 +210,8 @@ impl Epoll {
     #[inline]
     pub(super) fn wait(&mut self, timeout_ns: u64) -> io::Result<()> {
         self.news.clear();
-        for token in self.unread.drain(..) {
-            self.news.push(Piece { token, flags: EventFlags::IN, reads: 0 });
+        for (token, flags) in self.unread.drain(..) {
+            self.news.push(Piece { token, flags, reads: 0 });
         }
         let timeout_ns = if self.news.is_empty() { timeout_ns } else { 0 };
         self.events.0.clear();
@@ -315,7 +316,7 @@ impl Epoll {
     fn receive(&mut self, piece: usize, id: u32, has_ended: bool) -> Option<Event> {
         let news = &mut self.news[piece];
         if news.reads >= READS_PER_TURN {
-            self.unread.push(news.token);
+            self.unread.push((news.token, news.flags));
             news.flags = EventFlags::empty();
             return None;
         }

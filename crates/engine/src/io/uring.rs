@@ -180,6 +180,7 @@ impl Uring {
             let slot = &mut self.slots[id as usize];
             if let Some(socket) = &slot.socket
                 && !slot.is_closing
+                && !slot.is_connecting
                 && !slot.is_receiving
             {
                 self.ring.receive(id, socket);
@@ -287,7 +288,7 @@ impl Uring {
                 let next = self.ring.completions().get(piece + 1);
                 let next = next.filter(|next| next.op == Op::Receive && next.key == id);
                 let is_last = next.is_some_and(|next| !matches!(next.result, Ok(1..) | Err(Errno::NOBUFS)));
-                let has_more = next.is_some() && !is_last;
+                let has_more = next.is_some_and(|next| matches!(next.result, Ok(1..)));
                 Some(Event::Received(Chunk { at: At::Ring(chunk), is_last, has_more }))
             }
             (Op::Receive, Err(Errno::NOBUFS)) => None,

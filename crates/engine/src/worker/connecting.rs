@@ -185,7 +185,9 @@ impl<S: Source> Worker<S> {
             let id = self.pools[pool].idle.pop()?;
             let connection = &mut self.connections[id as usize];
             connection.idle_place = NOWHERE;
-            if connection.expires_ns > self.now_ns {
+            let is_spent =
+                connection.expires_ns <= self.now_ns || connection.requests >= self.keeping.requests;
+            if !is_spent && connection.room() > 0 {
                 return Some(id);
             }
             if connection.in_flight == 0 {
@@ -194,7 +196,7 @@ impl<S: Source> Worker<S> {
         }
     }
 
-    fn leave_idle(&mut self, id: u32) {
+    pub(super) fn leave_idle(&mut self, id: u32) {
         let connection = &mut self.connections[id as usize];
         let place = std::mem::replace(&mut connection.idle_place, NOWHERE);
         if place == NOWHERE {

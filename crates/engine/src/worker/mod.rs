@@ -294,7 +294,7 @@ impl<S: Source> Worker<S> {
         for piece in 0..self.io.news() {
             self.handle(piece);
             if piece % SENDS_PER_READING as usize == SENDS_PER_READING as usize - 1 {
-                self.read_clock();
+                self.hand_over_sends();
             }
             if self.source.next_at() <= self.now_ns {
                 self.pace();
@@ -425,15 +425,22 @@ impl<S: Source> Worker<S> {
         self.sends = 0;
     }
 
-    /// The clock for one send.
-    #[inline]
-    fn stamp(&mut self) -> u64 {
-        if self.sends >= SENDS_PER_READING {
+    /// Submits what was sent since the clock was read, and reads it anew.
+    fn hand_over_sends(&mut self) {
+        if self.sends > 0 {
             self.say_all();
             if let Err(error) = self.io.flush() {
                 self.io_error = Some(error);
             }
-            self.read_clock();
+        }
+        self.read_clock();
+    }
+
+    /// The clock for one send.
+    #[inline]
+    fn stamp(&mut self) -> u64 {
+        if self.sends >= SENDS_PER_READING {
+            self.hand_over_sends();
         }
         self.sends += 1;
         self.now_ns

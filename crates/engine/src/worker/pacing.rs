@@ -103,7 +103,7 @@ impl<S: Source> Worker<S> {
     #[inline]
     fn submit(&mut self, flight: Flight) {
         let pool = usize::from(flight.target);
-        let has_own = flight.bond.is_some_and(|bond| self.is_usable(bond));
+        let has_own = self.own_connection(&flight).is_some();
         let flight = if has_own || self.pools[pool].queue.is_empty() {
             match self.try_launch(flight) {
                 Ok(()) => return,
@@ -139,7 +139,8 @@ impl<S: Source> Worker<S> {
                 if let Some(limiter) = &mut self.limiter {
                     limiter.take(self.now_ns);
                 }
-                if self.pools[usize::from(flight.target)].is_multiplexed {
+                let is_shared = self.keeping.per == plan::Per::Pool;
+                if is_shared && self.pools[usize::from(flight.target)].is_multiplexed {
                     self.offer(id, self.connections[id as usize].since_ns);
                 }
                 return Ok(());
@@ -153,16 +154,28 @@ impl<S: Source> Worker<S> {
     /// The connection that is `flight`'s own, or one that is nobody's.
     #[inline]
     fn take_connection(&mut self, flight: &Flight) -> Option<u32> {
-        match flight.bond {
-            Some(bond) if self.is_usable(bond) => Some(bond.id),
-            _ => self.pop_idle(usize::from(flight.target)),
+        match self.own_connection(flight) {
+            Some(id) => Some(id),
+            None => self.pop_idle(usize::from(flight.target)),
         }
     }
 
+    /// `flight`'s own connection, if it is still there, leads to its target, and has room.
     #[inline]
-    fn is_usable(&self, bond: Bond) -> bool {
+    fn own_connection(&self, flight: &Flight) -> Option<u32> {
+        let bond = flight.bond?;
         let connection = &self.connections[bond.id as usize];
-        connection.serial == bond.serial && connection.room() > 0
+        let is_usable =
+            connection.serial == bond.serial && connection.pool == flight.target && connection.room() > 0;
+        is_usable.then_some(bond.id)
+    }
+
+    /// Closes a connection that was somebody's own, unless it is another one by now.
+    pub(super) fn let_go(&mut self, bond: Bond) {
+        let connection = &self.connections[bond.id as usize];
+        if connection.serial == bond.serial && connection.is_idle() {
+            self.close(bond.id);
+        }
     }
 
     /// Since when a request may leave; `None` when none may yet.
@@ -179,10 +192,20 @@ impl<S: Source> Worker<S> {
 
     /// When the limit lets the next of those leave that have a connection and wait only for it.
     pub(super) fn next_allowed_at(&mut self) -> u64 {
-        let Some(limiter) = &mut self.limiter else { return u64::MAX };
-        let is_bound = self.keeping.per != plan::Per::Pool;
-        let waits = |pool: &crate::pool::Pool| !pool.queue.is_empty() && (is_bound || !pool.idle.is_empty());
-        if self.pools.iter().any(waits) { limiter.next_allowed(self.now_ns) } else { u64::MAX }
+        if self.limiter.is_none() {
+            return u64::MAX;
+        }
+        let has_one = |flight: &Flight| self.own_connection(flight).is_some();
+        let waits = |pool: &crate::pool::Pool| {
+            pool.queue.front().is_some_and(|first| !pool.idle.is_empty() || has_one(first))
+        };
+        if self.pools.iter().any(waits)
+            && let Some(limiter) = &mut self.limiter
+        {
+            limiter.next_allowed(self.now_ns)
+        } else {
+            u64::MAX
+        }
     }
 
     /// The present request of `flight` is over; `connected` says whether it had a connection.
@@ -229,8 +252,8 @@ impl<S: Source> Worker<S> {
             return;
         }
         self.walks.close(flight.walk);
-        if let Some(bond) = flight.bond.filter(|bond| self.is_usable(*bond)) {
-            self.close(bond.id);
+        if let Some(bond) = flight.bond {
+            self.let_go(bond);
         }
     }
 
@@ -238,8 +261,7 @@ impl<S: Source> Worker<S> {
     /// up: many of them would make a burst afterwards.
     pub(super) fn go_on(&mut self, flight: Flight) {
         if self.hold_until_ns.is_some() && !S::CLOSED {
-            self.walks.close(flight.walk);
-            self.active -= 1;
+            self.drop_waiting(&flight);
         } else {
             self.submit(flight);
         }
@@ -328,11 +350,25 @@ impl<S: Source> Worker<S> {
                 if flight.is_fresh && !S::CLOSED {
                     self.miss(flight.stage, who);
                 } else {
-                    self.walks.close(flight.walk);
-                    self.active -= 1;
+                    self.drop_waiting(&flight);
                 }
             }
         }
+    }
+
+    /// Gives up one that waits and was started before, or is a user's. A request that is counted as sent is cancelled.
+    fn drop_waiting(&mut self, flight: &Flight) {
+        if flight.is_sent {
+            let times = flight.times(self.now_ns.max(flight.sent_ns));
+            let id = self.program.step(flight.step).id;
+            let cancelled = Outcome::Failed(ErrorKind::Cancelled, 0);
+            self.recorder.done(id, flight.stage, &times, cancelled, 0, 0);
+        }
+        if let Some(bond) = flight.bond {
+            self.let_go(bond);
+        }
+        self.walks.close(flight.walk);
+        self.active -= 1;
     }
 
     /// Gives up those that wait and were not started; iterations under way wait on.

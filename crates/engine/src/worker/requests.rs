@@ -75,6 +75,7 @@ impl<S: Source> Worker<S> {
         if !std::mem::replace(&mut flight.is_sent, true) {
             self.recorder.sent(step.id, flight.stage, &flight.times(sent_ns));
             self.count_start(&flight);
+            flight.is_fresh = false;
         }
         self.connections[id as usize].put(tag, flight);
         true
@@ -223,10 +224,14 @@ impl<S: Source> Worker<S> {
     /// Keeps the connection for `flight` where it has one of its own.
     #[inline]
     pub(super) fn bind(&mut self, id: u32, flight: &mut Flight, goes_on: bool) {
-        if self.keeping.per != plan::Per::Pool {
-            let serial = self.connections[id as usize].serial;
-            flight.bond = goes_on.then_some(Bond { id, serial });
+        if self.keeping.per == plan::Per::Pool {
+            return;
         }
+        if let Some(before) = flight.bond.filter(|before| before.id != id) {
+            self.let_go(before);
+        }
+        let serial = self.connections[id as usize].serial;
+        flight.bond = goes_on.then_some(Bond { id, serial });
     }
 
     /// What becomes of a connection after a response; whether it can be used on.
@@ -237,13 +242,17 @@ impl<S: Source> Worker<S> {
         connection.is_used = true;
         let is_spent = connection.requests >= self.keeping.requests || connection.expires_ns <= done_ns;
         let goes_on = keep_alive && is_sent && !is_spent && connection.failure.is_none();
-        if !goes_on && connection.in_flight == 0 {
+        let is_idle = connection.in_flight == 0;
+        if !goes_on {
+            self.leave_idle(id);
+        }
+        if !goes_on && is_idle {
             // The target expects more on one that we have used up, so it does not close it.
             if keep_alive && is_spent { self.close(id) } else { self.end(id, is_closed) }
         } else if goes_on && self.keeping.per == plan::Per::Pool {
             self.offer(id, done_ns);
         } else {
-            connection.since_ns = done_ns;
+            self.connections[id as usize].since_ns = done_ns;
         }
         goes_on
     }
