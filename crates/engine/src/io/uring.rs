@@ -30,7 +30,7 @@ pub(crate) struct Uring {
     closing: Vec<u32>,
     /// Connections whose receive ended though more may come.
     unarmed: Vec<u32>,
-    _wake: Arc<OwnedFd>,
+    wake: Arc<OwnedFd>,
 }
 
 /// A place for a connection, used again for others.
@@ -60,7 +60,7 @@ impl Uring {
             heard: 0,
             closing: Vec::new(),
             unarmed: Vec::new(),
-            _wake: Arc::clone(wake),
+            wake: Arc::clone(wake),
         })
     }
 
@@ -210,6 +210,8 @@ impl Uring {
                     self.slots[completion.key as usize].is_connecting = false;
                     self.vacate(completion.key);
                 }
+                // It ended because completions overflowed.
+                Op::Wake if !completion.more() => self.ring.on_wake(&self.wake),
                 Op::Receive | Op::Untracked | Op::Wake | Op::Other => {}
             }
         }
@@ -240,9 +242,12 @@ impl Uring {
         self.vacate(id);
     }
 
-    /// All that names these sockets was handed over.
+    /// Closes them once all that names them was handed over, which a system short of memory may put off.
     #[inline]
     fn close_sockets(&mut self) {
+        if self.closing.is_empty() || self.ring.is_unsubmitted() {
+            return;
+        }
         while let Some(id) = self.closing.pop() {
             self.slots[id as usize].socket = None;
             self.vacate(id);

@@ -41,7 +41,9 @@ impl<S: Source> Worker<S> {
             let waiting = wanted.queue[wanted.connecting as usize];
             // Just before whoever waits for it would be missed: it was started, and failed.
             let timeout_ns = self.program.step(waiting.step).timeout_ns;
-            let deadline_ns = waiting.intended_ns.saturating_add(timeout_ns).saturating_sub(2 * TICK_NS);
+            // A user may have waited for the limit longer than that, which is not the target's doing.
+            let since_ns = if S::CLOSED { self.now_ns } else { waiting.intended_ns };
+            let deadline_ns = since_ns.saturating_add(timeout_ns).saturating_sub(2 * TICK_NS);
             let deadline_ns = deadline_ns.max(self.now_ns + 1);
             let looks_up = wanted.looks_up;
             let is_begun = if looks_up {
