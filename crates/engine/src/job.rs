@@ -79,6 +79,13 @@ pub enum PrepareError {
         #[source]
         source: protocol::RequestError,
     },
+    /// io_uring was asked for, and does not work here.
+    #[error("cannot drive sockets by io_uring here; --io auto takes epoll instead")]
+    Uring {
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// This machine refuses something the engine needs before it can start.
     #[error("cannot {what}")]
     Local {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use clock::Instant;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use metrics::{Pages, Recorder};
-use plan::{Dns, Limiter, Load};
+use plan::{Connections, Dns, HttpVersion, LaneSet, Limiter, Load};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -25,7 +25,7 @@ use crate::running::{Event, Running};
 use crate::source::{Avalanche, Closed, Scheduled, Source, Timetable};
 use crate::speech::Speech;
 use crate::worker::{Keeping, Limits, Parts, RunClock, Worker, boot_ns};
-use crate::{Job, PrepareError, target};
+use crate::{Io, Job, PrepareError, target};
 
 /// New connections to one address at a time, so that a listen queue is not overrun: the kernel's default length is
 /// 4,096, but many servers ask for 511.
@@ -87,40 +87,35 @@ pub fn prepare_with(job: Job, resolve: Arc<Resolve>) -> Result<Prepared, Prepare
     let (lanes, waiting, reports) = (Vec::new(), Vec::new(), bounded(threads * 8));
     let (lookups, asker) = Lookups::of(&directory, &plan.targets, threads).unzip();
     let mut bench = Bench { job: &job, program, peers, speech, threads, lanes, waiting, reports, asker };
-    let schedule = plan.schedule().map(Arc::new);
-    let mut timetable = schedule.clone().map(Timetable::Schedule);
-    let is_open = !plan.is_per_driver();
-    let start_connections = |connections: plan::Connections| connections.start.min(connections.max);
-    match (&plan.load, &schedule) {
-        (Load::Avalanche { requests_per_driver, connections, .. }, _) => {
+    let timetable = Timetable::of(plan);
+    let lanes_of = |thread| job.share.of_thread(thread, threads);
+    let Connections { start, max, streams, .. } = *plan.connections();
+    match (&plan.load, &timetable) {
+        (Load::Avalanche { requests_per_driver, .. }, _) => {
             // One request at a time on each connection, unless the plan says otherwise.
-            let at_once =
-                if plan.http == plan::HttpVersion::Http1 { 1 } else { connections.streams.unwrap_or(1) };
-            let users = |thread| part(connections.max, thread, threads).saturating_mul(at_once);
-            bench.engage(connections.start, connections.max, None, |thread| {
+            let at_once = if plan.http == HttpVersion::Http1 { 1 } else { streams.unwrap_or(1) };
+            let users = |thread| part(max, thread, threads).saturating_mul(at_once);
+            bench.engage(start, max, None, |thread| {
                 Avalanche::new(*requests_per_driver, users(thread) as usize, thread, threads)
             })?;
         }
-        (Load::Tsunami { connections, .. }, Some(schedule)) => {
-            bench.engage(start_connections(*connections), connections.max, None, |thread| {
-                Scheduled::tsunami(Arc::clone(schedule), plan::LaneSet::all().of_thread(thread, threads))
+        (Load::Tsunami { .. }, Some(Timetable::Schedule(schedule))) => {
+            bench.engage(start, max, None, |thread| {
+                Scheduled::tsunami(Arc::clone(schedule), LaneSet::all().of_thread(thread, threads))
             })?;
         }
-        (Load::Open { connections, max_in_flight, .. }, Some(schedule)) => {
-            bench.engage(start_connections(*connections), connections.max, *max_in_flight, |thread| {
-                Scheduled::open(Arc::clone(schedule), job.share.of_thread(thread, threads))
+        (Load::Open { max_in_flight, .. }, Some(Timetable::Schedule(schedule))) => {
+            bench.engage(start, max, *max_in_flight, |thread| {
+                Scheduled::open(Arc::clone(schedule), lanes_of(thread))
             })?;
         }
-        // Every model but avalanche has a schedule.
-        (Load::Tsunami { .. } | Load::Open { .. }, None) => {}
-        (Load::Closed { connections, .. }, _) => {
-            let population = Arc::new(plan.population().unwrap_or_else(|| plan::Population::new(&[])));
-            timetable = Some(Timetable::Population(Arc::clone(&population)));
-            bench.engage(start_connections(*connections), connections.max, None, |thread| {
-                let lanes = job.share.of_thread(thread, threads);
-                Closed::new(Arc::clone(plan), Arc::clone(&population), lanes)
+        (Load::Closed { .. }, Some(Timetable::Population(population))) => {
+            bench.engage(start, max, None, |thread| {
+                Closed::new(Arc::clone(plan), Arc::clone(population), lanes_of(thread))
             })?;
         }
+        // The others have their timetable.
+        (Load::Tsunami { .. } | Load::Open { .. } | Load::Closed { .. }, _) => {}
     }
     let Bench { lanes, waiting, reports, peers, .. } = bench;
     if let Some(lookups) = lookups {
@@ -128,7 +123,7 @@ pub fn prepare_with(job: Job, resolve: Arc<Resolve>) -> Result<Prepared, Prepare
         lookups.start(peers, mailboxes).map_err(local("start a thread that looks names up"))?;
     }
     tracing::info!(run_id = job.run_id, threads, "prepared");
-    let limit = job.plan.limit();
+    let (limit, is_open) = (job.plan.limit(), !job.plan.is_per_driver());
     Ok(Prepared { threads: waiting, lanes, reports, run_id: job.run_id, limit, timetable, is_open })
 }
 
@@ -182,7 +177,7 @@ impl Prepared {
 fn body<S: Source>(
     parts: Parts<S>,
     (connections, until): (u32, Instant),
-    ready: &Sender<io::Result<()>>,
+    ready: Sender<io::Result<()>>,
     start: &Receiver<RunClock>,
 ) {
     let will = Will { thread: parts.thread, reporter: parts.reports.clone(), what: None };
@@ -197,6 +192,7 @@ fn body<S: Source>(
     if ready.send(result).is_err() {
         return;
     }
+    drop(ready);
     if let (Some(worker), Ok(clock)) = (worker, start.recv()) {
         will.settle(|| worker.run(clock));
     }
@@ -305,12 +301,20 @@ impl Bench<'_> {
             let (ready, ahead) = (ready.clone(), (own(start), until));
             let handle = thread::Builder::new()
                 .name(format!("engine-{thread}"))
-                .spawn(move || body(parts, ahead, &ready, &started))
+                .spawn(move || body(parts, ahead, ready, &started))
                 .map_err(local("start an engine thread"))?;
             self.waiting.push(Thread { start: starter, handle });
         }
-        for result in readiness.iter().take(threads) {
-            result.map_err(local("prepare an engine thread (without --io uring it might)"))?;
+        drop(ready);
+        // A thread that panics says nothing, and its end of the channel goes.
+        for _ in 0..threads {
+            let ready = readiness.recv().unwrap_or_else(|_| Err(io::Error::other("it panicked")));
+            ready.map_err(match self.job.io {
+                Io::Uring => |source| PrepareError::Uring { source },
+                Io::Auto | Io::Epoll => {
+                    |source| PrepareError::Local { what: "start an engine thread", source }
+                }
+            })?;
         }
         Ok(())
     }

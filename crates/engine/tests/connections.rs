@@ -178,3 +178,21 @@ fn a_connection_of_ones_own_leads_to_the_target_that_is_meant() {
     assert!(servers.iter().all(|server| server.served() > 50), "both are used");
     assert_eq!(*strangers.lock().unwrap(), Vec::<String>::new());
 }
+
+#[test]
+fn a_user_that_goes_closes_its_connection() {
+    let ends: Arc<Mutex<Vec<clock::Instant>>> = Arc::default();
+    let notes = Arc::clone(&ends);
+    let server = Server::start(move |mut peer| {
+        while peer.request().is_some() {
+            peer.ok();
+        }
+        notes.lock().unwrap().push(clock::now());
+    });
+    let load = "model: closed, stages: [{ users: 8, for: 500ms }, { users: 1, for: 2s }], think_time: 50ms, connections: { max: 8, per: user }";
+    run(plan(&server, load, GET), 1);
+    let end = *server.requests.lock().unwrap().last().unwrap();
+    let early = ends.lock().unwrap().iter().filter(|at| end.since(**at) > Duration::from_secs(1)).count();
+    // The probe of the preparation, and seven of the eight users.
+    assert_eq!(early, 8);
+}

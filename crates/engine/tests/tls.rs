@@ -154,3 +154,36 @@ fn an_end_without_a_farewell_completes_nothing() {
     let server = secure.serve(until_close(false));
     assert_eq!(secure.outcomes(&server, 20, "ca: CA"), counts(&[("read_reset", 20)]));
 }
+
+#[test]
+fn a_handshake_is_a_phase_of_the_request_that_needed_it() {
+    let secure = Secure::new();
+    let server = secure.serve(|stream| say(stream, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npong"));
+    let text = format!(
+        "version: 1\nname: test\ntarget: https://{}\nload: {{ model: avalanche, requests_per_driver: 400, \
+         connections: {{ max: 8, requests: 20 }} }}\ntls: {{ insecure: true }}\nphases: true\n\
+         scenarios: {{ only: {{ steps: [{{ get: / }}] }} }}\n",
+        server.address
+    );
+    let plan = plan::parse("test", &text).unwrap_or_else(|faults| panic!("{faults:#?}\n{text}"));
+    support::each_loop(&plan, 2, |told| {
+        assert_eq!(told.outcomes(), counts(&[("200", 400)]));
+        let phases = told.all.steps[0].phases.as_ref().unwrap();
+        let handshakes = phases.get(metrics::Phase::Tls).count();
+        assert!((20..=40).contains(&handshakes), "one per connection: {handshakes}");
+    });
+}
+
+#[test]
+fn a_certificate_of_nobody_known_is_told_before_the_run() {
+    let secure = Secure::new();
+    let server = secure.serve(closing);
+    let text = format!(
+        "version: 1\nname: test\ntarget: https://{}\nload: {{ model: avalanche, requests_per_driver: 1 }}\n\
+         scenarios: {{ only: {{ steps: [{{ get: / }}] }} }}\n",
+        server.address
+    );
+    let plan = plan::parse("test", &text).unwrap_or_else(|faults| panic!("{faults:#?}\n{text}"));
+    let refused = engine::prepare(support::job(plan));
+    assert!(matches!(refused, Err(engine::PrepareError::Unreachable { .. })), "{refused:?}");
+}

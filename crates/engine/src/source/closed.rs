@@ -28,6 +28,8 @@ pub(crate) struct Closed {
     /// Who starts when: those that were free at once, ascending, and the others.
     free: VecDeque<(u64, u32)>,
     later: BinaryHeap<Reverse<(u64, u32)>>,
+    /// Who has gone for good, until somebody asks.
+    gone: Vec<u32>,
     is_stopped: bool,
 }
 
@@ -64,6 +66,7 @@ impl Closed {
             present: 0,
             free: VecDeque::new(),
             later: BinaryHeap::new(),
+            gone: Vec::new(),
             is_stopped: false,
         }
     }
@@ -105,11 +108,14 @@ impl Closed {
     }
 
     fn go(&mut self, user: u32) {
-        if let Some(user) = self.users.get_mut(user as usize)
-            && std::mem::replace(&mut user.is_present, false)
+        if let Some(mine) = self.users.get_mut(user as usize)
+            && std::mem::replace(&mut mine.is_present, false)
         {
-            user.due_ns = None;
+            mine.due_ns = None;
             self.present -= 1;
+            if !mine.is_walking {
+                self.gone.push(user);
+            }
         }
     }
 
@@ -137,7 +143,11 @@ impl Closed {
             mine.is_present = false;
             self.present -= 1;
         }
-        self.users[user as usize].is_present && !self.is_stopped
+        let stays = self.users[user as usize].is_present;
+        if !stays {
+            self.gone.push(user);
+        }
+        stays && !self.is_stopped
     }
 }
 
@@ -200,6 +210,10 @@ impl Source for Closed {
 
     fn rest(&mut self, user: u32, until_ns: u64) {
         self.again(user, until_ns);
+    }
+
+    fn gone(&mut self) -> Option<u32> {
+        self.gone.pop()
     }
 
     fn is_exhausted(&mut self, now_ns: u64) -> bool {

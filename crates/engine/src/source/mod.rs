@@ -20,6 +20,12 @@ pub(crate) enum Timetable {
 }
 
 impl Timetable {
+    /// The plan's; `None` for an avalanche, which has none.
+    pub(crate) fn of(plan: &plan::Plan) -> Option<Self> {
+        let schedule = plan.schedule().map(|schedule| Self::Schedule(Arc::new(schedule)));
+        schedule.or_else(|| plan.population().map(|population| Self::Population(Arc::new(population))))
+    }
+
     /// With `factor` on the plan's rate or users from `from_ns` on.
     pub(crate) fn scaled_from(&self, from_ns: u64, factor: f64) -> Self {
         match self {
@@ -51,6 +57,11 @@ pub(crate) trait Source: Send + 'static {
     /// Like [`again`](Self::again) for one that found no connection: not at once, so that a target that refuses is not
     /// hammered. To be called with ascending times.
     fn rest(&mut self, user: u32, until_ns: u64);
+
+    /// A user that has gone since the last call, and will walk nothing more.
+    fn gone(&mut self) -> Option<u32> {
+        None
+    }
 
     /// Whether there will be no further iteration.
     fn is_exhausted(&mut self, now_ns: u64) -> bool;

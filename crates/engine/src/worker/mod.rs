@@ -300,6 +300,9 @@ impl<S: Source> Worker<S> {
                 self.pace();
             }
         }
+        if S::HAS_USERS {
+            self.see_off();
+        }
         self.serve();
         self.say_all();
         self.mailbox.publish_sent(self.recorder.totals().requests_sent);
@@ -367,6 +370,12 @@ impl<S: Source> Worker<S> {
         self.grain_meter.waited(waited_ns);
     }
 
+    #[inline]
+    fn spun_since(&mut self, from_ns: u64) {
+        self.meter.spun(self.now_ns - from_ns);
+        self.grain_meter.spun(self.now_ns - from_ns);
+    }
+
     #[cold]
     fn adjust_grain(&mut self) {
         let used = self.grain_meter.cut(self.now_ns, OfThread::cpu());
@@ -389,8 +398,7 @@ impl<S: Source> Worker<S> {
             }
         }
         self.patience.learn(!self.io.is_empty());
-        self.meter.spun(self.now_ns - from_ns);
-        self.grain_meter.spun(self.now_ns - from_ns);
+        self.spun_since(from_ns);
         Ok(!self.io.is_quiet())
     }
 
@@ -413,8 +421,7 @@ impl<S: Source> Worker<S> {
                 std::hint::spin_loop();
                 self.read_clock();
             }
-            self.meter.spun(self.now_ns - from_ns);
-            self.grain_meter.spun(self.now_ns - from_ns);
+            self.spun_since(from_ns);
         }
         Ok(())
     }

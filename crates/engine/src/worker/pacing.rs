@@ -257,6 +257,16 @@ impl<S: Source> Worker<S> {
         }
     }
 
+    /// Ends what users that have gone kept.
+    pub(super) fn see_off(&mut self) {
+        while let Some(user) = self.source.gone() {
+            if let Some(Belongings { bond, walk }) = self.belongings.remove(&user) {
+                self.walks.close(walk);
+                bond.into_iter().for_each(|bond| self.let_go(bond));
+            }
+        }
+    }
+
     /// Sends the next request of an iteration that is under way. One that became due while nothing may be sent is given
     /// up: many of them would make a burst afterwards.
     pub(super) fn go_on(&mut self, flight: Flight) {

@@ -1,4 +1,4 @@
-//! How long a large fleet's second takes, by the clock and in CPU time of the thread: `cargo test --release -p store --test speed -- --ignored --nocapture`.
+//! How long a large fleet's second takes, by the clock and in CPU time of the thread: `cargo run --release -p store --example speed`.
 
 #![allow(
     clippy::print_stdout,
@@ -6,6 +6,7 @@
     reason = "prints a measurement, and fails where it fails"
 )]
 
+#[path = "../tests/fixture/mod.rs"]
 mod fixture;
 
 use fixture::{RUN, batch, delivery, run, store, window};
@@ -14,6 +15,11 @@ use store::{Batch, Resolution};
 
 const DRIVERS: u32 = 64;
 const STEPS: u16 = 500;
+
+fn main() {
+    a_second_of_64_drivers_and_500_steps();
+    an_hour_of_3_drivers_and_10_steps();
+}
 
 /// As it comes from the drivers: decoded.
 fn second_of_a_fleet(random: &mut fastrand::Rng, second: u32) -> Batch {
@@ -34,8 +40,6 @@ fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
     result
 }
 
-#[test]
-#[ignore = "a measurement"]
 fn a_second_of_64_drivers_and_500_steps() {
     let (dir, mut store) = store();
     let mut random = fastrand::Rng::with_seed(1);
@@ -52,8 +56,6 @@ fn a_second_of_64_drivers_and_500_steps() {
     println!("database and log: {} bytes", size(dir.path()));
 }
 
-#[test]
-#[ignore = "a measurement"]
 fn an_hour_of_3_drivers_and_10_steps() {
     let (dir, mut store) = store();
     let mut random = fastrand::Rng::with_seed(1);

@@ -1,0 +1,72 @@
+//! HTTP/2 end to end, against nghttpd: many requests at once on few connections, with and without TLS.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use engine::Job;
+use support::{counts, job, prepare, start, watch};
+
+/// nghttpd, which ends with the test.
+struct Nghttpd(Child);
+
+impl Nghttpd {
+    fn start(port: u16, arguments: &[&str], folder: &std::path::Path) -> Self {
+        std::fs::write(folder.join("index.html"), "pong").unwrap();
+        let mut command = Command::new("nghttpd");
+        command.arg("--htdocs").arg(folder).args(["--address", "127.0.0.1"]).args(arguments);
+        if let [.., "--no-tls"] = arguments {
+            command.arg(port.to_string());
+        } else {
+            command.arg(port.to_string()).arg(folder.join("key.pem")).arg(folder.join("ca.pem"));
+        }
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let nghttpd = Self(child.expect("nghttpd, of Debian's nghttp2-server"));
+        for _ in 0..200 {
+            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return nghttpd;
+            }
+            thread::sleep(Duration::from_millis(25));
+        }
+        panic!("nghttpd does not listen");
+    }
+}
+
+impl Drop for Nghttpd {
+    fn drop(&mut self) {
+        self.0.kill().and_then(|()| self.0.wait()).expect("a child that can be ended");
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn streams_share_connections_with_and_without_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let identity = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(folder.path().join("ca.pem"), identity.cert.pem()).unwrap();
+    std::fs::write(folder.path().join("key.pem"), identity.signing_key.serialize_pem()).unwrap();
+    let ca = folder.path().join("ca.pem");
+    let load = "model: avalanche, requests_per_driver: 2000, connections: { max: 4, streams: 10 }";
+    for (arguments, scheme, more) in [
+        (&["--no-tls"][..], "http", "http: 2".to_owned()),
+        (&[][..], "https", format!("http: auto\ntls: {{ ca: {} }}", ca.display())),
+    ] {
+        let port = free_port();
+        let _server = Nghttpd::start(port, arguments, folder.path());
+        let host = if scheme == "http" { "127.0.0.1" } else { "localhost" };
+        let text = format!(
+            "version: 1\nname: streams\ntarget: {scheme}://{host}:{port}\n{more}\nload: {{ {load} }}\nscenarios: {{ only: {{ steps: [{{ get: /index.html }}] }} }}\n"
+        );
+        let plan = plan::parse("streams", &text).unwrap_or_else(|faults| panic!("{faults:#?}\n{text}"));
+        let told = watch(start(prepare(Job { threads: 2, ..job(plan) })));
+        assert_eq!(told.outcomes(), counts(&[("200", 2000)]), "{scheme}");
+    }
+}
