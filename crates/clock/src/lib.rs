@@ -74,6 +74,12 @@ pub fn unix_ms() -> i64 {
     i64::try_from(read(ClockId::Realtime) / 1_000_000).unwrap_or(i64::MAX)
 }
 
+/// What the wall clock is ahead of the boot clock, in nanoseconds: leads from the kernel's times of arrival, which only the
+/// wall clock is asked for, to ours. Good until the wall clock steps.
+pub fn wall_ahead_of_boot_ns() -> u64 {
+    read(ClockId::Realtime).saturating_sub(boot_nanos())
+}
+
 /// CPU time that the calling thread has used, user and system.
 pub fn thread_cpu() -> Duration {
     Duration::from_nanos(read(ClockId::ThreadCPUTime))

@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::{IpBindAddressNoPort, ReceiveTimestampns};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, ipproto, sockopt};
@@ -76,6 +77,13 @@ fn tcp_socket(to: IpAddr) -> Result<OwnedFd, Errno> {
 fn bind(socket: &OwnedFd, source: IpAddr) -> Result<(), Errno> {
     setsockopt(socket, IpBindAddressNoPort, &true).map_err(|errno| Errno::from_raw_os_error(errno as i32))?;
     rustix::net::bind(socket, &SocketAddr::new(source, 0))
+}
+
+/// Has the kernel tell with what is received when it arrived. Where it does not, its reader's clock has to do.
+pub(crate) fn stamp_arrivals(socket: &OwnedFd) {
+    if let Err(errno) = setsockopt(socket, ReceiveTimestampns, &true) {
+        tracing::debug!(%errno, "arrivals are not stamped");
+    }
 }
 
 /// Whether connections can be made from `source`.

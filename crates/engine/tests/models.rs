@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use support::{Server, counts, full_plan, job, plan, prepare, run, start, watch};
+use support::{Server, counts, each_loop, full_plan, job, plan, prepare, run, start, watch};
 
 const GET: &str = "{ get: / }";
 
@@ -86,6 +86,17 @@ fn ramps_and_poisson_arrivals_are_sent_as_planned() {
         assert_eq!(told.outcomes(), counts(&[("200", total)]));
         assert_eq!((told.totals.due, told.totals.started), (total, total));
     }
+}
+
+#[test]
+fn an_answer_counts_from_its_arrival_though_nobody_looks_before_the_next_departure() {
+    let server = Server::pong();
+    let plan = plan(&server, "model: tsunami, requests_per_driver: 2000, delay: 900us", GET);
+    each_loop(&plan, 1, |told| {
+        assert_eq!(told.outcomes(), counts(&[("200", 2000)]));
+        let service_ns = told.all.steps[0].ok.service.quantile(0.5).unwrap();
+        assert!((1_000..900_000).contains(&service_ns), "{service_ns} ns");
+    });
 }
 
 #[test]

@@ -6,10 +6,12 @@
 //! Intended times have a timer of their own, with nanoseconds and without slack: `epoll_wait` has milliseconds, and
 //! `epoll_pwait2` needs Linux 5.11, which too many clusters do not have yet. It costs a call per time, not per wait.
 
-use std::io;
-use std::os::fd::OwnedFd;
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::Arc;
 
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use nix::sys::time::TimeSpec;
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -52,6 +54,8 @@ pub(crate) struct Epoll {
     /// Connections that had more to read than one turn takes.
     unread: Vec<(u64, EventFlags)>,
     pins: Vec<Arc<[u8]>>,
+    /// Room for one time, if receives are to tell when bytes arrived.
+    control: Option<Vec<u8>>,
 }
 
 /// What the kernel writes to.
@@ -84,7 +88,7 @@ struct Slot {
 }
 
 impl Epoll {
-    pub(super) fn new(wake: &Arc<OwnedFd>) -> io::Result<Self> {
+    pub(super) fn new(wake: &Arc<OwnedFd>, stamps: bool) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let edge = EventFlags::IN | EventFlags::ET;
         let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
@@ -101,6 +105,7 @@ impl Epoll {
             buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
             unread: Vec::new(),
             pins: Vec::new(),
+            control: stamps.then(|| nix::cmsg_space!(TimeSpec)),
         })
     }
 
@@ -322,19 +327,32 @@ impl Epoll {
         }
         let Some(socket) = &self.slots[id as usize].socket else { return None };
         let received = loop {
-            match rustix::net::recv(socket, &mut *self.buffer, RecvFlags::empty()) {
+            let received = match &mut self.control {
+                Some(control) => receive_stamped(socket, &mut self.buffer, control),
+                None => rustix::net::recv(socket, &mut *self.buffer, RecvFlags::empty())
+                    .map(|(count, _)| (count, None)),
+            };
+            match received {
                 Err(Errno::INTR) => {}
                 other => break other,
             }
         };
         let (event, is_over) = match received {
             Ok((0, _)) => (Some(Event::Ended), true),
-            Ok((count, _)) => {
+            Ok((count, arrived_wall_ns)) => {
                 // Less than was asked for: the socket is empty, and what comes later makes an event.
                 let has_more = count == BUFFER_BYTES;
                 let is_over = !has_more && !has_ended;
                 let is_last = has_ended && !has_more;
-                (Some(Event::Received(Chunk { at: At::Buffer(count), is_last, has_more })), is_over)
+                (
+                    Some(Event::Received(Chunk {
+                        at: At::Buffer(count),
+                        arrived_wall_ns,
+                        is_last,
+                        has_more,
+                    })),
+                    is_over,
+                )
             }
             Err(Errno::AGAIN) => (None, true),
             Err(_) => (Some(Event::Broken), true),
@@ -362,7 +380,30 @@ impl Slot {
     }
 }
 
-fn timespec(ns: u64) -> Timespec {
+/// Receives bytes, and when the last of them arrived.
+fn receive_stamped(
+    socket: &OwnedFd,
+    buffer: &mut [u8],
+    control: &mut [u8],
+) -> Result<(usize, Option<u64>), Errno> {
+    let mut buffers = [IoSliceMut::new(buffer)];
+    let received = recvmsg::<()>(socket.as_raw_fd(), &mut buffers, Some(control), MsgFlags::empty())
+        .map_err(|errno| Errno::from_raw_os_error(errno as i32))?;
+    let stamp = received.cmsgs().ok().and_then(|mut messages| messages.next());
+    let arrived_wall_ns = match stamp {
+        Some(ControlMessageOwned::ScmTimestampns(at)) => {
+            u64::try_from(clock_ns(at.tv_sec(), at.tv_nsec())).ok()
+        }
+        _ => None,
+    };
+    Ok((received.bytes, arrived_wall_ns))
+}
+
+fn clock_ns(seconds: i64, nanos: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+}
+
+pub(super) fn timespec(ns: u64) -> Timespec {
     Timespec {
         tv_sec: i64::try_from(ns / 1_000_000_000).unwrap_or(i64::MAX),
         tv_nsec: (ns % 1_000_000_000).cast_signed(),

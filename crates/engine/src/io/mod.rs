@@ -15,9 +15,10 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::io::Errno;
+use rustix::thread::{ClockId, clock_nanosleep_absolute};
 
-use epoll::Epoll;
 pub(crate) use epoll::wake;
+use epoll::{Epoll, timespec};
 pub(crate) use ring::Pin;
 use uring::Uring;
 
@@ -56,7 +57,7 @@ pub struct InvalidIo(pub String);
 /// # Errors
 /// What the system said: `ENOSYS` or `EINVAL` before Linux 6.1, `EPERM` where it is forbidden, as in many containers.
 pub fn uring_support() -> io::Result<()> {
-    ring::Ring::new().map(drop)
+    ring::Ring::new(true).map(drop)
 }
 
 /// What a piece of news says.
@@ -82,6 +83,8 @@ pub(crate) enum Event {
 #[derive(Debug)]
 pub(crate) struct Chunk {
     at: At,
+    /// When the last of them arrived at this machine, by the wall clock; `None` when nobody asked or the kernel did not say.
+    pub(crate) arrived_wall_ns: Option<u64>,
     /// Whether the target is known to send nothing after them.
     pub(crate) is_last: bool,
     /// Whether there may be more behind them already.
@@ -102,6 +105,18 @@ pub(crate) enum Loop {
     Uring(Box<Uring>),
 }
 
+/// Sleeps until a moment of the boot clock, deaf to all sockets: what they have to say waits. Where it is for the clock
+/// alone to wake a thread, that spares a wake for each answer.
+///
+/// # Errors
+/// The system refuses to wait.
+pub(crate) fn sleep_until(boot_ns: u64) -> io::Result<()> {
+    match clock_nanosleep_absolute(ClockId::Boottime, &timespec(boot_ns)) {
+        Ok(()) | Err(Errno::INTR) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 /// Calls the same method of either loop.
 macro_rules! either {
     ($self:expr, $io:ident => $call:expr) => {
@@ -113,16 +128,16 @@ macro_rules! either {
 }
 
 impl Loop {
-    /// To be called on the thread that uses it. `wake` ends its waits.
-    pub(crate) fn new(io: Io, wake: &Arc<OwnedFd>) -> io::Result<Self> {
+    /// To be called on the thread that uses it. `wake` ends its waits. With `stamps` it tells when bytes arrived.
+    pub(crate) fn new(io: Io, wake: &Arc<OwnedFd>, stamps: bool) -> io::Result<Self> {
         match io {
-            Io::Epoll => Epoll::new(wake).map(Self::Epoll),
-            Io::Uring => Uring::new(wake).map(|uring| Self::Uring(Box::new(uring))),
-            Io::Auto => match Uring::new(wake) {
+            Io::Epoll => Epoll::new(wake, stamps).map(Self::Epoll),
+            Io::Uring => Uring::new(wake, stamps).map(|uring| Self::Uring(Box::new(uring))),
+            Io::Auto => match Uring::new(wake, stamps) {
                 Ok(uring) => Ok(Self::Uring(Box::new(uring))),
                 Err(error) => {
                     tracing::debug!(%error, "no io_uring, using epoll");
-                    Epoll::new(wake).map(Self::Epoll)
+                    Epoll::new(wake, stamps).map(Self::Epoll)
                 }
             },
         }
@@ -258,6 +273,99 @@ impl Loop {
     pub(crate) fn give_back(&mut self, chunk: Chunk) {
         if let (Self::Uring(uring), At::Ring(chunk)) = (self, chunk.at) {
             uring.give_back(chunk);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::peer::stamp_arrivals;
+
+    const LOOPS: [Io; 2] = [Io::Uring, Io::Epoll];
+
+    /// A loop that tells when bytes arrived, and how to make connections that it has one end of. `None` where the loop is
+    /// not to be had.
+    fn stamping(io: Io) -> Option<(Loop, impl Fn(&mut Loop) -> TcpStream)> {
+        let wake = rustix::event::eventfd(0, rustix::event::EventfdFlags::NONBLOCK).unwrap();
+        let io = Loop::new(io, &Arc::new(wake), true).map_err(|error| eprintln!("skipped: {error}")).ok()?;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connect = move |io: &mut Loop| {
+            let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            near.set_nonblocking(true).unwrap();
+            let near = OwnedFd::from(near);
+            stamp_arrivals(&near);
+            io.add(near, true).unwrap();
+            io.poll().unwrap();
+            listener.accept().unwrap().0
+        };
+        Some((io, connect))
+    }
+
+    /// What the connections have to say, in one go.
+    fn heard(io: &mut Loop) -> Vec<Event> {
+        let mut events = Vec::new();
+        io.poll().unwrap();
+        for piece in 0..io.news() {
+            events.extend(std::iter::from_fn(|| io.hear(piece)));
+        }
+        events
+    }
+
+    #[test]
+    fn bytes_tell_when_they_arrived_and_not_when_they_were_read() {
+        for (mut io, connect) in LOOPS.into_iter().filter_map(stamping) {
+            let mut far = connect(&mut io);
+            // The kernel begins to stamp some time after it was asked to.
+            let arrived_ns = std::iter::repeat_with(|| {
+                far.write_all(b"pong").unwrap();
+                let sent_ns = clock::boot_nanos();
+                thread::sleep(Duration::from_millis(20));
+                let read_ns = clock::boot_nanos();
+                let mut events = heard(&mut io);
+                let Some(Event::Received(chunk)) = events.pop() else { return None };
+                assert_eq!(&*io.bytes(&chunk), b"pong");
+                let wall_ns = chunk.arrived_wall_ns;
+                io.give_back(chunk);
+                Some((sent_ns, wall_ns?.saturating_sub(clock::wall_ahead_of_boot_ns()), read_ns))
+            });
+            let (sent_ns, arrived_ns, read_ns) = arrived_ns.take(100).flatten().next().unwrap();
+            // The two clocks are read one after the other.
+            assert!(arrived_ns < sent_ns + 1_000_000, "{arrived_ns} {sent_ns}");
+            assert!(arrived_ns + 10_000_000 < read_ns, "{arrived_ns} {read_ns}");
+        }
+    }
+
+    #[test]
+    fn ends_take_no_room_for_bytes() {
+        for (mut io, connect) in LOOPS.into_iter().filter_map(stamping) {
+            for _ in 0..600 {
+                let mut far = connect(&mut io);
+                far.write_all(b"last").unwrap();
+                drop(far);
+                let (mut bytes, mut ends) = (0, 0);
+                for _ in 0..100 {
+                    if ends > 0 {
+                        break;
+                    }
+                    for event in heard(&mut io) {
+                        match event {
+                            Event::Received(chunk) => {
+                                bytes += io.bytes(&chunk).len();
+                                io.give_back(chunk);
+                            }
+                            Event::Ended => ends += 1,
+                            _ => {}
+                        }
+                    }
+                }
+                assert_eq!((bytes, ends), (4, 1));
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::types::{BufRingEntry, CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
+use nix::libc::{CMSG_SPACE, SCM_TIMESTAMPNS, SOL_SOCKET, cmsghdr, msghdr, timespec};
 use rustix::io::Errno;
 
 /// Entries of the submission queue; a full one is submitted.
@@ -52,8 +53,15 @@ pub(crate) struct Pin(pub(super) u32);
 #[derive(Debug)]
 pub(super) struct Chunk {
     buffer: u16,
+    /// Where they begin in the buffer.
+    at: u32,
     len: u32,
 }
+
+/// What a receive that tells times puts before the bytes (`struct io_uring_recvmsg_out`): four lengths, then one control
+/// message.
+const PREFIX_LENGTHS: usize = 16;
+const STAMP_AT: usize = PREFIX_LENGTHS + size_of::<cmsghdr>();
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -106,6 +114,8 @@ pub(super) struct Ring {
     /// Receives and told sends that have not ended: the kernel may use memory for each.
     under_way: u32,
     has_min_wait: bool,
+    /// What receives ask for besides bytes, if they are to tell when those arrived.
+    message: Option<Box<msghdr>>,
 }
 
 impl std::fmt::Debug for Ring {
@@ -115,11 +125,12 @@ impl std::fmt::Debug for Ring {
 }
 
 impl Ring {
-    /// To be used on the thread that makes it.
+    /// To be used on the thread that makes it. With `stamps`, receives tell when bytes arrived, of sockets that have
+    /// `SO_TIMESTAMPNS`.
     ///
     /// # Errors
     /// The system lacks io_uring, or what this needs of it, or forbids it.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new(stamps: bool) -> io::Result<Self> {
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
@@ -152,6 +163,7 @@ impl Ring {
             batch: Vec::with_capacity(BATCH),
             under_way: 0,
             has_min_wait,
+            message: stamps.then(message),
         })
     }
 
@@ -172,9 +184,14 @@ impl Ring {
 
     /// Begins to receive, until the completion that has no [`more`](Completion::more).
     pub(super) fn receive(&mut self, key: u32, socket: &impl AsRawFd) {
-        let entry = opcode::RecvMulti::new(Fd(socket.as_raw_fd()), BUFFER_GROUP).build();
+        let socket = Fd(socket.as_raw_fd());
+        let entry = match &self.message {
+            Some(message) => opcode::RecvMsgMulti::new(socket, &raw const **message, BUFFER_GROUP).build(),
+            None => opcode::RecvMulti::new(socket, BUFFER_GROUP).build(),
+        };
         self.under_way += 1;
-        // SAFETY: writes to provided buffers alone, which are kept until all receives have ended.
+        // SAFETY: writes to provided buffers alone, which are kept until all receives have ended. The message is read when
+        // the entry is submitted, and kept as long as the ring.
         unsafe { self.push(entry, Op::Receive, key) };
     }
 
@@ -322,7 +339,11 @@ impl Ring {
         self.batch.clear();
         let completions = self.ring.completion();
         self.batch.extend(completions.take(BATCH).map(|entry| completion(&entry)));
-        for completion in &self.batch {
+        let prefix = self.prefix();
+        for completion in &mut self.batch {
+            if let (Op::Receive, Ok(bytes)) = (completion.op, &mut completion.result) {
+                *bytes = bytes.saturating_sub(prefix);
+            }
             if matches!(completion.op, Op::Receive | Op::Send) && !completion.more() {
                 self.under_way -= 1;
             }
@@ -339,7 +360,30 @@ impl Ring {
     pub(super) fn chunk_of(&mut self, completion: &Completion) -> Option<Chunk> {
         let buffer = cqueue::buffer_select(completion.flags)?;
         let len = completion.result.ok()?;
-        Some(Chunk { buffer, len })
+        Some(Chunk { buffer, at: self.prefix(), len })
+    }
+
+    /// Bytes before those that were received.
+    #[inline]
+    fn prefix(&self) -> u32 {
+        let control = |message: &msghdr| PREFIX_LENGTHS + message.msg_controllen;
+        self.message.as_deref().map_or(0, |message| u32::try_from(control(message)).unwrap_or(0))
+    }
+
+    /// When the last of a chunk's bytes arrived, by the wall clock; `None` when the kernel did not say.
+    #[inline]
+    pub(super) fn arrived_wall_ns(&mut self, chunk: &Chunk) -> Option<u64> {
+        self.message.as_ref()?;
+        let prefix = self.provided.prefix(chunk);
+        let number = |at: usize| Some(u64::from_ne_bytes(*prefix.get(at..)?.first_chunk()?));
+        let word = |at: usize| Some(i32::from_ne_bytes(*prefix.get(at..)?.first_chunk()?));
+        let control_len = u32::from_ne_bytes(*prefix.get(4..)?.first_chunk()?);
+        // A control message is its length, its level and its kind, then what it says.
+        let (level, kind) = (word(PREFIX_LENGTHS + 8)?, word(PREFIX_LENGTHS + 12)?);
+        if control_len == 0 || level != SOL_SOCKET || kind != SCM_TIMESTAMPNS {
+            return None;
+        }
+        Some(number(STAMP_AT)?.saturating_mul(1_000_000_000).saturating_add(number(STAMP_AT + 8)?))
     }
 
     #[inline]
@@ -381,6 +425,16 @@ fn send(socket: RawFd, bytes: &[u8]) -> squeue::Entry {
     let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     let flags = (rustix::net::SendFlags::NOSIGNAL.bits() | MSG_WAITALL).cast_signed();
     opcode::Send::new(Fd(socket), bytes.as_ptr(), len).flags(flags).build()
+}
+
+/// Asks for one control message: a time.
+fn message() -> Box<msghdr> {
+    // SAFETY: a struct of C without which zeros would mean something else than nothing; and a calculation.
+    unsafe {
+        let mut message: Box<msghdr> = Box::new(std::mem::zeroed());
+        message.msg_controllen = CMSG_SPACE(u32::try_from(size_of::<timespec>()).unwrap_or(0)) as usize;
+        message
+    }
 }
 
 /// For a send: io_uring goes on until all is sent (since 5.19).
@@ -438,12 +492,23 @@ impl Provided {
 
     #[inline]
     fn bytes(&mut self, chunk: &Chunk) -> &mut [u8] {
-        let len = (chunk.len as usize).min(BUFFER_BYTES);
+        let (at, len) = (chunk.at as usize, chunk.len as usize);
+        self.buffer(chunk).get_mut(at..at + len).unwrap_or_default()
+    }
+
+    /// What is before the received bytes.
+    #[inline]
+    fn prefix(&mut self, chunk: &Chunk) -> &[u8] {
+        self.buffer(chunk).get(..chunk.at as usize).unwrap_or_default()
+    }
+
+    #[inline]
+    fn buffer(&mut self, chunk: &Chunk) -> &mut [u8] {
         // SAFETY: within the allocation, initialised with zeros, and not the kernel's until it is given back, which takes
         // the chunk.
         unsafe {
             let start = self.buffers.add(usize::from(chunk.buffer % BUFFERS) * BUFFER_BYTES);
-            std::slice::from_raw_parts_mut(start.as_ptr(), len)
+            std::slice::from_raw_parts_mut(start.as_ptr(), BUFFER_BYTES)
         }
     }
 }
@@ -476,7 +541,7 @@ mod tests {
 
     /// `None` where io_uring is not to be had.
     fn ring() -> Option<Ring> {
-        Ring::new().map_err(|error| eprintln!("skipped, no io_uring here: {error}")).ok()
+        Ring::new(false).map_err(|error| eprintln!("skipped, no io_uring here: {error}")).ok()
     }
 
     fn received(ring: &mut Ring, want: usize) -> Vec<u8> {

@@ -50,8 +50,8 @@ struct Slot {
 }
 
 impl Uring {
-    pub(super) fn new(wake: &Arc<OwnedFd>) -> io::Result<Self> {
-        let mut ring = Ring::new()?;
+    pub(super) fn new(wake: &Arc<OwnedFd>, stamps: bool) -> io::Result<Self> {
+        let mut ring = Ring::new(stamps)?;
         ring.on_wake(wake);
         Ok(Self {
             ring,
@@ -287,14 +287,19 @@ impl Uring {
         self.heard |= 1 << piece;
         let completion = self.ring.completions()[piece];
         match (completion.op, completion.result) {
-            (Op::Receive, Ok(0)) => Some(Event::Ended),
+            (Op::Receive, Ok(0)) => {
+                // With times, an end takes a buffer too.
+                self.drop_bytes(&completion);
+                Some(Event::Ended)
+            }
             (Op::Receive, Ok(_)) => {
                 let chunk = self.ring.chunk_of(&completion)?;
                 let next = self.ring.completions().get(piece + 1);
                 let next = next.filter(|next| next.op == Op::Receive && next.key == id);
                 let is_last = next.is_some_and(|next| !matches!(next.result, Ok(1..) | Err(Errno::NOBUFS)));
                 let has_more = next.is_some_and(|next| matches!(next.result, Ok(1..)));
-                Some(Event::Received(Chunk { at: At::Ring(chunk), is_last, has_more }))
+                let arrived_wall_ns = self.ring.arrived_wall_ns(&chunk);
+                Some(Event::Received(Chunk { at: At::Ring(chunk), arrived_wall_ns, is_last, has_more }))
             }
             (Op::Receive, Err(Errno::NOBUFS)) => None,
             (Op::Receive, Err(_)) => Some(Event::Broken),

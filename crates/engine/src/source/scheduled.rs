@@ -1,14 +1,20 @@
 //! Open and tsunami: iterations at times that were set before the run.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use plan::{Arrival, Arrivals, LaneSet, Late, Schedule};
 
 use super::{Source, Timetable};
 
+/// Arrivals that are looked ahead for at most. Beyond, whoever asked would rather not wait for more.
+const AHEAD: usize = 32;
+
 /// The arrivals of one thread's lanes.
 pub(crate) struct Scheduled {
     arrivals: Arrivals,
+    /// Those that were looked ahead for.
+    ahead: VecDeque<Arrival>,
     /// The time of the next one; `None` when it must be looked up.
     next_at: Option<u64>,
     /// The end of a schedule whose lanes may still come to this thread.
@@ -20,7 +26,8 @@ impl Scheduled {
     /// The fleet's schedule, of which lanes may be given to this thread and taken from it.
     pub(crate) fn open(schedule: Arc<Schedule>, lanes: LaneSet) -> Self {
         let open_until_ns = schedule.end_ns();
-        Self { arrivals: Arrivals::new(schedule, lanes), next_at: None, open_until_ns, is_stopped: false }
+        let (arrivals, ahead) = (Arrivals::new(schedule, lanes), VecDeque::with_capacity(AHEAD));
+        Self { arrivals, ahead, next_at: None, open_until_ns, is_stopped: false }
     }
 
     /// One driver's own schedule: it is over with its last arrival.
@@ -32,6 +39,9 @@ impl Scheduled {
     fn peek(&mut self) -> u64 {
         if self.is_stopped {
             return u64::MAX;
+        }
+        if let Some(next) = self.ahead.front() {
+            return next.at_ns;
         }
         let arrivals = &mut self.arrivals;
         *self.next_at.get_or_insert_with(|| arrivals.peek().map_or(u64::MAX, |arrival| arrival.at_ns))
@@ -47,9 +57,25 @@ impl Source for Scheduled {
     }
 
     #[inline]
+    fn last_by(&mut self, until_ns: u64) -> u64 {
+        while self.ahead.len() < AHEAD
+            && !self.is_stopped
+            && let Some(arrival) = self.arrivals.peek()
+            && arrival.at_ns <= until_ns
+        {
+            self.ahead.extend(self.arrivals.next());
+            self.next_at = None;
+        }
+        self.ahead.iter().rev().map(|arrival| arrival.at_ns).find(|at_ns| *at_ns <= until_ns).unwrap_or(0)
+    }
+
+    #[inline]
     fn pull(&mut self, now_ns: u64) -> Option<Arrival> {
         if self.peek() > now_ns {
             return None;
+        }
+        if let Some(arrival) = self.ahead.pop_front() {
+            return Some(arrival);
         }
         self.next_at = None;
         self.arrivals.next()

@@ -5,7 +5,7 @@ use rustix::io::Errno;
 
 use super::Worker;
 use crate::connection::{Connection, NEVER, NOWHERE, State};
-use crate::peer::dial;
+use crate::peer::{dial, stamp_arrivals};
 use crate::pool::Pool;
 use crate::source::Source;
 use crate::wheel::TICK_NS;
@@ -89,6 +89,9 @@ impl<S: Source> Worker<S> {
     fn open(&mut self, pool: usize, address: usize, request: bool) -> Result<(u32, bool), Outcome> {
         let (peer, source) = self.pools[pool].route(address);
         let (socket, is_connected) = dial(peer, source, request).map_err(failure)?;
+        if !S::CLOSED {
+            stamp_arrivals(&socket);
+        }
         let id = self.io.add(socket, is_connected).map_err(|_| Outcome::local_limit(LocalLimit::Other))?;
         while self.connections.len() <= id as usize {
             self.connections.push(Connection::vacant());

@@ -6,14 +6,16 @@
 //! sockets lease                                 send    next one  connections
 //! ```
 //!
-//! Times: `turn_ns` is the clock just after the wait, and with it `done` of all that the wait brought; `now_ns` is the
-//! clock's last reading, taken anew at least every [`SENDS_PER_READING`] sends, and with it `sent`.
+//! Times: `turn_ns` is the clock just after news was taken from the kernel; `heard_ns` is when the piece of news arrived
+//! that is being handled, and with it `done`: what the kernel says where it says it, else `turn_ns`; `now_ns` is the clock's
+//! last reading, taken anew at least every [`SENDS_PER_READING`] sends, and with it `sent`.
 //!
 //! Invariant: nothing here blocks except the wait, and nothing in a turn takes more than a bounded number of steps.
 //! Deliberately absent: the wire format of requests (`protocol`), when iterations start (`source`), and what becomes of
 //! windows (`merge`).
 
 mod time;
+mod waiting;
 mod pacing;
 mod requests;
 mod sequels;
@@ -48,16 +50,14 @@ use crate::wheel::Wheel;
 
 use ending::Phase;
 use lookups::Lookups;
-use time::{GRAIN_PERIOD_NS, Grain, Lateness, Meter, OfThread, Patience};
+use time::{Lateness, Meter, OfThread, Patience};
+use waiting::Departure;
 
 pub(crate) use time::{RunClock, boot_ns};
 
 /// Sends that share a reading of the clock, and a submit where sends are submitted: `sent` is early by what as many of
 /// them take at most.
 const SENDS_PER_READING: u32 = 8;
-
-/// How long the clock is watched before an intended time at most. Longer would cost more CPU than it gains precision.
-const SPIN_MAX_NS: u64 = 20_000;
 
 pub(crate) const SECOND_NS: u64 = 1_000_000_000;
 
@@ -145,14 +145,22 @@ pub(crate) struct Worker<S: Source> {
     now_ns: u64,
     /// Sends since the clock was read.
     sends: u32,
+    /// When what is being handled came.
+    heard_ns: u64,
     lateness: Lateness,
-    grain: Grain,
     patience: Patience,
-    /// For the grain; the other is for the gauges of a second.
-    grain_meter: Meter,
-    grain_at_ns: u64,
-    /// When the loop last woke for an intended time.
-    paced_at_ns: u64,
+    departure: Departure,
+    /// Whether answers lead on to further requests, so that they are waited for.
+    leads_on: bool,
+    /// Whether the last answer came with the time of its arrival.
+    is_stamped: bool,
+    /// What the wall clock was ahead of the boot clock, and until when that is taken as good.
+    wall_ahead_ns: u64,
+    wall_until_ns: u64,
+    /// Whether the last wait was for the clock alone, and news is still to be taken.
+    is_deaf: bool,
+    /// For the departure; the other is for the gauges of a second.
+    departure_meter: Meter,
     meter: Meter,
     /// Of this thread, once it runs.
     run_delay: Option<RunDelay>,
@@ -182,7 +190,7 @@ impl<S: Source> Worker<S> {
     /// # Errors
     /// The system refuses a loop.
     pub(crate) fn new(parts: Parts<S>) -> io::Result<Self> {
-        let mut io = Loop::new(parts.io, &parts.wake)?;
+        let mut io = Loop::new(parts.io, &parts.wake, !S::CLOSED)?;
         let pins =
             parts.program.steps().iter().map(|step| {
                 step.requests.iter().map(|request| io.pin(Arc::clone(request.bytes()))).collect()
@@ -190,6 +198,8 @@ impl<S: Source> Worker<S> {
         let pins = pins.collect();
         let has_cookies = parts.plan.scenarios.iter().any(|scenario| scenario.cookies);
         let keeps_belongings = S::HAS_USERS && (has_cookies || parts.keeping.per == plan::Per::User);
+        let leads_on = parts.keeping.per != plan::Per::Pool
+            || parts.program.steps().iter().any(|step| !step.is_last || step.sequel.is_some());
         Ok(Self {
             has_phases: parts.plan.phases,
             plan: parts.plan,
@@ -220,12 +230,16 @@ impl<S: Source> Worker<S> {
             turn_ns: 0,
             now_ns: 0,
             sends: 0,
+            heard_ns: 0,
             lateness: Lateness::default(),
-            grain: Grain::default(),
             patience: Patience::default(),
-            grain_meter: Meter::default(),
-            grain_at_ns: 0,
-            paced_at_ns: 0,
+            departure: Departure::default(),
+            leads_on,
+            is_stamped: false,
+            wall_ahead_ns: 0,
+            wall_until_ns: 0,
+            is_deaf: false,
+            departure_meter: Meter::default(),
             meter: Meter::default(),
             run_delay: None,
             recorder: parts.recorder,
@@ -279,8 +293,9 @@ impl<S: Source> Worker<S> {
         self.notice_pause(0);
         self.run_delay = RunDelay::of_this_thread();
         self.meter = Meter::starting(self.now_ns, OfThread::read(self.run_delay.as_ref()));
-        self.grain_meter = Meter::starting(self.now_ns, OfThread::cpu());
         self.turn_ns = self.now_ns;
+        self.departure_meter = Meter::starting(self.now_ns, OfThread::cpu());
+        waiting::be_precise();
         Ok(())
     }
 
@@ -291,6 +306,7 @@ impl<S: Source> Worker<S> {
         self.expire();
         self.hear_idle();
         self.pace();
+        self.take_news()?;
         for piece in 0..self.io.news() {
             self.handle(piece);
             if piece % SENDS_PER_READING as usize == SENDS_PER_READING as usize - 1 {
@@ -320,112 +336,6 @@ impl<S: Source> Worker<S> {
         }
     }
 
-    /// Waits until something is due or a socket has something to say.
-    fn wait(&mut self) -> io::Result<()> {
-        let last_ns = self.now_ns;
-        self.read_clock();
-        self.notice_pause(last_ns);
-        let before_ns = self.now_ns;
-        let send_ns = self.next_send_at();
-        let wake_ns = self.next_look_at().min(send_ns);
-        if self.is_unfinished || wake_ns <= before_ns {
-            self.is_unfinished = false;
-            self.io.poll()?;
-            self.read_clock();
-            self.notice_pause(before_ns);
-        } else if wake_ns < send_ns {
-            if !self.ask()? {
-                self.io.wait(wake_ns.saturating_sub(self.now_ns), self.batch())?;
-                self.read_clock();
-            }
-            self.notice_pause(wake_ns);
-            self.waited_since(before_ns);
-        } else {
-            let send_ns = send_ns.max(self.paced_at_ns + self.grain.ns());
-            self.wait_to_send(send_ns)?;
-            self.notice_pause(send_ns);
-            self.waited_since(before_ns);
-            if self.now_ns >= send_ns {
-                self.paced_at_ns = self.now_ns;
-            }
-        }
-        self.turn_ns = self.now_ns;
-        if self.now_ns >= self.grain_at_ns {
-            self.adjust_grain();
-        }
-        Ok(())
-    }
-
-    /// How many answers a wait is for. One at a time costs most of what a request costs; where so many are out that
-    /// they come thick and fast, a few at a time come no later.
-    #[inline]
-    fn batch(&self) -> usize {
-        if S::CLOSED { (self.in_flight as usize / 4).clamp(1, SENDS_PER_READING as usize) } else { 1 }
-    }
-
-    #[inline]
-    fn waited_since(&mut self, before_ns: u64) {
-        let waited_ns = self.now_ns - before_ns;
-        self.meter.waited(waited_ns);
-        self.grain_meter.waited(waited_ns);
-    }
-
-    #[inline]
-    fn spun_since(&mut self, from_ns: u64) {
-        self.meter.spun(self.now_ns - from_ns);
-        self.grain_meter.spun(self.now_ns - from_ns);
-    }
-
-    #[cold]
-    fn adjust_grain(&mut self) {
-        let used = self.grain_meter.cut(self.now_ns, OfThread::cpu());
-        self.grain.adjust(used.busy_permille);
-        self.grain_at_ns = self.now_ns + GRAIN_PERIOD_NS;
-    }
-
-    /// Asks for answers for some microseconds, where they are likely to come so soon: that is cheaper than to sleep.
-    /// Whether something came.
-    fn ask(&mut self) -> io::Result<bool> {
-        if self.io.is_uring() || self.in_flight == 0 || !self.patience.is_asking() {
-            return Ok(false);
-        }
-        let from_ns = self.now_ns;
-        loop {
-            self.io.poll()?;
-            self.read_clock();
-            if !self.io.is_quiet() || self.now_ns >= from_ns + SPIN_MAX_NS {
-                break;
-            }
-        }
-        self.patience.learn(!self.io.is_empty());
-        self.spun_since(from_ns);
-        Ok(!self.io.is_quiet())
-    }
-
-    /// Waits until an intended time, to the microsecond, unless a socket has something to say before.
-    fn wait_to_send(&mut self, send_ns: u64) -> io::Result<()> {
-        let timer_ns = send_ns.saturating_sub(self.lateness.ns());
-        if timer_ns <= self.now_ns {
-            self.io.poll()?;
-            self.read_clock();
-        } else {
-            self.io.wait_until(self.clock.boot_time(timer_ns), timer_ns - self.now_ns)?;
-            self.read_clock();
-            if self.io.is_empty() && self.now_ns >= timer_ns {
-                self.lateness.observe(self.now_ns - timer_ns, SPIN_MAX_NS);
-            }
-        }
-        if self.io.is_empty() && send_ns.saturating_sub(self.now_ns) <= SPIN_MAX_NS {
-            let from_ns = self.now_ns;
-            while self.now_ns < send_ns {
-                std::hint::spin_loop();
-                self.read_clock();
-            }
-            self.spun_since(from_ns);
-        }
-        Ok(())
-    }
-
     #[inline]
     fn read_clock(&mut self) {
         self.now_ns = self.clock.now();
@@ -451,25 +361,5 @@ impl<S: Source> Worker<S> {
         }
         self.sends += 1;
         self.now_ns
-    }
-
-    /// When the next request may be due to leave: what the loop wakes for with all its precision.
-    fn next_send_at(&mut self) -> u64 {
-        if self.hold_until_ns.is_some() {
-            return u64::MAX;
-        }
-        let due_ns = self.source.next_at().min(self.pauses.next_at());
-        due_ns.min(self.next_allowed_at())
-    }
-
-    /// When the loop must look again if nothing else happens; within the second, so that a pause is noticed.
-    fn next_look_at(&mut self) -> u64 {
-        let lease_ns = self.clock.run_time(self.mailbox.lease_boot_ns());
-        let mut at_ns = self.cut_at_ns.min(lease_ns).min(self.phase.until_ns()).min(self.next_expiry_at());
-        at_ns = at_ns.min(self.hold_until_ns.unwrap_or(u64::MAX)).min(self.lookups.next_expiry_at());
-        if self.source.open_until() > self.now_ns {
-            at_ns = at_ns.min(self.source.open_until());
-        }
-        self.wheel.next_ns(at_ns)
     }
 }

@@ -85,6 +85,7 @@ impl<S: Source> Worker<S> {
     #[inline]
     pub(super) fn handle(&mut self, piece: usize) {
         let Some(id) = self.io.subject(piece) else { return };
+        self.heard_ns = self.turn_ns;
         while let Some(event) = self.io.hear(piece) {
             match event {
                 Event::Received(chunk) => self.receive(id, chunk),
@@ -100,6 +101,7 @@ impl<S: Source> Worker<S> {
 
     #[inline]
     fn receive(&mut self, id: u32, chunk: Chunk) {
+        self.note_arrival(chunk.arrived_wall_ns);
         let connection = &mut self.connections[id as usize];
         let mut heard = std::mem::take(&mut self.heard);
         let bytes = self.io.bytes(&chunk);
@@ -152,7 +154,7 @@ impl<S: Source> Worker<S> {
                 Heard::Done(tag, response) => self.finish(id, tag, response, is_final),
                 Heard::Started(tag) => {
                     if let Some(flight) = self.connections[id as usize].flight(tag) {
-                        flight.answered_ns = self.turn_ns.max(1);
+                        flight.answered_ns = self.heard_ns.max(1);
                     }
                 }
                 Heard::Ready => self.ready(id),
@@ -214,7 +216,7 @@ impl<S: Source> Worker<S> {
         outcome: Outcome,
     ) {
         let Some(mut flight) = self.record(id, tag, outcome) else { return };
-        let done_ns = self.turn_ns.max(flight.sent_ns);
+        let done_ns = self.heard_ns.max(flight.sent_ns);
         let goes_on = self.settle(id, response.keep_alive && !is_final, is_final, done_ns);
         self.bind(id, &mut flight, goes_on);
         self.advance(flight, done_ns, true);
@@ -260,7 +262,7 @@ impl<S: Source> Worker<S> {
     /// One request failed, and its connection goes on.
     fn fail(&mut self, id: u32, tag: Tag, kind: ErrorKind) {
         let Some(flight) = self.record(id, tag, Outcome::Failed(kind, 0)) else { return };
-        let done_ns = self.turn_ns.max(flight.sent_ns);
+        let done_ns = self.heard_ns.max(flight.sent_ns);
         let has_room = self.connections[id as usize].room() > 0;
         self.settle(id, has_room, false, done_ns);
         self.advance(flight, done_ns, true);
@@ -295,7 +297,7 @@ impl<S: Source> Worker<S> {
             tags.into_iter().filter_map(|tag| self.record(id, tag, outcome_of(kind))).collect();
         self.close(id);
         for flight in flights {
-            self.advance(flight, self.turn_ns.max(flight.sent_ns), true);
+            self.advance(flight, self.heard_ns.max(flight.sent_ns), true);
         }
     }
 
@@ -307,7 +309,7 @@ impl<S: Source> Worker<S> {
             if let Some(flight) = connection.flight(tag)
                 && flight.gone_ns == 0
             {
-                flight.gone_ns = self.turn_ns;
+                flight.gone_ns = self.heard_ns;
             }
         }
     }
@@ -341,7 +343,7 @@ impl<S: Source> Worker<S> {
         let flight = connection.take(tag)?;
         let bytes_in = std::mem::take(&mut connection.bytes_in);
         let bytes_out = self.request_bytes(id, &flight).saturating_sub(self.io.unsent(id)) as u64;
-        let times = self.times_of(&flight, self.turn_ns.max(flight.sent_ns));
+        let times = self.times_of(&flight, self.heard_ns.max(flight.sent_ns));
         let connection = &mut self.connections[id as usize];
         let step = self.program.step(flight.step);
         if self.has_phases {

@@ -145,43 +145,6 @@ impl Meter {
     }
 }
 
-/// How often the grain is adjusted.
-pub(crate) const GRAIN_PERIOD_NS: u64 = 50_000_000;
-
-/// The coarsest grain: well below the millisecond from which a send lag counts as ours.
-const GRAIN_MAX_NS: u64 = 400_000;
-
-/// What the grain grows by at least.
-const GRAIN_STEP_NS: u64 = 25_000;
-
-/// A worker that is busier than this paces more coarsely, one that is less busy than the other more finely again.
-const GRAIN_BUSY_PERMILLE: u16 = 600;
-const GRAIN_IDLE_PERMILLE: u16 = 400;
-
-/// The least time between two wakes for intended times.
-///
-/// Each wake costs a timer, a switch of tasks and often a wake of the target's processor, together a few microseconds on
-/// bare metal and ten times that on some virtual machines. A thread that has time wakes for each intended time; one that
-/// is busy sends a few at once, so that its precision does not cost the CPU it needs for more load.
-#[derive(Debug, Default)]
-pub(crate) struct Grain {
-    ns: u64,
-}
-
-impl Grain {
-    pub(crate) fn ns(&self) -> u64 {
-        self.ns
-    }
-
-    pub(crate) fn adjust(&mut self, busy_permille: u16) {
-        if busy_permille > GRAIN_BUSY_PERMILLE {
-            self.ns = (self.ns + (self.ns / 2).max(GRAIN_STEP_NS)).min(GRAIN_MAX_NS);
-        } else if busy_permille < GRAIN_IDLE_PERMILLE {
-            self.ns = self.ns.saturating_sub(GRAIN_STEP_NS);
-        }
-    }
-}
-
 /// Whether it is worth to ask for answers for a while before sleeping.
 ///
 /// A sleep costs more than the microseconds until the next of many answers, but less than asking in vain. So asking goes
@@ -270,17 +233,6 @@ mod tests {
         meter.spun(100_000);
         let of_thread = OfThread { cpu_ns: 700_000, delay_ns: 0 };
         assert_eq!(meter.cut(1_000_000, of_thread).busy_permille, 600);
-    }
-
-    #[test]
-    fn a_busy_thread_paces_more_coarsely() {
-        let mut grain = Grain::default();
-        grain.adjust(500);
-        assert_eq!(grain.ns(), 0);
-        (0..100).for_each(|_| grain.adjust(900));
-        assert_eq!(grain.ns(), GRAIN_MAX_NS);
-        (0..100).for_each(|_| grain.adjust(100));
-        assert_eq!(grain.ns(), 0);
     }
 
     #[test]
