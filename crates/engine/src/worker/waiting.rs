@@ -8,7 +8,7 @@ use std::io;
 use std::num::NonZeroU64;
 
 use super::time::OfThread;
-use super::{SECOND_NS, SENDS_PER_READING, Worker};
+use super::{SECOND_NS, Worker};
 use crate::io::sleep_until;
 use crate::source::Source;
 
@@ -18,6 +18,10 @@ const SPIN_MAX_NS: u64 = 20_000;
 /// How long a thread is deaf at most where nothing follows from an answer: it learns late that a target closed an idle
 /// connection.
 const DEAF_MAX_NS: u64 = 1_000_000;
+
+/// Answers that a wait of a closed loop is for, as far as they come within 20 µs: more than that many spare little more, and
+/// let the first of their successors wait.
+const ANSWERS_PER_WAIT: usize = 12;
 
 /// How long the difference of the two clocks is taken as good: a step of the wall clock makes the answers of so long wrong.
 const WALL_GOOD_NS: u64 = 1_000_000;
@@ -75,7 +79,7 @@ impl<S: Source> Worker<S> {
     /// they come thick and fast, a few at a time come no later.
     #[inline]
     fn batch(&self) -> usize {
-        if S::CLOSED { (self.in_flight as usize / 4).clamp(1, SENDS_PER_READING as usize) } else { 1 }
+        if S::CLOSED { (self.in_flight as usize / 4).clamp(1, ANSWERS_PER_WAIT) } else { 1 }
     }
 
     #[inline]
