@@ -48,9 +48,9 @@ pub(crate) trait Source: Send + 'static {
     /// When the next iteration starts, by what is known now; `u64::MAX` when only [`again`](Self::again) can tell.
     fn next_at(&mut self) -> u64;
 
-    /// When the last iteration starts that is known to start by `until_ns`; 0 when none is. Whoever asks begins it soon:
-    /// what is learned afterwards of other lanes or times may come too late for it.
-    fn last_by(&mut self, _until_ns: u64) -> u64 {
+    /// When the last of the next iterations starts, `most` at most, that are known to start by `until_ns`; 0 when none is.
+    /// Whoever asks begins them soon: what is learned afterwards of other lanes or times may come too late for them.
+    fn last_by(&mut self, _until_ns: u64, _most: usize) -> u64 {
         0
     }
 

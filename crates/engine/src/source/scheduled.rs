@@ -8,7 +8,7 @@ use plan::{Arrival, Arrivals, LaneSet, Late, Schedule};
 use super::{Source, Timetable};
 
 /// Arrivals that are looked ahead for at most. Beyond, whoever asked would rather not wait for more.
-const AHEAD: usize = 32;
+const AHEAD: usize = 64;
 
 /// The arrivals of one thread's lanes.
 pub(crate) struct Scheduled {
@@ -57,8 +57,8 @@ impl Source for Scheduled {
     }
 
     #[inline]
-    fn last_by(&mut self, until_ns: u64) -> u64 {
-        while self.ahead.len() < AHEAD
+    fn last_by(&mut self, until_ns: u64, most: usize) -> u64 {
+        while self.ahead.len() < most.min(AHEAD)
             && !self.is_stopped
             && let Some(arrival) = self.arrivals.peek()
             && arrival.at_ns <= until_ns
@@ -66,7 +66,8 @@ impl Source for Scheduled {
             self.ahead.extend(self.arrivals.next());
             self.next_at = None;
         }
-        self.ahead.iter().rev().map(|arrival| arrival.at_ns).find(|at_ns| *at_ns <= until_ns).unwrap_or(0)
+        let times = self.ahead.iter().take(most).map(|arrival| arrival.at_ns);
+        times.take_while(|at_ns| *at_ns <= until_ns).last().unwrap_or(0)
     }
 
     #[inline]

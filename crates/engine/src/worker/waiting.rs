@@ -199,10 +199,10 @@ pub(super) fn be_precise() {
     }
 }
 
-/// How long an arrival may wait for those that follow it, and for the one that follows it if there is but one. Half of all
-/// are then late by 16 µs at most: of two that leave together, one is not late at all.
+/// How long an arrival may wait for the one that follows it, and for more of them. Half of all are then late by 16 µs at
+/// most: of two that leave together, one is not late at all.
+const PAIRED_NS: u64 = 100_000;
 const SHARED_NS: u64 = 32_000;
-const PAIRED_NS: u64 = 52_000;
 
 /// What a busy thread waits longer at most, and by what that grows and shrinks: its precision is not to cost the CPU that
 /// it needs for its load. All of it is far below the millisecond from which a send lag counts as ours.
@@ -211,8 +211,8 @@ const BUSY_STEP_NS: u64 = 16_000;
 
 /// A thread that is busier than this waits longer, one that is less busy than the other not so long again. Between them
 /// lies what waiting longer spares.
-const BUSY_PERMILLE: u16 = 650;
-const IDLE_PERMILLE: u16 = 500;
+const BUSY_PERMILLE: u16 = 680;
+const IDLE_PERMILLE: u16 = 600;
 
 /// From so many requests a second of a thread on, the wakes for each would take a fifth of a core and more.
 const SHARING_FROM_PER_S: u64 = 10_000;
@@ -233,7 +233,7 @@ pub(super) struct Departure {
 impl Departure {
     /// How long an arrival may wait for others at most.
     fn window_ns(&self) -> u64 {
-        if self.is_shared { PAIRED_NS.max(SHARED_NS + self.busy_ns) } else { 0 }
+        if self.is_shared { PAIRED_NS } else { 0 }
     }
 
     /// When the arrival of `first_ns` leaves: with the last of those that come soon after it.
@@ -242,12 +242,9 @@ impl Departure {
         if !self.is_shared {
             return first_ns;
         }
-        let last_ns = source.last_by(first_ns.saturating_add(SHARED_NS + self.busy_ns));
-        if last_ns > first_ns {
-            last_ns
-        } else {
-            source.last_by(first_ns.saturating_add(PAIRED_NS)).max(first_ns)
-        }
+        let next_ns = source.last_by(first_ns.saturating_add(PAIRED_NS), 2);
+        let last_ns = source.last_by(first_ns.saturating_add(SHARED_NS + self.busy_ns), usize::MAX);
+        first_ns.max(next_ns).max(last_ns)
     }
 
     /// Whether a period is over.
@@ -299,11 +296,12 @@ mod tests {
     #[test]
     fn arrivals_that_are_far_apart_leave_on_time() {
         assert_eq!(leaving(1000, 100), [(0, 1), (1000, 1), (2000, 1)]);
-        assert_eq!(leaving(110, 900), [(0, 1), (110, 1), (220, 1)]);
+        assert_eq!(leaving(101, 900), [(0, 1), (101, 1), (202, 1)]);
     }
 
     #[test]
     fn arrivals_in_quick_succession_share_a_wake() {
+        assert_eq!(leaving(90, 400), [(90, 2), (270, 2), (450, 2)]);
         assert_eq!(leaving(50, 400), [(50, 2), (150, 2), (250, 2)]);
         assert_eq!(leaving(22, 400), [(22, 2), (66, 2), (110, 2)]);
         assert_eq!(leaving(10, 400), [(30, 4), (70, 4), (110, 4)]);
