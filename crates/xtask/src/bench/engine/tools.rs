@@ -58,8 +58,7 @@ impl Tool {
 
     /// Whether it can be started.
     pub fn is_installed(self) -> bool {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path).any(|folder| folder.join(self.program()).is_file())
+        is_installed(self.program())
     }
 
     /// Its name with its version.
@@ -154,6 +153,22 @@ impl Tool {
             }
         }
     }
+}
+
+/// wrk with a rate, and with times that count from when a request should have left. It has no other version than wrk's.
+pub const WRK2: &str = "wrk2";
+
+/// A round of wrk2 at `per_s` requests a second.
+pub fn wrk2(bench: &Bench, url: &str, connections: u32, per_s: f64) -> Result<Round> {
+    let (c, r, d) = (connections.to_string(), format!("{per_s:.0}"), format!("{}s", bench.seconds));
+    let mut command = pinned(GENERATOR_CORE, WRK2, &["-t1", "-c", &c, "-d", &d, "-R", &r, url]);
+    Ok(bench.round(&mut command, connections, |text| Tool::Wrk.completed(text))?.0)
+}
+
+/// Whether a program can be started.
+pub fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// The first word that begins as a version does, perhaps behind a `v`, a slash or a bracket.

@@ -1,15 +1,20 @@
 //! Open load: what it costs to send at the intended times, against wrk, which sends when it is answered.
 
 use std::cell::RefCell;
+use std::num::NonZeroU64;
+use std::time::Duration;
 
 use anyhow::Result;
+use rustix::thread::set_current_timer_slack;
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
+use xtask::truth::now_ns;
 
 use crate::bench::engine::Bench;
 use crate::bench::engine::measure::{Contestant, Round, Spread, alternate};
 use crate::bench::engine::ours::{Io, Ours, open};
 use crate::bench::engine::table::{Goal, Table, grouped};
-use crate::bench::engine::tools::{Shape, Tool};
+use crate::bench::engine::tools::{self, Shape, Tool};
 
 const CONNECTIONS: u32 = 64;
 /// Requests per second of the group `open`.
@@ -50,9 +55,13 @@ fn against_wrk(
         };
         contestants.push(Contestant { name: io.name().to_owned(), round: Box::new(round) });
     }
+    if tools::is_installed(tools::WRK2) {
+        let round = |wrk: &Round| tools::wrk2(bench, &url, CONNECTIONS, rate(wrk));
+        contestants.push(Contestant { name: tools::WRK2.to_owned(), round: Box::new(round) });
+    }
     let rounds = alternate(&mut contestants, bench.turns)?;
     let mut table = Table::of_costs(title);
-    table.add_contestants(&contestants, &rounds, &[None, Some(goal), Some(goal)]);
+    table.add_contestants(&contestants, &rounds, &[None, Some(goal), Some(goal), None]);
     drop(contestants);
     for (io, said) in lags {
         // The warm-up is not counted.
@@ -65,5 +74,24 @@ fn against_wrk(
             table.note(format!("{}: {missed} iterations missed.", io.name()));
         }
     }
+    let bare = "A bare sleep, of what a wake costs here at the least";
+    table.note_figure(bare, Spread::of((0..bench.turns).map(|_| cpu_us_per_sleep())), "µs of CPU", None);
     Ok(table)
+}
+
+/// CPU time of a thread that does nothing but sleep until each next of many instants, 100 µs apart, for each of them.
+fn cpu_us_per_sleep() -> f64 {
+    const SLEEPS: u32 = 10_000;
+    const APART_NS: u64 = 100_000;
+    let cpu = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default();
+    let sleeper = std::thread::spawn(move || {
+        set_current_timer_slack(Some(NonZeroU64::MIN)).ok();
+        let (start_ns, before) = (now_ns(), cpu());
+        for number in 1..=u64::from(SLEEPS) {
+            let left_ns = (start_ns + number * APART_NS).saturating_sub(now_ns());
+            std::thread::sleep(Duration::from_nanos(left_ns));
+        }
+        (cpu() - before).as_secs_f64() * 1e6 / f64::from(SLEEPS)
+    });
+    sleeper.join().unwrap_or(f64::NAN)
 }
