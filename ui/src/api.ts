@@ -66,7 +66,8 @@ export interface Reason {
 export interface Verdict {
   value: "valid" | "suspect" | "invalid";
   reasons: Reason[];
-  target_saturated: boolean;
+  /** What was the target's doing, or the plan's own limit. */
+  findings: Reason[];
 }
 
 export interface RunEvent {

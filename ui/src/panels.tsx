@@ -23,6 +23,8 @@ export function VerdictLine(props: { run: Run; lag: number | null; balanced: boo
   const { lag } = props;
   const { verdict } = props.run;
   const first = verdict.reasons[0];
+  const finding = verdict.findings[0];
+  const rest = [...verdict.reasons.slice(1), ...verdict.findings.slice(1)];
   return (
     <section class={`verdict ${verdict.value}`} aria-label="Verdict on the generators">
       <span class="verdict-word">
@@ -30,18 +32,17 @@ export function VerdictLine(props: { run: Run; lag: number | null; balanced: boo
       </span>
       <span>
         {first ? first.text : "They did what the plan asked; the numbers can be trusted."}
-        {verdict.reasons.length > 1 && ` (and ${verdict.reasons.length - 1} more)`}
       </span>
-      {verdict.target_saturated && <span>▲ The target could not keep up.</span>}
+      {finding && <span class="finding"><span aria-hidden="true">▲</span> {finding.text}</span>}
       <span class="spacer" />
       {lag !== null && <span class="note">send lag p99 {fmt.text(fmt.time(lag))}</span>}
       {props.balanced !== null && (
         <span class="note">{props.balanced ? "accounting balanced" : "✖ accounting does not balance"}</span>
       )}
-      {verdict.reasons.length > 1 && (
+      {rest.length > 0 && (
         <details>
-          <summary>All reasons</summary>
-          <ul>{verdict.reasons.map((reason) => <li key={`${reason.code} ${reason.driver}`}>{reason.text}</li>)}</ul>
+          <summary>{rest.length} more</summary>
+          <ul>{rest.map((reason) => <li key={`${reason.code} ${reason.driver}`}>{reason.text}</li>)}</ul>
         </details>
       )}
     </section>

@@ -95,8 +95,11 @@ function makeRun(kind, created) {
     verdict: kind === "bad"
       ? { value: "suspect", target_saturated: true, reasons: [
           { code: "driver_lost", driver: "driver-c019", seconds: 12, text: "1 of 3 drivers was lost; its share was moved 6 s later." },
-          { code: "send_lag", driver: "driver-a7f2", seconds: 4, text: "driver-a7f2 sent late in 4 seconds: latencies there are upper bounds." }] }
-      : { value: "valid", reasons: [], target_saturated: false } };
+          { code: "send_lag", driver: "driver-a7f2", seconds: 4, text: "driver-a7f2 sent late in 4 seconds: latencies there are upper bounds." }],
+          findings: [
+          { code: "target_saturated", driver: "driver-a7f2", seconds: 9, text: "The target could not keep up with driver-a7f2 in 9 of 150 s." },
+          { code: "target_refusing", driver: "driver-a7f2", seconds: 2, text: "The target refused connections of driver-a7f2 in 2 of 150 s." }] }
+      : { value: "valid", reasons: [], findings: [], target_saturated: false } };
 }
 
 const SECONDS = { live: 192, done: 262, short: 2, bad: 150 };

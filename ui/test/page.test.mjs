@@ -82,6 +82,10 @@ describe("the page", () => {
     await page.getByText("Generators suspect").waitFor();
     await page.getByText("1 without heartbeat").waitFor();
     await page.getByText("Driver driver-c019 was lost").waitFor();
+    await page.getByText("could not keep up with driver-a7f2").waitFor();
+    await page.getByText("2 more").click();
+    await page.getByText("driver-a7f2 sent late in 4 seconds").waitFor();
+    await page.getByText("refused connections of driver-a7f2").waitFor();
     await close();
   });
 

@@ -54,6 +54,18 @@ fn a_limit_delays_the_intended_times_of_an_avalanche() {
 }
 
 #[test]
+fn what_only_the_limit_holds_up_has_not_waited_too_long() {
+    let server = Server::pong();
+    let load = "model: tsunami, requests_per_driver: 4, delay: 1ms, target_throughput_per_driver: 5/s, max_wait: 300ms, \
+                connections: 4";
+    let steps = "scenarios: { only: { steps: [{ get: /1 }, { get: /2 }, { get: /3 }] } }";
+    let told = run(full_plan(&server, load, steps), 1);
+    assert_eq!((told.totals.failed, told.totals.missed.target, told.totals.missed.ours), (0, 0, 0));
+    assert_eq!(told.totals.started + told.totals.missed.limit, 4);
+    assert_eq!(told.totals.succeeded, 3 * told.totals.started);
+}
+
+#[test]
 fn a_tsunami_does_not_wait_for_a_stalled_target() {
     let answered = AtomicUsize::new(0);
     let server = Server::start(move |mut peer| {

@@ -45,6 +45,8 @@ struct Slot {
     /// Bytes of the send under way; 0 when there is none that is told of.
     sending: usize,
     queued: Vec<u8>,
+    /// Bytes that will never be sent: a send broke before them.
+    lost: usize,
     /// Empty; kept for its memory.
     spare: Vec<u8>,
 }
@@ -113,7 +115,7 @@ impl Uring {
     #[inline]
     pub(super) fn unsent(&self, id: u32) -> usize {
         let slot = &self.slots[id as usize];
-        slot.sending + slot.queued.len()
+        slot.sending + slot.queued.len() + slot.lost
     }
 
     pub(super) fn close(&mut self, id: u32) {
@@ -124,6 +126,7 @@ impl Uring {
         slot.is_closing = true;
         slot.generation = slot.generation.wrapping_add(1);
         slot.queued.clear();
+        slot.lost = 0;
         if let Some(socket) = &slot.socket
             && (slot.is_receiving || slot.is_connecting || slot.sending > 0)
         {
@@ -205,7 +208,7 @@ impl Uring {
             let completion = self.ring.completions()[piece];
             match completion.op {
                 Op::Receive if !completion.more() => self.receive_ended(&completion),
-                Op::Send => self.sent(completion.key),
+                Op::Send => self.sent(completion.key, completion.result),
                 Op::Writable => {
                     self.slots[completion.key as usize].is_connecting = false;
                     self.vacate(completion.key);
@@ -227,11 +230,17 @@ impl Uring {
         self.vacate(completion.key);
     }
 
-    /// A send is over, and what waited behind it follows.
-    fn sent(&mut self, id: u32) {
+    /// A send is over, and what waited behind it follows. One that says of fewer bytes than it had broke half-way; the
+    /// kernel had them, and keeps the error for who reads.
+    fn sent(&mut self, id: u32, result: Result<u32, Errno>) {
         let slot = &mut self.slots[id as usize];
         let mut memory = self.ring.taken_back(id);
         memory.clear();
+        let unsent = slot.sending.saturating_sub(result.map_or(0, |sent| sent as usize));
+        if unsent > 0 && !slot.is_closing {
+            slot.lost = unsent + slot.queued.len();
+            slot.queued.clear();
+        }
         slot.sending = slot.queued.len();
         if slot.sending == 0 {
             slot.spare = memory;
@@ -304,6 +313,7 @@ impl Uring {
             (Op::Receive, Err(Errno::NOBUFS)) => None,
             (Op::Receive, Err(_)) => Some(Event::Broken),
             (Op::Send | Op::Untracked, Err(errno)) => Some(Event::SendFailed(errno)),
+            (Op::Send, Ok(_)) if self.slots[id as usize].lost > 0 => Some(Event::SendFailed(Errno::PIPE)),
             (Op::Send, Ok(_)) if self.slots[id as usize].sending == 0 => Some(Event::Sent),
             (Op::Writable, result) => Some(self.connected(id, result)),
             (Op::Send | Op::Untracked | Op::Wake | Op::Other, _) => None,

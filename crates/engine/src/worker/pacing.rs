@@ -279,7 +279,13 @@ impl<S: Source> Worker<S> {
 
     /// Fails whoever waits longest for `pool`: the connection that was to be opened for it is not there.
     pub(super) fn fail_waiting(&mut self, pool: usize, outcome: Outcome) {
-        let Some(mut flight) = self.pools[pool].queue.pop_front() else { return };
+        if let Some(flight) = self.pools[pool].queue.pop_front() {
+            self.fail_unserved(flight, outcome);
+        }
+    }
+
+    /// Fails one that waited for a connection and will have none.
+    fn fail_unserved(&mut self, mut flight: Flight, outcome: Outcome) {
         flight.usable_ns = self.now_ns;
         flight.sent_ns = self.now_ns;
         let id = self.program.step(flight.step).id;
@@ -309,15 +315,19 @@ impl<S: Source> Worker<S> {
         if S::CLOSED && !S::HAS_USERS {
             return u64::MAX;
         }
-        self.pools
-            .iter()
-            .filter_map(|pool| pool.queue.front())
-            .map(|flight| self.expires_at(flight))
+        (0..self.pools.len())
+            .filter_map(|pool| self.pools[pool].queue.front().map(|flight| self.expires_at(pool, flight)))
             .min()
             .unwrap_or(u64::MAX)
     }
 
-    fn expires_at(&self, flight: &Flight) -> u64 {
+    /// When a flight that waits for `pool` has waited too long for a connection. The plan's limit holds up a user, or an
+    /// iteration under way, for as long as it takes: that is nobody's failure.
+    fn expires_at(&self, pool: usize, flight: &Flight) -> u64 {
+        let is_limited = self.who_keeps_waiting(pool, flight) == Unstarted::Limit;
+        if is_limited && (S::CLOSED || !flight.is_fresh) {
+            return u64::MAX;
+        }
         flight.intended_ns.saturating_add(self.program.step(flight.step).max_wait_ns)
     }
 
@@ -327,24 +337,23 @@ impl<S: Source> Worker<S> {
             return;
         }
         for pool in 0..self.pools.len() {
-            while let Some(flight) = self.pools[pool].queue.front()
-                && self.expires_at(flight) <= self.now_ns
+            while let Some(flight) = self.pools[pool].queue.front().copied()
+                && self.expires_at(pool, &flight) <= self.now_ns
             {
+                self.pools[pool].queue.pop_front();
                 if flight.is_fresh && !S::CLOSED {
-                    let who = self.who_keeps_waiting(pool);
-                    let stage = flight.stage;
-                    self.pools[pool].queue.pop_front();
-                    self.miss(stage, who);
+                    self.miss(flight.stage, self.who_keeps_waiting(pool, &flight));
                 } else {
-                    self.fail_waiting(pool, Outcome::Failed(ErrorKind::ConnectTimeout, 0));
+                    self.fail_unserved(flight, Outcome::Failed(ErrorKind::ConnectTimeout, 0));
                 }
             }
         }
     }
 
-    fn who_keeps_waiting(&self, pool: usize) -> Unstarted {
-        // With an idle connection there, only the limit is left to wait for.
-        if self.pools[pool].idle.is_empty() { Unstarted::Target } else { Unstarted::Limit }
+    fn who_keeps_waiting(&self, pool: usize, flight: &Flight) -> Unstarted {
+        // With a connection there, only the limit is left to wait for.
+        let has_connection = !self.pools[pool].idle.is_empty() || self.own_connection(flight).is_some();
+        if has_connection { Unstarted::Limit } else { Unstarted::Target }
     }
 
     fn miss(&mut self, stage: StageId, who: Unstarted) {
@@ -355,9 +364,9 @@ impl<S: Source> Worker<S> {
     /// Empties the queues; of those that were not started, `who` is to blame, or whatever they waited for.
     pub(super) fn give_up_waiting(&mut self, who: Option<Unstarted>) {
         for pool in 0..self.pools.len() {
-            let who = who.unwrap_or_else(|| self.who_keeps_waiting(pool));
             while let Some(flight) = self.pools[pool].queue.pop_front() {
                 if flight.is_fresh && !S::CLOSED {
+                    let who = who.unwrap_or_else(|| self.who_keeps_waiting(pool, &flight));
                     self.miss(flight.stage, who);
                 } else {
                     self.drop_waiting(&flight);
@@ -384,7 +393,6 @@ impl<S: Source> Worker<S> {
     /// Gives up those that wait and were not started; iterations under way wait on.
     pub(super) fn drop_fresh_waiting(&mut self) {
         for pool in 0..self.pools.len() {
-            let who = self.who_keeps_waiting(pool);
             for _ in 0..self.pools[pool].queue.len() {
                 let Some(flight) = self.pools[pool].queue.pop_front() else { break };
                 if !flight.is_fresh {
@@ -392,6 +400,7 @@ impl<S: Source> Worker<S> {
                 } else if S::CLOSED {
                     self.active -= 1;
                 } else {
+                    let who = self.who_keeps_waiting(pool, &flight);
                     self.miss(flight.stage, who);
                 }
             }
