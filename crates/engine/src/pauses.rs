@@ -1,6 +1,7 @@
 //! Iterations between two steps.
 //!
-//! Pauses are fixed, so those of one length end in the order in which they began: a queue per length instead of a heap.
+//! Pauses are fixed, so those of one length end nearly in the order in which they began: a queue per length instead of a
+//! heap. Not quite, since answers are not heard in the order in which they came.
 
 use std::collections::VecDeque;
 
@@ -28,7 +29,9 @@ impl Pauses {
             self.queues.push((pause_ns, VecDeque::new()));
             self.queues.len() - 1
         });
-        self.queues[number].1.push_back(flight);
+        let queue = &mut self.queues[number].1;
+        let later = queue.iter().rev().take_while(|other| other.intended_ns > flight.intended_ns).count();
+        queue.insert(queue.len() - later, flight);
         self.next_at = Some(self.next_at().min(flight.intended_ns));
     }
 
@@ -61,6 +64,16 @@ mod tests {
     fn flight(intended_ns: u64) -> Flight {
         let arrival = plan::Arrival { at_ns: 0, index: 0, stage: plan::StageId(0), user: 0 };
         Flight { intended_ns, ..Flight::new(&arrival, 0, 0) }
+    }
+
+    #[test]
+    fn what_is_told_late_ends_in_its_turn() {
+        let mut pauses = Pauses::default();
+        [1000, 990, 995].into_iter().for_each(|end| pauses.push(100, flight(end)));
+        assert_eq!(pauses.next_at(), 990);
+        let ends: Vec<u64> =
+            std::iter::from_fn(|| pauses.pop(996)).map(|flight| flight.intended_ns).collect();
+        assert_eq!(ends, [990, 995]);
     }
 
     #[test]

@@ -86,6 +86,14 @@ pub(crate) fn stamp_arrivals(socket: &OwnedFd) {
     }
 }
 
+/// A socket for nothing but that the kernel stamps arrivals for as long as it is there: it begins to some time after the
+/// first socket asked for it, and ends with the last.
+pub(crate) fn stamper() -> Option<OwnedFd> {
+    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, FLAGS, None).ok()?;
+    stamp_arrivals(&socket);
+    Some(socket)
+}
+
 /// Whether connections can be made from `source`.
 ///
 /// # Errors

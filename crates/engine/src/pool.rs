@@ -23,6 +23,8 @@ pub(crate) struct Pool {
     /// The last one freed is used first, so that what is not needed grows old and is closed by the target.
     pub(crate) idle: Vec<u32>,
     pub(crate) queue: VecDeque<Flight>,
+    /// When somebody last waited for the limit alone: there was a connection.
+    pub(crate) limited_ns: Option<u64>,
     /// Connecting, idle or busy.
     pub(crate) open: u32,
     /// At most.
@@ -72,6 +74,7 @@ impl Pool {
             turn: 0,
             idle: Vec::new(),
             queue: VecDeque::new(),
+            limited_ns: None,
             open: 0,
             max,
             connecting: 0,
@@ -80,6 +83,11 @@ impl Pool {
             looks_up: false,
             has_tls,
         }
+    }
+
+    /// Whether the kernel can tell of all its addresses when bytes arrive.
+    pub(crate) fn is_stamped(&self) -> bool {
+        self.addresses.iter().all(|address| matches!(address.peer, Peer::Tcp(_)))
     }
 
     /// The address to open a connection to; `None` while as many as may be are connecting to each.

@@ -233,6 +233,12 @@ impl Epoll {
         Ok(())
     }
 
+    /// Whether the last wait may have left news behind.
+    #[inline]
+    pub(super) fn has_more(&self) -> bool {
+        self.events.0.len() >= BATCH || !self.unread.is_empty()
+    }
+
     #[inline]
     pub(super) fn news(&self) -> usize {
         self.news.len()
@@ -261,7 +267,11 @@ impl Epoll {
             self.news[piece].flags.remove(EventFlags::OUT);
             if slot.is_sending() {
                 match self.send_rest(id) {
-                    Err(errno) => return Some(Event::SendFailed(self.look_at(id, errno))),
+                    // The target may have read a part of it.
+                    Err(errno) => {
+                        self.look_at(id, errno);
+                        return Some(Event::SendFailed(Errno::IO));
+                    }
                     Ok(()) if !self.slots[id as usize].is_sending() => return Some(Event::Sent),
                     Ok(()) => {}
                 }

@@ -57,7 +57,7 @@ pub struct InvalidIo(pub String);
 /// # Errors
 /// What the system said: `ENOSYS` or `EINVAL` before Linux 6.1, `EPERM` where it is forbidden, as in many containers.
 pub fn uring_support() -> io::Result<()> {
-    ring::Ring::new(true).map(drop)
+    ring::Ring::new(false).map(drop)
 }
 
 /// What a piece of news says.
@@ -234,6 +234,12 @@ impl Loop {
         }
     }
 
+    /// Whether the last wait may have left news behind.
+    #[inline]
+    pub(crate) fn has_more(&self) -> bool {
+        either!(self, io => io.has_more())
+    }
+
     /// Pieces of news of the last wait.
     #[inline]
     pub(crate) fn news(&self) -> usize {
@@ -307,10 +313,10 @@ mod tests {
         Some((io, connect))
     }
 
-    /// What the connections have to say, in one go.
+    /// What the connections have to say, once they say something.
     fn heard(io: &mut Loop) -> Vec<Event> {
         let mut events = Vec::new();
-        io.poll().unwrap();
+        io.wait(1_000_000_000, 1).unwrap();
         for piece in 0..io.news() {
             events.extend(std::iter::from_fn(|| io.hear(piece)));
         }

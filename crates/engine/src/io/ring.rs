@@ -10,7 +10,7 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, offset_of};
 use std::os::fd::{AsRawFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -53,15 +53,16 @@ pub(crate) struct Pin(pub(super) u32);
 #[derive(Debug)]
 pub(super) struct Chunk {
     buffer: u16,
-    /// Where they begin in the buffer.
-    at: u32,
     len: u32,
 }
 
 /// What a receive that tells times puts before the bytes (`struct io_uring_recvmsg_out`): four lengths, then one control
 /// message.
-const PREFIX_LENGTHS: usize = 16;
-const STAMP_AT: usize = PREFIX_LENGTHS + size_of::<cmsghdr>();
+const LENGTHS: usize = 16;
+const CONTROL_LEN_AT: usize = 4;
+const LEVEL_AT: usize = LENGTHS + offset_of!(cmsghdr, cmsg_level);
+const KIND_AT: usize = LENGTHS + offset_of!(cmsghdr, cmsg_type);
+const STAMP_AT: usize = LENGTHS + size_of::<cmsghdr>();
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -145,7 +146,8 @@ impl Ring {
             return Err(io::Error::from(io::ErrorKind::Unsupported));
         }
         let has_min_wait = ring.params().is_feature_min_timeout();
-        let provided = Provided::new();
+        let message = stamps.then(message);
+        let provided = Provided::new(message.as_ref().map_or(0, |message| LENGTHS + message.msg_controllen));
         // SAFETY: the entries are page-aligned, as many as stated, and outlive the ring or the last receive.
         unsafe {
             let address = provided.entries.as_ptr() as u64;
@@ -163,7 +165,7 @@ impl Ring {
             batch: Vec::with_capacity(BATCH),
             under_way: 0,
             has_min_wait,
-            message: stamps.then(message),
+            message,
         })
     }
 
@@ -339,10 +341,10 @@ impl Ring {
         self.batch.clear();
         let completions = self.ring.completion();
         self.batch.extend(completions.take(BATCH).map(|entry| completion(&entry)));
-        let prefix = self.prefix();
+        let before = u32::try_from(self.provided.bytes_at).unwrap_or(0);
         for completion in &mut self.batch {
             if let (Op::Receive, Ok(bytes)) = (completion.op, &mut completion.result) {
-                *bytes = bytes.saturating_sub(prefix);
+                *bytes = bytes.saturating_sub(before);
             }
             if matches!(completion.op, Op::Receive | Op::Send) && !completion.more() {
                 self.under_way -= 1;
@@ -360,27 +362,18 @@ impl Ring {
     pub(super) fn chunk_of(&mut self, completion: &Completion) -> Option<Chunk> {
         let buffer = cqueue::buffer_select(completion.flags)?;
         let len = completion.result.ok()?;
-        Some(Chunk { buffer, at: self.prefix(), len })
-    }
-
-    /// Bytes before those that were received.
-    #[inline]
-    fn prefix(&self) -> u32 {
-        let control = |message: &msghdr| PREFIX_LENGTHS + message.msg_controllen;
-        self.message.as_deref().map_or(0, |message| u32::try_from(control(message)).unwrap_or(0))
+        Some(Chunk { buffer, len })
     }
 
     /// When the last of a chunk's bytes arrived, by the wall clock; `None` when the kernel did not say.
     #[inline]
     pub(super) fn arrived_wall_ns(&mut self, chunk: &Chunk) -> Option<u64> {
         self.message.as_ref()?;
-        let prefix = self.provided.prefix(chunk);
-        let number = |at: usize| Some(u64::from_ne_bytes(*prefix.get(at..)?.first_chunk()?));
-        let word = |at: usize| Some(i32::from_ne_bytes(*prefix.get(at..)?.first_chunk()?));
-        let control_len = u32::from_ne_bytes(*prefix.get(4..)?.first_chunk()?);
-        // A control message is its length, its level and its kind, then what it says.
-        let (level, kind) = (word(PREFIX_LENGTHS + 8)?, word(PREFIX_LENGTHS + 12)?);
-        if control_len == 0 || level != SOL_SOCKET || kind != SCM_TIMESTAMPNS {
+        let told = self.provided.before(chunk);
+        let number = |at: usize| Some(u64::from_ne_bytes(*told.get(at..)?.first_chunk()?));
+        let word = |at: usize| Some(u32::from_ne_bytes(*told.get(at..)?.first_chunk()?));
+        let (level, kind) = (SOL_SOCKET.cast_unsigned(), SCM_TIMESTAMPNS.cast_unsigned());
+        if word(CONTROL_LEN_AT)? == 0 || word(LEVEL_AT)? != level || word(KIND_AT)? != kind {
             return None;
         }
         Some(number(STAMP_AT)?.saturating_mul(1_000_000_000).saturating_add(number(STAMP_AT + 8)?))
@@ -429,7 +422,7 @@ fn send(socket: RawFd, bytes: &[u8]) -> squeue::Entry {
 
 /// Asks for one control message: a time.
 fn message() -> Box<msghdr> {
-    // SAFETY: a struct of C without which zeros would mean something else than nothing; and a calculation.
+    // SAFETY: a struct of C in which zeros mean that there is nothing; and a calculation.
     unsafe {
         let mut message: Box<msghdr> = Box::new(std::mem::zeroed());
         message.msg_controllen = CMSG_SPACE(u32::try_from(size_of::<timespec>()).unwrap_or(0)) as usize;
@@ -455,12 +448,14 @@ struct Provided {
     entries: NonNull<BufRingEntry>,
     buffers: NonNull<u8>,
     tail: u16,
+    /// Where received bytes begin in a buffer.
+    bytes_at: usize,
 }
 
 impl Provided {
-    fn new() -> Self {
-        let mut provided =
-            Self { entries: zeroed(Self::entries_layout()).cast(), buffers: zeroed(Self::layout()), tail: 0 };
+    fn new(bytes_at: usize) -> Self {
+        let (entries, buffers) = (zeroed(Self::entries_layout()).cast(), zeroed(Self::layout()));
+        let mut provided = Self { entries, buffers, tail: 0, bytes_at };
         (0..BUFFERS).for_each(|buffer| provided.provide(buffer));
         provided
     }
@@ -492,14 +487,15 @@ impl Provided {
 
     #[inline]
     fn bytes(&mut self, chunk: &Chunk) -> &mut [u8] {
-        let (at, len) = (chunk.at as usize, chunk.len as usize);
+        let (at, len) = (self.bytes_at, chunk.len as usize);
         self.buffer(chunk).get_mut(at..at + len).unwrap_or_default()
     }
 
-    /// What is before the received bytes.
+    /// What the kernel told before the received bytes.
     #[inline]
-    fn prefix(&mut self, chunk: &Chunk) -> &[u8] {
-        self.buffer(chunk).get(..chunk.at as usize).unwrap_or_default()
+    fn before(&mut self, chunk: &Chunk) -> &[u8] {
+        let at = self.bytes_at;
+        self.buffer(chunk).get(..at).unwrap_or_default()
     }
 
     #[inline]

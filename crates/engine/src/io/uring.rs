@@ -19,6 +19,10 @@ use super::{At, Chunk, Event};
 /// How long a wait for several completions may last; the times of the first ones are late by so much at most.
 const BATCH_WAIT_US: u32 = 20;
 
+/// Receives that the kernel carries out in one wait at least, if there are so many (`IO_LOCAL_TW_DEFAULT_MAX`, since 6.13);
+/// others may be left for the next one.
+const TASKS: usize = 20;
+
 #[derive(Debug)]
 pub(crate) struct Uring {
     ring: Ring,
@@ -91,6 +95,9 @@ impl Uring {
     pub(super) fn send_pinned(&mut self, id: u32, pin: Pin) -> Result<(), Errno> {
         let slot = &mut self.slots[id as usize];
         let Some(socket) = &slot.socket else { return Err(Errno::BADF) };
+        if slot.lost > 0 {
+            return Err(Errno::IO);
+        }
         if slot.sending > 0 {
             self.ring.copy_pinned(pin, &mut slot.queued);
         } else if self.ring.send_pinned(id, slot.generation, socket, pin) {
@@ -102,6 +109,9 @@ impl Uring {
     pub(super) fn send(&mut self, id: u32, bytes: &mut Vec<u8>) -> Result<(), Errno> {
         let slot = &mut self.slots[id as usize];
         let Some(socket) = &slot.socket else { return Err(Errno::BADF) };
+        if slot.lost > 0 {
+            return Err(Errno::IO);
+        }
         if slot.sending > 0 {
             slot.queued.append(bytes);
         } else if !bytes.is_empty() {
@@ -272,6 +282,12 @@ impl Uring {
         }
     }
 
+    /// Whether the last wait may have left news behind.
+    #[inline]
+    pub(super) fn has_more(&self) -> bool {
+        self.ring.completions().len() >= TASKS
+    }
+
     #[inline]
     pub(super) fn news(&self) -> usize {
         self.ring.completions().len()
@@ -313,7 +329,8 @@ impl Uring {
             (Op::Receive, Err(Errno::NOBUFS)) => None,
             (Op::Receive, Err(_)) => Some(Event::Broken),
             (Op::Send | Op::Untracked, Err(errno)) => Some(Event::SendFailed(errno)),
-            (Op::Send, Ok(_)) if self.slots[id as usize].lost > 0 => Some(Event::SendFailed(Errno::PIPE)),
+            // The target may have read a part of it.
+            (Op::Send, Ok(_)) if self.slots[id as usize].lost > 0 => Some(Event::SendFailed(Errno::IO)),
             (Op::Send, Ok(_)) if self.slots[id as usize].sending == 0 => Some(Event::Sent),
             (Op::Writable, result) => Some(self.connected(id, result)),
             (Op::Send | Op::Untracked | Op::Wake | Op::Other, _) => None,

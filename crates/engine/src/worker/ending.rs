@@ -87,6 +87,8 @@ impl<S: Source> Worker<S> {
     /// No new iterations. Those under way go on to their end.
     fn stop(&mut self) {
         if self.phase == Phase::Running {
+            // What is due leaves: it may only have waited for company.
+            self.pace();
             self.source.stop();
             self.drop_fresh_waiting();
             self.look_for_the_end();

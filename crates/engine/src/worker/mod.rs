@@ -4,6 +4,7 @@
 //! wait ─► listen ─► cut the second ─► expire ─► pace ─► events ─► serve ─► is it over?
 //! clock,  mailbox,  pages to merge    timeouts  due:    answers,  open
 //! sockets lease                                 send    next one  connections
+//! or the clock alone, then sockets here ─────────────►
 //! ```
 //!
 //! Times: `turn_ns` is the clock just after news was taken from the kernel; `heard_ns` is when the piece of news arrived
@@ -15,6 +16,7 @@
 //! windows (`merge`).
 
 mod time;
+mod departure;
 mod waiting;
 mod pacing;
 mod requests;
@@ -42,22 +44,26 @@ use crate::mailbox::Mailbox;
 use crate::merge::Report;
 use crate::names::Question;
 use crate::pauses::Pauses;
+use crate::peer::stamper;
 use crate::pool::Pool;
 use crate::program::Program;
 use crate::sequel::Walks;
 use crate::source::Source;
 use crate::wheel::Wheel;
 
+use departure::Departure;
 use ending::Phase;
 use lookups::Lookups;
 use time::{Lateness, Meter, OfThread, Patience};
-use waiting::Departure;
 
 pub(crate) use time::{RunClock, boot_ns};
 
 /// Sends that share a reading of the clock, and a submit where sends are submitted: `sent` is early by what as many of
 /// them take at most.
 const SENDS_PER_READING: u32 = 8;
+
+/// Bytes of a request that an idle socket always has room for.
+const SENT_AT_ONCE_BYTES: usize = 4096;
 
 pub(crate) const SECOND_NS: u64 = 1_000_000_000;
 
@@ -150,15 +156,28 @@ pub(crate) struct Worker<S: Source> {
     lateness: Lateness,
     patience: Patience,
     departure: Departure,
-    /// Whether answers lead on to further requests, so that they are waited for.
+    /// Whether answers lead on to further requests, so that they are not put off for long.
     leads_on: bool,
-    /// Whether the last answer came with the time of its arrival.
+    /// Whether answers may be put off at all, by what the plan says.
+    can_be_deaf: bool,
+    /// Whether the last answer, and what is being handled, came with the time of its arrival.
     is_stamped: bool,
+    has_stamp: bool,
+    /// Whether an answer has come in part in this turn.
+    is_midway: bool,
+    /// Whether the last wait left news behind.
+    had_more: bool,
+    /// By then, all news that there was had been taken before this turn.
+    taken_ns: u64,
     /// What the wall clock was ahead of the boot clock, and until when that is taken as good.
     wall_ahead_ns: u64,
     wall_until_ns: u64,
-    /// Whether the last wait was for the clock alone, and news is still to be taken.
+    /// Whether the last wait was deaf and took no news yet.
     is_deaf: bool,
+    /// When the target last closed a connection on which nothing was out.
+    idle_ended_ns: u64,
+    /// Has the kernel stamp what arrives from the start on: it begins some time after the first socket asked for it.
+    _stamper: Option<OwnedFd>,
     /// For the departure; the other is for the gauges of a second.
     departure_meter: Meter,
     meter: Meter,
@@ -200,6 +219,16 @@ impl<S: Source> Worker<S> {
         let keeps_belongings = S::HAS_USERS && (has_cookies || parts.keeping.per == plan::Per::User);
         let leads_on = parts.keeping.per != plan::Per::Pool
             || parts.program.steps().iter().any(|step| !step.is_last || step.sequel.is_some());
+        let is_whole = |step: &crate::program::Step| {
+            step.requests.iter().all(|request| request.bytes().len() <= SENT_AT_ONCE_BYTES)
+        };
+        // One stamp is for all that is read at once: it is no time of several answers, nor of their first bytes. What is
+        // sent in several parts needs a thread that looks after it.
+        let can_be_deaf = !S::CLOSED
+            && !parts.plan.phases
+            && parts.limits.in_flight.is_none()
+            && parts.pools.iter().all(|pool| pool.is_stamped() && !pool.is_multiplexed)
+            && parts.program.steps().iter().all(is_whole);
         Ok(Self {
             has_phases: parts.plan.phases,
             plan: parts.plan,
@@ -235,10 +264,17 @@ impl<S: Source> Worker<S> {
             patience: Patience::default(),
             departure: Departure::default(),
             leads_on,
+            can_be_deaf,
             is_stamped: false,
+            has_stamp: false,
+            is_midway: false,
+            had_more: false,
+            taken_ns: 0,
             wall_ahead_ns: 0,
             wall_until_ns: 0,
             is_deaf: false,
+            idle_ended_ns: 0,
+            _stamper: if S::CLOSED { None } else { stamper() },
             departure_meter: Meter::default(),
             meter: Meter::default(),
             run_delay: None,
@@ -304,7 +340,9 @@ impl<S: Source> Worker<S> {
         self.listen();
         self.cut_seconds();
         self.expire();
-        self.hear_idle();
+        if !self.is_deaf {
+            self.hear_idle();
+        }
         self.pace();
         self.take_news()?;
         for piece in 0..self.io.news() {

@@ -133,7 +133,13 @@ impl<S: Source> Worker<S> {
     /// Sends on an idle connection, if there is one and the limit allows it; else gives `flight` back.
     #[inline]
     fn try_launch(&mut self, flight: Flight) -> Result<(), Flight> {
-        let Some(allowed_ns) = self.allowed_since() else { return Err(flight) };
+        let Some(allowed_ns) = self.allowed_since() else {
+            let pool = usize::from(flight.target);
+            if !self.pools[pool].idle.is_empty() || self.own_connection(&flight).is_some() {
+                self.pools[pool].limited_ns = Some(self.now_ns);
+            }
+            return Err(flight);
+        };
         while let Some(id) = self.take_connection(&flight) {
             if self.launch(id, flight, allowed_ns) {
                 if let Some(limiter) = &mut self.limiter {
@@ -321,14 +327,12 @@ impl<S: Source> Worker<S> {
             .unwrap_or(u64::MAX)
     }
 
-    /// When a flight that waits for `pool` has waited too long for a connection. The plan's limit holds up a user, or an
-    /// iteration under way, for as long as it takes: that is nobody's failure.
+    /// When a flight that waits for `pool` has waited too long for a connection. What is under way is held up by the plan's
+    /// limit for as long as it takes: that is nobody's failure.
     fn expires_at(&self, pool: usize, flight: &Flight) -> u64 {
-        let is_limited = self.who_keeps_waiting(pool, flight) == Unstarted::Limit;
-        if is_limited && (S::CLOSED || !flight.is_fresh) {
-            return u64::MAX;
-        }
-        flight.intended_ns.saturating_add(self.program.step(flight.step).max_wait_ns)
+        let limited_ns = if S::CLOSED || !flight.is_fresh { self.pools[pool].limited_ns } else { None };
+        let since_ns = flight.intended_ns.max(limited_ns.unwrap_or(0));
+        since_ns.saturating_add(self.program.step(flight.step).max_wait_ns)
     }
 
     /// Gives up those that have waited too long for a connection.
@@ -342,7 +346,7 @@ impl<S: Source> Worker<S> {
             {
                 self.pools[pool].queue.pop_front();
                 if flight.is_fresh && !S::CLOSED {
-                    self.miss(flight.stage, self.who_keeps_waiting(pool, &flight));
+                    self.miss(flight.stage, self.who_keeps_waiting(&flight));
                 } else {
                     self.fail_unserved(flight, Outcome::Failed(ErrorKind::ConnectTimeout, 0));
                 }
@@ -350,10 +354,11 @@ impl<S: Source> Worker<S> {
         }
     }
 
-    fn who_keeps_waiting(&self, pool: usize, flight: &Flight) -> Unstarted {
-        // With a connection there, only the limit is left to wait for.
-        let has_connection = !self.pools[pool].idle.is_empty() || self.own_connection(flight).is_some();
-        if has_connection { Unstarted::Limit } else { Unstarted::Target }
+    /// Who kept `flight` waiting: the limit, if there was a connection meanwhile.
+    fn who_keeps_waiting(&self, flight: &Flight) -> Unstarted {
+        let limited_ns = self.pools[usize::from(flight.target)].limited_ns;
+        let is_limited = limited_ns.is_some_and(|limited_ns| limited_ns >= flight.intended_ns);
+        if is_limited { Unstarted::Limit } else { Unstarted::Target }
     }
 
     fn miss(&mut self, stage: StageId, who: Unstarted) {
@@ -366,7 +371,7 @@ impl<S: Source> Worker<S> {
         for pool in 0..self.pools.len() {
             while let Some(flight) = self.pools[pool].queue.pop_front() {
                 if flight.is_fresh && !S::CLOSED {
-                    let who = who.unwrap_or_else(|| self.who_keeps_waiting(pool, &flight));
+                    let who = who.unwrap_or_else(|| self.who_keeps_waiting(&flight));
                     self.miss(flight.stage, who);
                 } else {
                     self.drop_waiting(&flight);
@@ -400,7 +405,7 @@ impl<S: Source> Worker<S> {
                 } else if S::CLOSED {
                     self.active -= 1;
                 } else {
-                    let who = self.who_keeps_waiting(pool, &flight);
+                    let who = self.who_keeps_waiting(&flight);
                     self.miss(flight.stage, who);
                 }
             }

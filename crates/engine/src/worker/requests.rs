@@ -85,8 +85,8 @@ impl<S: Source> Worker<S> {
     #[inline]
     pub(super) fn handle(&mut self, piece: usize) {
         let Some(id) = self.io.subject(piece) else { return };
-        self.heard_ns = self.turn_ns;
         while let Some(event) = self.io.hear(piece) {
+            (self.heard_ns, self.has_stamp) = (self.turn_ns, false);
             match event {
                 Event::Received(chunk) => self.receive(id, chunk),
                 Event::Ended => self.hear_end(id),
@@ -115,6 +115,7 @@ impl<S: Source> Worker<S> {
         // Behind a complete response nothing may follow, but others that are under way and words of TLS.
         let pool = &self.pools[usize::from(connection.pool)];
         let may_follow = pool.is_multiplexed || pool.has_tls;
+        self.is_midway |= !heard.iter().any(|heard| matches!(heard, Heard::Done(..)));
         let is_final = chunk.is_last || (chunk.has_more && !may_follow);
         self.io.give_back(chunk);
         self.act_on(id, &mut heard, is_final);
@@ -271,6 +272,9 @@ impl<S: Source> Worker<S> {
     /// The target has sent its last byte.
     fn hear_end(&mut self, id: u32) {
         let connection = &mut self.connections[id as usize];
+        if connection.is_idle() {
+            self.idle_ended_ns = self.now_ns;
+        }
         let mut heard = std::mem::take(&mut self.heard);
         let result = match (&mut connection.session, connection.state) {
             (Some(session), State::Open | State::Greeting) => session.end(&mut heard),
@@ -341,6 +345,7 @@ impl<S: Source> Worker<S> {
     pub(super) fn record(&mut self, id: u32, tag: Tag, outcome: Outcome) -> Option<Flight> {
         let connection = &mut self.connections[id as usize];
         let flight = connection.take(tag)?;
+        self.is_stamped = self.has_stamp;
         let bytes_in = std::mem::take(&mut connection.bytes_in);
         let bytes_out = self.request_bytes(id, &flight).saturating_sub(self.io.unsent(id)) as u64;
         let times = self.times_of(&flight, self.heard_ns.max(flight.sent_ns));

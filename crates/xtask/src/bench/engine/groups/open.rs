@@ -5,16 +5,16 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use anyhow::Result;
-use rustix::thread::set_current_timer_slack;
+use rustix::thread::{CpuSet, sched_setaffinity, set_current_timer_slack};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
-use xtask::truth::now_ns;
 
 use crate::bench::engine::Bench;
 use crate::bench::engine::measure::{Contestant, Round, Spread, alternate};
 use crate::bench::engine::ours::{Io, Ours, open};
 use crate::bench::engine::table::{Goal, Table, grouped};
 use crate::bench::engine::tools::{self, Shape, Tool};
+use crate::process::GENERATOR_CORE;
 
 const CONNECTIONS: u32 = 64;
 /// Requests per second of the group `open`.
@@ -79,18 +79,17 @@ fn against_wrk(
     Ok(table)
 }
 
-/// CPU time of a thread that does nothing but sleep until each next of many instants, 100 µs apart, for each of them.
+/// CPU time that a thread on the generator's core takes to sleep for 100 µs, among many such sleeps.
 fn cpu_us_per_sleep() -> f64 {
-    const SLEEPS: u32 = 10_000;
-    const APART_NS: u64 = 100_000;
-    let cpu = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default();
-    let sleeper = std::thread::spawn(move || {
+    const SLEEPS: u32 = 5_000;
+    let sleeper = std::thread::spawn(|| {
+        let mut core = CpuSet::new();
+        GENERATOR_CORE.parse().into_iter().for_each(|number| core.set(number));
+        sched_setaffinity(None, &core).ok();
         set_current_timer_slack(Some(NonZeroU64::MIN)).ok();
-        let (start_ns, before) = (now_ns(), cpu());
-        for number in 1..=u64::from(SLEEPS) {
-            let left_ns = (start_ns + number * APART_NS).saturating_sub(now_ns());
-            std::thread::sleep(Duration::from_nanos(left_ns));
-        }
+        let cpu = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default();
+        let before = cpu();
+        (0..SLEEPS).for_each(|_| std::thread::sleep(Duration::from_micros(100)));
         (cpu() - before).as_secs_f64() * 1e6 / f64::from(SLEEPS)
     });
     sleeper.join().unwrap_or(f64::NAN)
