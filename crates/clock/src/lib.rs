@@ -3,9 +3,9 @@
 //! Everything that paces or measures uses [`Instant`], nanoseconds of the machine's monotonic clock; what processes
 //! must agree on uses [`BrokerTime`], the clock of the message log. [`BrokerClock`] leads from one to the other.
 //!
-//! Invariant: a step of the wall clock changes nothing but what is displayed, and the arrivals that the kernel stamps with it
-//! for a millisecond. Deliberately absent: sleeping, timers and
-//! a trait to fake time. Deciding code takes `now` as an argument; only loops ask for it.
+//! Invariant: a step of the wall clock changes nothing but what is displayed, and for a millisecond the arrivals that the
+//! kernel stamps with it. Deliberately absent: sleeping, timers and a trait to fake time. Deciding code takes `now` as an
+//! argument; only loops ask for it.
 
 use std::fs::File;
 use std::ops::{Add, Sub};

@@ -76,6 +76,8 @@ impl Flight {
         // A response that came at once has its first byte with its last.
         let answered_ns = Some(self.answered_ns).filter(|at_ns| *at_ns > 0).or(done_ns);
         let gone_ns = Some(self.gone_ns).filter(|at_ns| *at_ns > 0).or(answered_ns);
+        // The kernel says to the nanosecond when an answer came, and that a request had left when it is asked.
+        let gone_ns = gone_ns.map(|at_ns| at_ns.min(answered_ns.unwrap_or(at_ns)));
         let between = |from: Option<u64>, to: Option<u64>| Some(to?.saturating_sub(from?));
         metrics::Phases {
             sending_ns: between(Some(self.sent_ns), gone_ns),

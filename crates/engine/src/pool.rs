@@ -23,7 +23,7 @@ pub(crate) struct Pool {
     /// The last one freed is used first, so that what is not needed grows old and is closed by the target.
     pub(crate) idle: Vec<u32>,
     pub(crate) queue: VecDeque<Flight>,
-    /// When somebody last waited for the limit alone: there was a connection.
+    /// Until when somebody waits, or last waited, for the limit alone: there was a connection.
     pub(crate) limited_ns: Option<u64>,
     /// Connecting, idle or busy.
     pub(crate) open: u32,
@@ -55,6 +55,9 @@ impl Address {
         Self { peer, connecting: 0, source: 0, is_current: true }
     }
 }
+
+/// Places that a queue keeps, whether or not somebody waits.
+const QUEUE_KEPT: usize = 256;
 
 /// Addresses that are kept: the present ones, and former ones for as long as a connection to them is being made.
 const ADDRESSES_MAX: usize = 1024;
@@ -88,6 +91,14 @@ impl Pool {
     /// Whether the kernel can tell of all its addresses when bytes arrive.
     pub(crate) fn is_stamped(&self) -> bool {
         self.addresses.iter().all(|address| matches!(address.peer, Peer::Tcp(_)))
+    }
+
+    /// Gives back the room that the queue took in a stall and does not need any more.
+    pub(crate) fn give_memory_back(&mut self) {
+        let needed = self.queue.len().max(QUEUE_KEPT);
+        if self.queue.capacity() > 4 * needed {
+            self.queue.shrink_to(needed);
+        }
     }
 
     /// The address to open a connection to; `None` while as many as may be are connecting to each.

@@ -61,7 +61,7 @@ fn what_only_the_limit_holds_up_has_not_waited_too_long() {
             peer.ok();
         }
     });
-    let load = "model: tsunami, requests_per_driver: 4, delay: 1ms, target_throughput_per_driver: 5/s, max_wait: 300ms, \
+    let load = "model: tsunami, requests_per_driver: 4, delay: 1ms, target_throughput_per_driver: 4/s, max_wait: 150ms, \
                 connections: ";
     for connections in ["1", "4"] {
         let steps = "scenarios: { only: { steps: [{ get: /1 }, { get: /2 }, { get: /3 }] } }";

@@ -11,6 +11,7 @@
 //! plan's seed.
 
 mod diagnostic;
+mod explain;
 mod surrogates;
 mod tree;
 mod read;
@@ -44,6 +45,7 @@ pub use arrivals::{Arrivals, Late};
 pub use basic::basic;
 pub use connections::{Connections, Per};
 pub use diagnostic::Diagnostic;
+pub use explain::{codes, explain};
 pub use limiter::Limiter;
 pub use load::{Load, Process, ThinkTime};
 pub use network::{Dns, Family, HttpVersion, Network, Proxy, Tls};

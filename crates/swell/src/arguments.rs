@@ -46,6 +46,8 @@ pub enum Command {
     Target(Target),
     /// Check a plan and report all its faults, without sending anything
     Check(Check),
+    /// Say what the code of a plan's fault means
+    Explain(Explain),
     /// List past runs
     Runs(Runs),
     /// Print the result of a past run
@@ -266,6 +268,13 @@ pub struct Check {
     /// Plan files, or `-` for standard input
     #[arg(required = true, value_name = "PLAN")]
     pub plans: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// The code, as it stands beside the fault; without one, all codes are listed
+    #[arg(value_name = "CODE")]
+    pub code: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -216,6 +216,12 @@ impl Uring {
         self.heard = 0;
         for piece in 0..self.ring.completions().len() {
             let completion = self.ring.completions()[piece];
+            let is_of_slot = matches!(completion.op, Op::Receive | Op::Send | Op::Writable);
+            if is_of_slot && self.slots[completion.key as usize].is_closing {
+                // Nobody is to hear it: the place may be another connection's before this batch is.
+                self.drop_bytes(&completion);
+                self.heard |= 1 << piece;
+            }
             match completion.op {
                 Op::Receive if !completion.more() => self.receive_ended(&completion),
                 Op::Send => self.sent(completion.key, completion.result),
@@ -285,7 +291,7 @@ impl Uring {
     /// Whether the last wait may have left news behind.
     #[inline]
     pub(super) fn has_more(&self) -> bool {
-        self.ring.completions().len() >= TASKS
+        self.ring.completions().len() >= TASKS || !self.unarmed.is_empty()
     }
 
     #[inline]

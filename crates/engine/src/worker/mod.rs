@@ -163,18 +163,19 @@ pub(crate) struct Worker<S: Source> {
     /// Whether the last answer, and what is being handled, came with the time of its arrival.
     is_stamped: bool,
     has_stamp: bool,
-    /// Whether an answer has come in part in this turn.
-    is_midway: bool,
-    /// Whether the last wait left news behind.
+    /// Answers that have come in part.
+    half_answered: u32,
+    /// Whether the last turn left news behind.
     had_more: bool,
-    /// By then, all news that there was had been taken before this turn.
+    /// When the kernel was last asked for news, and when it had been asked for all that there was before.
+    asked_ns: u64,
     taken_ns: u64,
     /// What the wall clock was ahead of the boot clock, and until when that is taken as good.
     wall_ahead_ns: u64,
     wall_until_ns: u64,
     /// Whether the last wait was deaf and took no news yet.
     is_deaf: bool,
-    /// When the target last closed a connection on which nothing was out.
+    /// When a connection last ended that the target had not said it would close; the start of the run counts as one.
     idle_ended_ns: u64,
     /// Has the kernel stamp what arrives from the start on: it begins some time after the first socket asked for it.
     _stamper: Option<OwnedFd>,
@@ -220,7 +221,10 @@ impl<S: Source> Worker<S> {
         let leads_on = parts.keeping.per != plan::Per::Pool
             || parts.program.steps().iter().any(|step| !step.is_last || step.sequel.is_some());
         let is_whole = |step: &crate::program::Step| {
-            step.requests.iter().all(|request| request.bytes().len() <= SENT_AT_ONCE_BYTES)
+            let is_sent_at_once = |request: &protocol::Request| {
+                request.bytes().len() <= SENT_AT_ONCE_BYTES && !request.expects_continue()
+            };
+            step.requests.iter().all(is_sent_at_once)
         };
         // One stamp is for all that is read at once: it is no time of several answers, nor of their first bytes. What is
         // sent in several parts needs a thread that looks after it.
@@ -267,8 +271,9 @@ impl<S: Source> Worker<S> {
             can_be_deaf,
             is_stamped: false,
             has_stamp: false,
-            is_midway: false,
+            half_answered: 0,
             had_more: false,
+            asked_ns: 0,
             taken_ns: 0,
             wall_ahead_ns: 0,
             wall_until_ns: 0,
@@ -330,6 +335,7 @@ impl<S: Source> Worker<S> {
         self.run_delay = RunDelay::of_this_thread();
         self.meter = Meter::starting(self.now_ns, OfThread::read(self.run_delay.as_ref()));
         self.turn_ns = self.now_ns;
+        (self.idle_ended_ns, self.wall_until_ns) = (0, 0);
         self.departure_meter = Meter::starting(self.now_ns, OfThread::cpu());
         waiting::be_precise();
         Ok(())

@@ -136,7 +136,8 @@ impl<S: Source> Worker<S> {
         let Some(allowed_ns) = self.allowed_since() else {
             let pool = usize::from(flight.target);
             if !self.pools[pool].idle.is_empty() || self.own_connection(&flight).is_some() {
-                self.pools[pool].limited_ns = Some(self.now_ns);
+                let until_ns = self.limiter.as_mut().map(|limiter| limiter.next_allowed(self.now_ns));
+                self.pools[pool].limited_ns = until_ns;
             }
             return Err(flight);
         };

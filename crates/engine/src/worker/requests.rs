@@ -44,6 +44,7 @@ impl<S: Source> Worker<S> {
                 self.io.send_pinned(id, self.pins[flight.step as usize][target])
             }
             Begun::AsRendered => {
+                self.own_bytes.clear();
                 self.own_bytes.extend_from_slice(request.bytes());
                 self.io.send(id, &mut self.own_bytes)
             }
@@ -115,7 +116,6 @@ impl<S: Source> Worker<S> {
         // Behind a complete response nothing may follow, but others that are under way and words of TLS.
         let pool = &self.pools[usize::from(connection.pool)];
         let may_follow = pool.is_multiplexed || pool.has_tls;
-        self.is_midway |= !heard.iter().any(|heard| matches!(heard, Heard::Done(..)));
         let is_final = chunk.is_last || (chunk.has_more && !may_follow);
         self.io.give_back(chunk);
         self.act_on(id, &mut heard, is_final);
@@ -125,6 +125,7 @@ impl<S: Source> Worker<S> {
                 self.say(id);
                 let connection = &self.connections[id as usize];
                 if connection.is_idle() && connection.room() == 0 {
+                    self.idle_ended_ns = self.now_ns;
                     self.close(id);
                 }
             }
@@ -155,6 +156,7 @@ impl<S: Source> Worker<S> {
                 Heard::Done(tag, response) => self.finish(id, tag, response, is_final),
                 Heard::Started(tag) => {
                     if let Some(flight) = self.connections[id as usize].flight(tag) {
+                        self.half_answered += u32::from(flight.answered_ns == 0);
                         flight.answered_ns = self.heard_ns.max(1);
                     }
                 }
@@ -272,9 +274,6 @@ impl<S: Source> Worker<S> {
     /// The target has sent its last byte.
     fn hear_end(&mut self, id: u32) {
         let connection = &mut self.connections[id as usize];
-        if connection.is_idle() {
-            self.idle_ended_ns = self.now_ns;
-        }
         let mut heard = std::mem::take(&mut self.heard);
         let result = match (&mut connection.session, connection.state) {
             (Some(session), State::Open | State::Greeting) => session.end(&mut heard),
@@ -294,7 +293,8 @@ impl<S: Source> Worker<S> {
                 let kind = if kind == ErrorKind::ReadReset { ErrorKind::ConnectReset } else { kind };
                 return self.fail_connecting(id, outcome_of(kind));
             }
-            State::Open | State::Ending | State::Vacant => {}
+            State::Open => self.idle_ended_ns = self.now_ns,
+            State::Ending | State::Vacant => {}
         }
         let tags: SmallVec<[Tag; 8]> = connection.tags().collect();
         let flights: SmallVec<[Flight; 1]> =
@@ -346,6 +346,7 @@ impl<S: Source> Worker<S> {
         let connection = &mut self.connections[id as usize];
         let flight = connection.take(tag)?;
         self.is_stamped = self.has_stamp;
+        self.half_answered -= u32::from(flight.answered_ns > 0);
         let bytes_in = std::mem::take(&mut connection.bytes_in);
         let bytes_out = self.request_bytes(id, &flight).saturating_sub(self.io.unsent(id)) as u64;
         let times = self.times_of(&flight, self.heard_ns.max(flight.sent_ns));

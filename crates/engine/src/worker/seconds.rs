@@ -5,6 +5,7 @@ use metrics::{Gauges, Pages};
 use super::time::OfThread;
 use super::{SECOND_NS, Worker};
 use crate::merge::Report;
+use crate::pool::Pool;
 use crate::source::Source;
 
 impl<S: Source> Worker<S> {
@@ -19,6 +20,7 @@ impl<S: Source> Worker<S> {
     #[cold]
     fn cut_second(&mut self) {
         self.make_due(self.cut_at_ns);
+        self.pools.iter_mut().for_each(Pool::give_memory_back);
         let second = whole_seconds(self.cut_at_ns);
         self.cut_at_ns += SECOND_NS;
         // None left: the thread that merges is behind, and the window goes on over the next second.

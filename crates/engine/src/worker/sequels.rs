@@ -139,6 +139,8 @@ impl<S: Source> Worker<S> {
         flight.target = hop.target;
         flight.is_fresh = false;
         flight.is_sent = false;
+        flight.gone_ns = 0;
+        flight.answered_ns = 0;
         self.walks.open(&mut flight.walk).hop = Some(hop);
         self.go_on(flight);
         self.dispatch(pool);

@@ -5,8 +5,8 @@
 //! when they came.
 //!
 //! Invariant: a wait ends in time for whatever [`Worker::next_look_at`] and the next departure ask for, and a thread is deaf
-//! only when nothing but an answer's own time can depend on hearing it at once. Deliberately absent: which arrivals leave
-//! together (`departure`), and what is done after a wait.
+//! only while nobody waits for what it would hear. Failures have no stamp: those of a deaf thread are late by a millisecond
+//! at most. Deliberately absent: which arrivals leave together (`departure`), and what is done after a wait.
 
 use std::io;
 use std::num::NonZeroU64;
@@ -22,11 +22,14 @@ const SPIN_MAX_NS: u64 = 20_000;
 /// How long a thread is deaf at most where nothing follows from an answer.
 const DEAF_MAX_NS: u64 = 1_000_000;
 
+/// A wait that is not to the microsecond may last so much too long, by the milliseconds of `epoll_wait`.
+const ROUGH_NS: u64 = 2_000_000;
+
 /// Answers that a wait of a closed loop is for, as far as they come within 20 µs: more than that many spare little more, and
 /// let the first of their successors wait.
 const ANSWERS_PER_WAIT: usize = 12;
 
-/// A target that closed no idle connection for so long is taken to keep those that were used just before.
+/// A target that ended no connection unannounced for so long is taken to keep those that were used just before.
 const SETTLED_NS: u64 = 500_000_000;
 
 /// How long the difference of the two clocks is taken as good: a step of the wall clock makes the answers of so long wrong.
@@ -36,9 +39,11 @@ impl<S: Source> Worker<S> {
     /// Waits until something is due or a socket has something to say.
     pub(super) fn wait(&mut self) -> io::Result<()> {
         let last_ns = self.now_ns;
+        self.had_more = self.io.has_more();
         self.read_clock();
         self.notice_pause(last_ns);
         let before_ns = self.now_ns;
+        let mut asked_ns = before_ns;
         let send_ns = self.next_send_at();
         let look_ns = self.next_look_at();
         if self.is_unfinished || send_ns.min(look_ns) <= before_ns {
@@ -47,22 +52,26 @@ impl<S: Source> Worker<S> {
             self.read_clock();
             self.notice_pause(before_ns);
         } else if look_ns < send_ns {
-            if !self.ask()? {
+            if send_ns - look_ns < ROUGH_NS {
+                self.io.wait_until(self.clock.boot_time(look_ns), look_ns - self.now_ns)?;
+                self.read_clock();
+            } else if !self.ask()? {
                 self.io.wait(look_ns.saturating_sub(self.now_ns), self.batch())?;
                 self.read_clock();
             }
             self.notice_pause(look_ns);
             self.waited_since(before_ns);
+            asked_ns = self.now_ns;
         } else {
             let leave_ns = self.departure.after(send_ns, &mut self.source).min(look_ns);
-            self.wait_to_send(leave_ns)?;
+            asked_ns = self.wait_to_send(leave_ns, look_ns)?;
             self.notice_pause(leave_ns);
             self.waited_since(before_ns);
         }
         if self.is_deaf {
             self.heard_ns = self.now_ns;
         } else {
-            self.note_taking();
+            self.note_taking(asked_ns);
         }
         if !S::CLOSED && self.departure.is_period_over(self.now_ns) {
             let used = self.departure_meter.cut(self.now_ns, OfThread::cpu());
@@ -76,22 +85,22 @@ impl<S: Source> Worker<S> {
     pub(super) fn take_news(&mut self) -> io::Result<()> {
         if std::mem::take(&mut self.is_deaf) {
             self.say_all();
+            let asked_ns = self.now_ns;
             self.io.poll()?;
             self.read_clock();
-            self.note_taking();
+            self.note_taking(asked_ns);
             self.hear_idle();
         }
         Ok(())
     }
 
-    /// News was taken just now.
+    /// News was taken just now; all was there that the kernel had at `asked_ns`.
     #[inline]
-    fn note_taking(&mut self) {
+    fn note_taking(&mut self, asked_ns: u64) {
         if !self.had_more {
-            self.taken_ns = self.turn_ns;
+            self.taken_ns = self.asked_ns;
         }
-        self.had_more = self.io.has_more();
-        self.is_midway = false;
+        self.asked_ns = asked_ns;
         self.turn_ns = self.now_ns;
         self.heard_ns = self.now_ns;
     }
@@ -136,12 +145,14 @@ impl<S: Source> Worker<S> {
     }
 
     /// Waits until an intended time, to the microsecond, unless a socket that is listened to has something to say before.
-    fn wait_to_send(&mut self, send_ns: u64) -> io::Result<()> {
+    /// Since when the kernel may have further news.
+    fn wait_to_send(&mut self, send_ns: u64, look_ns: u64) -> io::Result<u64> {
         let timer_ns = send_ns.saturating_sub(self.lateness.ns());
+        let mut asked_ns = self.now_ns;
         if timer_ns <= self.now_ns {
             self.io.poll()?;
             self.read_clock();
-        } else if self.may_be_deaf(send_ns) {
+        } else if send_ns < look_ns && self.may_be_deaf(send_ns) {
             self.io.flush()?;
             sleep_until(self.clock.boot_time(timer_ns))?;
             self.read_clock();
@@ -149,14 +160,16 @@ impl<S: Source> Worker<S> {
             self.spin_until(send_ns);
             // What is due goes first, unless the target may have closed what it would go on.
             self.is_deaf = self.now_ns >= self.idle_ended_ns.saturating_add(SETTLED_NS);
+            asked_ns = self.now_ns;
             if !self.is_deaf {
                 self.io.poll()?;
                 self.read_clock();
             }
-            return Ok(());
+            return Ok(asked_ns);
         } else {
             self.io.wait_until(self.clock.boot_time(timer_ns), timer_ns - self.now_ns)?;
             self.read_clock();
+            asked_ns = self.now_ns;
             if self.io.is_empty() && self.now_ns >= timer_ns {
                 self.lateness.observe(self.now_ns - timer_ns, SPIN_MAX_NS);
             }
@@ -164,7 +177,7 @@ impl<S: Source> Worker<S> {
         if self.io.is_empty() {
             self.spin_until(send_ns);
         }
-        Ok(())
+        Ok(asked_ns)
     }
 
     /// Watches the clock until `at_ns`, if that is soon.
@@ -181,15 +194,14 @@ impl<S: Source> Worker<S> {
     }
 
     /// Whether nothing is missed by who listens to the clock alone until `send_ns`: the kernel tells when answers come, none
-    /// of them is half here, nobody waits for a connection, and the second does not end.
+    /// of them is half here, and nobody waits for a connection.
     fn may_be_deaf(&self, send_ns: u64) -> bool {
         let most_ns = if self.leads_on { self.departure.window_ns() } else { DEAF_MAX_NS };
         self.can_be_deaf
             && self.is_stamped
             && !self.had_more
-            && !self.is_midway
+            && self.half_answered == 0
             && send_ns - self.now_ns <= most_ns
-            && send_ns < self.cut_at_ns
             && self.pools.iter().all(|pool| pool.queue.is_empty() && pool.connecting == 0)
     }
 
@@ -224,8 +236,14 @@ impl<S: Source> Worker<S> {
             self.wall_ahead_ns = clock::wall_ahead_of_boot_ns();
             self.wall_until_ns = self.turn_ns + WALL_GOOD_NS;
         }
-        let arrived_ns = self.clock.run_time(wall_ns.saturating_sub(self.wall_ahead_ns));
-        self.heard_ns = arrived_ns.max(self.taken_ns).min(self.turn_ns);
+        let arrived_ns = self.clock.run_time(wall_ns.saturating_sub(self.wall_ahead_ns)).max(self.taken_ns);
+        if arrived_ns > self.turn_ns && !self.io.is_uring() {
+            // It came after the wait, and was read all the same.
+            self.now_ns = self.clock.now();
+            self.heard_ns = arrived_ns.min(self.now_ns);
+        } else {
+            self.heard_ns = arrived_ns.min(self.turn_ns);
+        }
     }
 }
 

@@ -2,18 +2,20 @@
 
 use std::io::Read;
 
+use super::faults::shown;
 use crate::arguments::Check;
 use crate::exit::{Ended, Exit};
-use crate::output;
+use crate::output::{self, Terminal};
 
-pub fn run(arguments: &Check) -> anyhow::Result<Exit> {
+pub fn run(arguments: &Check, terminal: Terminal) -> anyhow::Result<Exit> {
     let mut faulty = 0;
     for file in &arguments.plans {
-        match plan::parse(file, &read(file)?) {
+        let text = read(file)?;
+        match plan::parse(file, &text) {
             Ok(plan) => output::print(&format!("{file}: ok, {}\n", describe(&plan)))?,
             Err(diagnostics) => {
                 faulty += 1;
-                output::tell(&shown(&diagnostics));
+                output::tell(&shown(&diagnostics, file, &text, terminal.color_err));
             }
         }
     }
@@ -29,14 +31,6 @@ pub fn read(file: &str) -> anyhow::Result<String> {
         std::fs::read_to_string(file)
     };
     text.map_err(|error| Ended::because(Exit::Invalid, format!("cannot read the plan {file}: {error}")))
-}
-
-/// All faults, one paragraph each.
-pub fn shown(diagnostics: &[plan::Diagnostic]) -> String {
-    let faults =
-        if diagnostics.len() == 1 { "1 fault".to_owned() } else { format!("{} faults", diagnostics.len()) };
-    let lines = diagnostics.iter().map(|diagnostic| format!("{diagnostic}\n"));
-    format!("{}{faults}", lines.collect::<String>())
 }
 
 fn describe(plan: &plan::Plan) -> String {

@@ -23,8 +23,11 @@ pub fn run(arguments: &Demo, terminal: Terminal) -> anyhow::Result<Exit> {
     let folder = arguments.store.as_deref().unwrap_or(temporary.path());
     let server = sample::start(Settings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), threads: 1 })?;
     let target = format!("http://{}", server.local_addr());
-    let plan = plan::parse("demo.plan.yaml", &include_str!("demo.plan.yaml").replace("TARGET", &target))
-        .map_err(|diagnostics| Ended::because(Exit::Internal, super::check::shown(&diagnostics)))?;
+    const FILE: &str = "demo.plan.yaml";
+    let text = include_str!("demo.plan.yaml").replace("TARGET", &target);
+    let plan = plan::parse(FILE, &text).map_err(|diagnostics| {
+        Ended::because(Exit::Internal, super::faults::shown(&diagnostics, FILE, &text, terminal.color_err))
+    })?;
 
     let store = serving::open_store(folder)?;
     let broker = memory::Broker::new();

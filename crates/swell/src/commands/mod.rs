@@ -6,11 +6,13 @@ pub mod orchestrator;
 pub mod driver;
 pub mod target;
 pub mod check;
+pub mod explain;
 pub mod runs;
 pub mod report;
 pub mod doctor;
 pub mod completions;
 
+mod faults;
 mod kafka;
 mod local;
 mod serving;

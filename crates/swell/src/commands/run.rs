@@ -13,7 +13,7 @@ use plan::{Plan, Quick};
 use transport::memory;
 
 use super::local::{self, Drivers};
-use super::{check, driver, follow, kafka, orchestrator, serving};
+use super::{check, driver, faults, follow, kafka, orchestrator, serving};
 use crate::arguments::Run;
 use crate::exit::{Ended, Exit};
 use crate::output::{self, Terminal};
@@ -23,7 +23,7 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
     let interrupts = Interrupts::listen()?;
     let outputs =
         arguments.output.iter().map(|text| Output::parse(text)).collect::<anyhow::Result<Vec<_>>>()?;
-    let plan = plan_of(arguments)?;
+    let plan = plan_of(arguments, terminal)?;
     let with_page = arguments.ui || arguments.linger;
     if with_page {
         serving::check_listen(arguments.listen)?;
@@ -145,12 +145,13 @@ fn allow_plan(mut allow: Allow, plan: &Plan) -> anyhow::Result<Allow> {
     Ok(allow)
 }
 
-fn plan_of(arguments: &Run) -> anyhow::Result<Plan> {
+fn plan_of(arguments: &Run, terminal: Terminal) -> anyhow::Result<Plan> {
     let quick = &arguments.quick;
     let is_url = arguments.plan.contains("://") || arguments.plan.starts_with("unix:");
     if is_url && arguments.target.is_some() {
         return Err(Ended::because(Exit::Usage, "--target goes with a plan file; the URL is the target"));
     }
+    let mut text = String::new();
     let plan = if is_url {
         plan::quick(&Quick {
             url: arguments.plan.clone(),
@@ -174,7 +175,7 @@ fn plan_of(arguments: &Run) -> anyhow::Result<Plan> {
                 "the quick options go with a URL; a plan file says all that itself",
             ));
         }
-        let text = check::read(&arguments.plan)?;
+        text = check::read(&arguments.plan)?;
         match &arguments.target {
             Some(target) => plan::parse_with_target(&arguments.plan, &text, target),
             None => plan::parse(&arguments.plan, &text),
@@ -182,7 +183,8 @@ fn plan_of(arguments: &Run) -> anyhow::Result<Plan> {
     };
     plan.map_err(|diagnostics| {
         let usage = diagnostics.iter().any(|diagnostic| diagnostic.code == "usage");
-        Ended::because(if usage { Exit::Usage } else { Exit::Invalid }, check::shown(&diagnostics))
+        let exit = if usage { Exit::Usage } else { Exit::Invalid };
+        Ended::because(exit, faults::shown(&diagnostics, &arguments.plan, &text, terminal.color_err))
     })
 }
 
