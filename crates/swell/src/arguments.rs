@@ -261,6 +261,10 @@ pub struct Target {
     /// Threads that serve
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub threads: u16,
+
+    /// Also serve a small shop for plans to walk through: catalogue, sign-in, cart, checkout (docs/shop.md)
+    #[arg(long)]
+    pub shop: bool,
 }
 
 #[derive(Debug, Args)]

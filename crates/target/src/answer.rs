@@ -1,6 +1,7 @@
 //! Answers as bytes.
 
 use crate::request::Ask;
+use crate::shop::Reply;
 
 /// What large answers are made of.
 pub(crate) static FILLER: [u8; 64 * 1024] = [b'x'; 64 * 1024];
@@ -37,12 +38,27 @@ pub(crate) fn with_status(output: &mut Vec<u8>, ask: &Ask, status: u16) {
     }
 }
 
+/// Appends an answer of the shop.
+pub(crate) fn reply(output: &mut Vec<u8>, ask: &Ask, reply: &Reply) {
+    start(output, reply.status);
+    for (name, value) in &reply.headers {
+        output.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+    }
+    let has_body = !matches!(reply.status, 204 | 304);
+    if has_body {
+        content(output, &reply.content_type, reply.body.len() as u64);
+    }
+    connection(output, ask);
+    output.extend_from_slice(b"\r\n");
+    if has_body && !ask.is_head {
+        output.extend_from_slice(&reply.body);
+    }
+}
+
 /// Appends the head of an answer whose body has `length` bytes.
 pub(crate) fn head(output: &mut Vec<u8>, ask: &Ask, status: u16, content_type: &str, length: u64) {
     start(output, status);
-    output.extend_from_slice(
-        format!("Content-Type: {content_type}\r\nContent-Length: {length}\r\n").as_bytes(),
-    );
+    content(output, content_type, length);
     connection(output, ask);
     output.extend_from_slice(b"\r\n");
 }
@@ -59,6 +75,12 @@ fn start(output: &mut Vec<u8>, status: u16) {
     output.extend_from_slice(format!("HTTP/1.1 {status} {}\r\n", reason(status)).as_bytes());
 }
 
+fn content(output: &mut Vec<u8>, content_type: &str, length: u64) {
+    output.extend_from_slice(
+        format!("Content-Type: {content_type}\r\nContent-Length: {length}\r\n").as_bytes(),
+    );
+}
+
 fn connection(output: &mut Vec<u8>, ask: &Ask) {
     if !ask.keep_alive {
         output.extend_from_slice(b"Connection: close\r\n");
@@ -67,7 +89,8 @@ fn connection(output: &mut Vec<u8>, ask: &Ask) {
     }
 }
 
-fn reason(status: u16) -> &'static str {
+/// The words that go with a status.
+pub(crate) fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
         201 => "Created",
@@ -75,13 +98,16 @@ fn reason(status: u16) -> &'static str {
         204 => "No Content",
         301 => "Moved Permanently",
         302 => "Found",
+        303 => "See Other",
         304 => "Not Modified",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        409 => "Conflict",
         411 => "Length Required",
+        412 => "Precondition Failed",
         413 => "Content Too Large",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",

@@ -59,7 +59,8 @@ pub(crate) struct Connection {
 enum Phase {
     /// Between requests or in a head.
     Head,
-    /// In a body, of which `left` bytes are to come.
+    /// In a body, of which `left` bytes are to come. `kept` is what the answer is made of: the body, for the shop with
+    /// the head before it.
     Body { ask: Ask, user_agent: Box<[u8]>, left: u64, kept: Vec<u8> },
     /// The answer is due later.
     Waiting { ask: Ask, due_ns: u64, kept: Vec<u8> },
@@ -257,7 +258,7 @@ impl Connection {
                 },
                 Phase::Body { ask, left, kept, .. } if *left > 0 => {
                     let length = usize::try_from(*left).map_or(rest.len(), |left| left.min(rest.len()));
-                    if ask.route == Route::Echo {
+                    if ask.route.keeps_body() {
                         kept.extend_from_slice(&rest[..length]);
                     }
                     *left -= length as u64;
@@ -294,7 +295,7 @@ impl Connection {
 
     #[cold]
     fn read_new_head(&mut self, core: &mut Core, bytes: &[u8]) -> Option<usize> {
-        let head = match request::parse(bytes) {
+        let head = match request::parse(bytes, core.shop.is_some()) {
             Ok(head) => head?,
             Err(fault) => {
                 self.refuse(core, fault);
@@ -302,19 +303,20 @@ impl Connection {
             }
         };
         let (length, ask) = (head.length, head.ask);
+        let kept = if ask.route.is_shop() { bytes[..length].to_vec() } else { Vec::new() };
         if ask.content_length == 0 {
             let client = core.recorder.client(head.user_agent, &mut core.familiar);
             core.familiar.learn(&bytes[..length], ask, client.clone());
             if !ask.route.is_control() {
                 core.recorder.received(ask.route, &client, core.now_ns);
             }
-            self.answer(core, ask, Vec::new());
+            self.answer(core, ask, kept);
         } else {
             if ask.expects_continue && bytes.len() == length {
                 core.output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
             }
             let user_agent = head.user_agent.into();
-            self.phase = Phase::Body { ask, user_agent, left: ask.content_length, kept: Vec::new() };
+            self.phase = Phase::Body { ask, user_agent, left: ask.content_length, kept };
         }
         Some(length)
     }
@@ -401,6 +403,10 @@ impl Connection {
                 self.filler = if ask.is_head { 0 } else { length };
             }
             Route::Echo => answer::with_body(output, ask, 200, "application/octet-stream", kept),
+            Route::Shop | Route::ShopRecord => match &core.shop {
+                Some(shop) => answer::reply(output, ask, &shop.answer(kept)),
+                None => answer::with_status(output, ask, 404),
+            },
             Route::NotFound => answer::with_status(output, ask, 404),
             Route::BadArgument => answer::with_status(output, ask, 400),
             Route::ControlWrongMethod => answer::with_status(output, ask, 405),
@@ -418,6 +424,7 @@ impl Connection {
             }
             Route::ControlReset => {
                 shared.reset();
+                core.shop.iter().for_each(|shop| shop.reset());
                 core.recorder.catch_up(&mut core.familiar);
                 answer::with_body(output, ask, 200, "text/plain", b"ok");
             }

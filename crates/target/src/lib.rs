@@ -10,10 +10,11 @@
 //! | `/stall` | nothing, until the client closes |
 //! | `/metrics` | counts and latency in Prometheus text, or JSON with `Accept: application/json` |
 //! | `POST /control/stall/2s` | `ok`; all other answers wait until that time is over |
-//! | `POST /control/reset` | `ok`; the counters start again at zero |
+//! | `POST /control/reset` | `ok`; the counters start again at zero, and the shop is as it was at the start |
+//! | all others | with [`Settings::shop`] a small shop, see `docs/shop.md` |
 //!
 //! Invariant: every request is counted once, when its last byte has come and before a byte of its answer leaves;
-//! requests for `/metrics` and `/control` are not counted. What a client sends never makes the server panic or hold
+//! requests for `/metrics`, `/api/record` and `/control` are not counted. What a client sends never makes the server panic or hold
 //! more memory than its limits. Deliberately absent: TLS, HTTP/2, chunked request bodies, a `Date` header, and
 //! timeouts for idle clients.
 
@@ -28,6 +29,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 mod request;
 mod route;
 mod answer;
+mod shop;
 mod connection;
 mod timers;
 mod worker;
@@ -35,6 +37,7 @@ mod counters;
 mod exposition;
 
 use counters::Shared;
+use shop::Shop;
 use worker::Worker;
 
 /// Connections that wait to be accepted; the kernel lowers it to its own limit.
@@ -47,6 +50,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Threads that answer, each with its own loop; 0 is taken as 1.
     pub threads: usize,
+    /// Whether to serve the shop, at the paths that are no others.
+    pub shop: bool,
 }
 
 /// Why the server could not start.
@@ -81,13 +86,14 @@ pub fn serve(settings: Settings) -> Result<Server, Error> {
     let (listener, local_addr) = listen(address).map_err(|source| Error::Listen { address, source })?;
     let listener = Arc::new(listener);
     let shared = Arc::new(Shared::new(settings.threads.max(1)));
+    let shop = settings.shop.then(|| Arc::new(Shop::new()));
     // Owns the threads from the first on, so that a failure below stops those that run.
     let mut server = Server { local_addr, shared: shared.clone(), wakers: Vec::new(), threads: Vec::new() };
     for index in 0..shared.threads() {
         let waker =
             Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(Error::Loop)?);
-        let mut worker =
-            Worker::new(index, shared.clone(), listener.clone(), waker.clone()).map_err(Error::Loop)?;
+        let mut worker = Worker::new(index, shared.clone(), listener.clone(), waker.clone(), shop.clone())
+            .map_err(Error::Loop)?;
         let thread = std::thread::Builder::new().name(format!("target-{index}")).spawn(move || worker.run());
         server.wakers.push(waker);
         server.threads.push(thread.map_err(Error::Thread)?);

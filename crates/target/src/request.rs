@@ -10,10 +10,10 @@ use crate::route::Route;
 
 /// Bytes of a head, and headers in it: as generous as other servers.
 pub(crate) const MAX_HEAD_BYTES: usize = 64 * 1024;
-const MAX_HEADERS: usize = 128;
+pub(crate) const MAX_HEADERS: usize = 128;
 
-/// A body that is sent back is held whole.
-const MAX_ECHO_BYTES: u64 = 1 << 20;
+/// A body that the answer is made of is held whole.
+const MAX_KEPT_BYTES: u64 = 1 << 20;
 
 /// A body that is only skipped.
 const MAX_BODY_BYTES: u64 = 1 << 30;
@@ -59,8 +59,9 @@ impl Fault {
     }
 }
 
-/// Reads a head from the start of `bytes`; `None` when it is not complete yet.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Head<'_>>, Fault> {
+/// Reads a head from the start of `bytes`; `None` when it is not complete yet. With a shop, what else would be found
+/// nowhere goes there.
+pub(crate) fn parse(bytes: &[u8], has_shop: bool) -> Result<Option<Head<'_>>, Fault> {
     let window = bytes.get(..MAX_HEAD_BYTES).unwrap_or(bytes);
     let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut []);
@@ -73,8 +74,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Head<'_>>, Fault> {
     };
     let (method, target) = (request.method.unwrap_or(""), request.path.unwrap_or(""));
     let is_http_1_0 = request.version == Some(0);
+    let route = Route::of(method, target);
     let mut ask = Ask {
-        route: Route::of(method, target),
+        route: if has_shop { route.or_shop(target) } else { route },
         is_head: method == "HEAD",
         is_http_1_0,
         keep_alive: !is_http_1_0,
@@ -83,7 +85,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Head<'_>>, Fault> {
         content_length: 0,
     };
     let user_agent = read_headers(request.headers, &mut ask)?;
-    let max_body_bytes = if ask.route == Route::Echo { MAX_ECHO_BYTES } else { MAX_BODY_BYTES };
+    let max_body_bytes = if ask.route.keeps_body() { MAX_KEPT_BYTES } else { MAX_BODY_BYTES };
     if ask.content_length > max_body_bytes {
         return Err(Fault::BodyTooLarge);
     }
@@ -162,9 +164,10 @@ impl Familiar {
         self.known.get(*hint).map(|known| (known.bytes.len(), known.ask, &*known.client))
     }
 
-    /// Remembers a request, in the place of the one remembered longest.
+    /// Remembers a request, in the place of the one remembered longest. Not one for the shop, whose head says more than
+    /// an [`Ask`] does.
     pub(crate) fn learn(&mut self, bytes: &[u8], ask: Ask, client: Arc<Client>) {
-        if ask.content_length > 0 || bytes.len() > FAMILIAR_BYTES {
+        if ask.content_length > 0 || bytes.len() > FAMILIAR_BYTES || ask.route.is_shop() {
             return;
         }
         let known = Known { bytes: bytes.into(), ask, client };
@@ -186,7 +189,7 @@ mod tests {
     use super::*;
 
     fn ask(text: &str) -> Result<Ask, Fault> {
-        parse(text.as_bytes()).map(|head| head.unwrap().ask)
+        parse(text.as_bytes(), false).map(|head| head.unwrap().ask)
     }
 
     #[test]
@@ -201,9 +204,9 @@ mod tests {
         assert!(ask("GET / HTTP/1.1\r\nAccept: text/html, application/json;q=1\r\n\r\n").unwrap().wants_json);
         assert!(ask("PUT / HTTP/1.1\r\nExpect: 100-Continue\r\n\r\n").unwrap().expects_continue);
         assert_eq!(ask("PUT / HTTP/1.1\r\ncontent-length: 12\r\n\r\n").unwrap().content_length, 12);
-        let head = parse(b"GET / HTTP/1.1\r\nUser-Agent: me\r\n\r\nrest").unwrap().unwrap();
+        let head = parse(b"GET / HTTP/1.1\r\nUser-Agent: me\r\n\r\nrest", false).unwrap().unwrap();
         assert_eq!((head.length, head.user_agent), (34, &b"me"[..]));
-        assert_eq!(parse(b"GET / HTTP/1.1\r\nUser"), Ok(None));
+        assert_eq!(parse(b"GET / HTTP/1.1\r\nUser", false), Ok(None));
     }
 
     #[test]

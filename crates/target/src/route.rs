@@ -18,6 +18,10 @@ pub(crate) enum Route {
     Bytes(u64),
     Echo,
     Stall,
+    /// Whatever the shop makes of it.
+    Shop,
+    /// What the shop has counted.
+    ShopRecord,
     NotFound,
     /// A path of ours with an argument that means nothing.
     BadArgument,
@@ -50,9 +54,35 @@ impl Route {
         if parts.next().is_some() { Self::NotFound } else { route.unwrap_or(Self::BadArgument) }
     }
 
+    /// The same with a shop behind it, to which goes what is none of ours.
+    pub(crate) fn or_shop(self, target: &str) -> Self {
+        match self {
+            Self::NotFound if target.split('?').next() == Some("/api/record") => Self::ShopRecord,
+            Self::NotFound => Self::Shop,
+            other => other,
+        }
+    }
+
+    /// Whether the shop answers it, from its head and its body.
+    pub(crate) fn is_shop(self) -> bool {
+        matches!(self, Self::Shop | Self::ShopRecord)
+    }
+
+    /// Whether the answer is made of the body.
+    pub(crate) fn keeps_body(self) -> bool {
+        self == Self::Echo || self.is_shop()
+    }
+
     /// Whether it looks at or steers the server: not counted, and not held up by a stall.
     pub(crate) fn is_control(self) -> bool {
-        matches!(self, Self::Metrics | Self::ControlStall(_) | Self::ControlReset | Self::ControlWrongMethod)
+        matches!(
+            self,
+            Self::Metrics
+                | Self::ShopRecord
+                | Self::ControlStall(_)
+                | Self::ControlReset
+                | Self::ControlWrongMethod
+        )
     }
 }
 
@@ -139,6 +169,15 @@ mod tests {
             ("/control/else", Route::NotFound),
         ] {
             assert_eq!(Route::of("GET", target), route, "{target}");
+        }
+        for (target, route) in [
+            ("/ping", Route::Ping),
+            ("/bytes/x", Route::BadArgument),
+            ("/", Route::Shop),
+            ("/api/record?x", Route::ShopRecord),
+            ("/api/record/x", Route::Shop),
+        ] {
+            assert_eq!(Route::of("GET", target).or_shop(target), route, "{target}");
         }
         assert_eq!(Route::of("POST", "/control/reset"), Route::ControlReset);
         assert_eq!(Route::of("POST", "/control/stall/2s"), Route::ControlStall(2_000_000_000));

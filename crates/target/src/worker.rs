@@ -18,6 +18,7 @@ use rustix::time::{
 use crate::connection::{Connection, Next};
 use crate::counters::{Recorder, Shared};
 use crate::request::Familiar;
+use crate::shop::Shop;
 use crate::timers::Timers;
 
 /// Connections that one thread holds; one more is closed at once.
@@ -74,6 +75,7 @@ pub(crate) struct Core {
     pub recorder: Recorder,
     pub familiar: Familiar,
     pub timers: Timers,
+    pub shop: Option<Arc<Shop>>,
     /// Where bytes are received.
     pub buffer: Vec<u8>,
     /// Where answers are made; empty between turns.
@@ -88,6 +90,7 @@ impl Worker {
         shared: Arc<Shared>,
         listener: Arc<OwnedFd>,
         waker: Arc<OwnedFd>,
+        shop: Option<Arc<Shop>>,
     ) -> rustix::io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let timer =
@@ -109,6 +112,7 @@ impl Worker {
                 recorder: Recorder::new(shared, index),
                 familiar: Familiar::default(),
                 timers: Timers::default(),
+                shop,
                 buffer: vec![0; RECEIVE_BYTES],
                 output: Vec::with_capacity(RECEIVE_BYTES),
                 now_ns: 0,

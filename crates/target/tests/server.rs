@@ -10,7 +10,7 @@ use serde_json::Value;
 use target::{Server, Settings, serve};
 
 fn start(threads: usize) -> Server {
-    serve(Settings { listen: "127.0.0.1:0".parse().unwrap(), threads }).unwrap()
+    serve(Settings { listen: "127.0.0.1:0".parse().unwrap(), threads, shop: false }).unwrap()
 }
 
 fn connect(server: &Server) -> TcpStream {
@@ -289,10 +289,10 @@ fn hostile_clients_do_no_harm() {
 #[test]
 fn a_taken_address_is_an_error() {
     let server = start(2);
-    let error = serve(Settings { listen: server.local_addr(), threads: 2 }).unwrap_err();
+    let error = serve(Settings { listen: server.local_addr(), threads: 2, shop: false }).unwrap_err();
     assert_eq!(error.to_string(), format!("cannot listen on {}", server.local_addr()));
     server.stop();
     let address = server.local_addr();
     server.join();
-    serve(Settings { listen: address, threads: 1 }).unwrap();
+    serve(Settings { listen: address, threads: 1, shop: false }).unwrap();
 }

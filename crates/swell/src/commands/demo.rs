@@ -21,7 +21,8 @@ pub fn run(arguments: &Demo, terminal: Terminal) -> anyhow::Result<Exit> {
     let interrupts = Interrupts::listen()?;
     let temporary = tempfile::Builder::new().prefix("swell-demo-").tempdir()?;
     let folder = arguments.store.as_deref().unwrap_or(temporary.path());
-    let server = sample::start(Settings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), threads: 1 })?;
+    let server =
+        sample::start(Settings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), threads: 1, shop: false })?;
     let target = format!("http://{}", server.local_addr());
     const FILE: &str = "demo.plan.yaml";
     let text = include_str!("demo.plan.yaml").replace("TARGET", &target);

@@ -12,7 +12,8 @@ use crate::signals::{Asked, Interrupts};
 
 pub fn run(arguments: &Target, terminal: Terminal) -> anyhow::Result<Exit> {
     let interrupts = Interrupts::listen()?;
-    let settings = Settings { listen: arguments.listen, threads: usize::from(arguments.threads) };
+    let settings =
+        Settings { listen: arguments.listen, threads: usize::from(arguments.threads), shop: arguments.shop };
     let server = start(settings)?;
     if !terminal.quiet {
         output::tell(&format!("target on http://{}", server.local_addr()));
