@@ -54,3 +54,13 @@ pub const SOCKET_PATH_BYTES: usize = 107;
 pub const IN_FLIGHT: u32 = 1_000_000;
 /// Weight of a scenario or target: enough for parts per million.
 pub const WEIGHT: u32 = 1_000_000;
+/// Sources of data: each is a file to send and a table to keep.
+pub const DATA_SOURCES: usize = 100;
+/// Columns of a table: looked for one after the other in each row.
+pub const DATA_COLUMNS: usize = 1_000;
+/// Generated rows: as many as iterations of a long run, and far fewer than numbers of 64 bits.
+pub const DATA_ROWS: u64 = 1_000_000_000_000;
+/// Bytes of one value in a table: larger ones are files of their own.
+pub const DATA_CELL_BYTES: usize = 1024 * 1024;
+/// Bytes of all files of a run: each driver keeps them in memory, and the message log for a week.
+pub const FILES_BYTES: u64 = 1024 * 1024 * 1024;

@@ -107,6 +107,11 @@ pub(crate) fn stays_with_its_driver(node: &Node) -> bool {
     node.entry("model").is_some_and(is_per_driver) || node.entry("iterations").is_some()
 }
 
+/// Whether `node` is a load with users, or may be meant to be one.
+pub(crate) fn may_have_users(node: &Node) -> bool {
+    node.entry("model").is_none_or(|entry| !matches!(entry.value.text(), "avalanche" | "tsunami" | "open"))
+}
+
 /// The load that `node` describes.
 pub(crate) fn load(faults: &mut Faults<'_>, node: &Node) -> Option<Load> {
     let entries = read::map(faults, node, "the load")?;

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::choice::Choice;
+use crate::data;
 use crate::diagnostic::{Diagnostic, Faults, Wrong};
 use crate::json;
 use crate::limits;
@@ -17,7 +18,7 @@ use crate::scenario;
 use crate::target::{Scheme, Target, targets};
 use crate::tree::{Entry, Kind, Node, tree};
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "version",
     "name",
     "target",
@@ -27,14 +28,14 @@ const KEYS: [&str; 13] = [
     "phases",
     "seed",
     "load",
+    "data",
     "scenarios",
     "on_driver_loss",
     "on_unready_driver",
     "drain",
 ];
 
-const NOT_YET: [Unsupported; 2] =
-    [("data", "unsupported_data", "data"), ("thresholds", "unsupported_thresholds", "a threshold")];
+const NOT_YET: [Unsupported; 1] = [("thresholds", "unsupported_thresholds", "a threshold")];
 
 /// Seed of a plan that names none.
 const SEED: u64 = 1;
@@ -93,6 +94,7 @@ fn plan(faults: &mut Faults<'_>, root: &Node, source: &str) -> Option<Plan> {
         None => Some(SEED),
     };
     let load = fields.required(faults, "load").and_then(|node| load::load(faults, node));
+    let data = data::data(faults, &fields);
     let scenarios = fields.required(faults, "scenarios").and_then(|node| scenario::scenarios(faults, node));
     let on_driver_loss = on_driver_loss(faults, &fields);
     let on_unready_driver = match fields.get(faults, "on_unready_driver") {
@@ -109,7 +111,7 @@ fn plan(faults: &mut Faults<'_>, root: &Node, source: &str) -> Option<Plan> {
     if let (Some(targets), Some(http)) = (&targets, http) {
         fit(faults, &fields, targets, http);
     }
-    let (targets, (scenarios, rows)) = (targets?, scenarios?);
+    let (targets, (scenarios, rows), (data, files)) = (targets?, scenarios?, data?);
     let scenario_choice = Choice::new(0, scenarios.iter().map(|scenario| scenario.weight));
     let target_choice = Choice::new(TARGET_SALT, targets.iter().map(|target| target.weight));
     Some(Plan {
@@ -122,11 +124,13 @@ fn plan(faults: &mut Faults<'_>, root: &Node, source: &str) -> Option<Plan> {
         phases: phases?,
         seed: seed?,
         load: load?,
+        data,
         scenarios,
         on_driver_loss: on_driver_loss?,
         on_unready_driver: on_unready_driver?,
         drain: drain?,
         rows,
+        files,
         scenario_choice,
         target_choice,
     })

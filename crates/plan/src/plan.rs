@@ -2,10 +2,13 @@
 //!
 //! Invariant: only [`crate::parse`] makes a plan. Deliberately absent: serialisation. What travels is the source.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::choice::{Choice, between};
 use crate::connections::Connections;
+use crate::data::DataSource;
+use crate::file::FileUse;
 use crate::limiter::Limiter;
 use crate::limits;
 use crate::load::{Load, Process};
@@ -39,6 +42,8 @@ pub struct Plan {
     pub seed: u64,
     /// When to send.
     pub load: Load,
+    /// Rows that iterations use.
+    pub data: Vec<DataSource>,
     /// What to send; at least one.
     pub scenarios: Vec<Scenario>,
     /// What happens when a driver is lost during the run.
@@ -49,6 +54,8 @@ pub struct Plan {
     pub drain: Duration,
     /// Step names by `StepId`.
     pub(crate) rows: Vec<String>,
+    /// In the order of the plan; a path may be there more than once.
+    pub(crate) files: Vec<FileUse>,
     pub(crate) scenario_choice: Choice,
     pub(crate) target_choice: Choice,
 }
@@ -196,6 +203,12 @@ impl Plan {
             | Load::Open { connections, .. }
             | Load::Closed { connections, .. } => connections,
         }
+    }
+
+    /// The files beside the plan that the run needs, each once and with the first place that names it.
+    pub fn files(&self) -> Vec<&FileUse> {
+        let mut seen = BTreeSet::new();
+        self.files.iter().filter(|file| seen.insert(file.path.as_str())).collect()
     }
 
     /// How long a request may wait for a connection, where the plan says so; else its step's timeout.

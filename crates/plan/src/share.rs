@@ -93,7 +93,7 @@ impl LaneSet {
     }
 
     /// The first arrival at or after `index` that is of these lanes; `None` when the set is empty.
-    pub(crate) fn next_index(&self, index: u64) -> Option<u64> {
+    pub fn next_index(&self, index: u64) -> Option<u64> {
         #[expect(clippy::cast_possible_truncation, reason = "below LANES")]
         let lane = (index % LANES as u64) as usize;
         let (word, bit) = (lane / 64, lane % 64);

@@ -139,8 +139,6 @@ thresholds:
   - p99 < 250ms
 "#,
         expect![[r#"
-            p.yaml:13:1: data is not supported in this version [unsupported_data]
-                | data
             p.yaml:20:14: an expression in {{ }} is not supported in this version [unsupported_expression]
                 | /api/products?page={{ rand.int(1, 50) }}
             p.yaml:22:32: body_contains is not supported in this version [unsupported_expectation]

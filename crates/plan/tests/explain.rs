@@ -9,9 +9,11 @@ use std::path::Path;
 /// The codes in the sources: what is said to be wrong, and the second of three words that say what is not supported yet.
 fn used() -> BTreeSet<String> {
     let mut codes = BTreeSet::new();
-    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap() {
+    // Faults of data files are explained on the same page.
+    let folders = ["src", "../data/src"].map(|folder| Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
+    for file in folders.into_iter().flat_map(|folder| fs::read_dir(folder).unwrap()) {
         let source = fs::read_to_string(file.unwrap().path()).unwrap();
-        for start in ["Wrong::new(", "Wrong::unsupported("] {
+        for start in ["Wrong::new(", "Wrong::unsupported(", "TableFault::new("] {
             let calls = source.split(start).skip(1).map(|rest| rest.trim_start().strip_prefix('"'));
             codes.extend(calls.flatten().map(|rest| rest.split('"').next().unwrap().to_owned()));
         }
