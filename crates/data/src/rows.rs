@@ -1,0 +1,85 @@
+//! Which row of a source an iteration uses.
+//!
+//! | pick | open load | other loads |
+//! | --- | --- | --- |
+//! | `once`, `in_turn` | the iteration's rank in the fleet ([`Ranks`]) | the next of the thread's own rows ([`Hand`]) |
+//! | `random` | from seed and index | from seed and index |
+//! | `per_user` | – | the user's number |
+//!
+//! Invariant: drivers and threads agree without a word between them. Deliberately absent: what becomes of an iteration
+//! that gets no row; the plan's [`WhenExhausted`] says it.
+
+use plan::{DataSource, LaneSet, Load, Pick, Plan, WhenExhausted, mix};
+
+use crate::hand::Hand;
+use crate::ranks::Ranks;
+
+/// Gives the iterations of one thread their rows of one source.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    rows: u64,
+    again: bool,
+    way: Way,
+}
+
+#[derive(Debug, Clone)]
+enum Way {
+    Ranked(Ranks),
+    Hand(Hand),
+    Random { salt: u64 },
+    PerUser,
+}
+
+impl Rows {
+    /// For the source number `source` of `plan`, which has `rows` rows. `uses` says by the numbers of the scenarios which
+    /// of them use it, and `lanes` are the thread's own.
+    pub fn new(plan: &Plan, source: usize, rows: u64, uses: &[bool], lanes: LaneSet) -> Option<Self> {
+        let DataSource { pick, when_exhausted, .. } = plan.data.get(source)?;
+        let again = *when_exhausted == WhenExhausted::Recycle;
+        let way = match pick {
+            Pick::Once | Pick::InTurn if matches!(plan.load, Load::Open { .. }) => {
+                Way::Ranked(Ranks::new(uses))
+            }
+            Pick::Once | Pick::InTurn => Way::Hand(Hand::new(rows, lanes, again)),
+            Pick::Random => Way::Random { salt: source as u64 },
+            Pick::PerUser => Way::PerUser,
+        };
+        Some(Self { rows, again, way })
+    }
+
+    /// The row, from 0, of the iteration `index` of `plan`, which the user number `user` walks where there are users.
+    /// `None` when there is none left. In loads that are not open each call is another iteration.
+    pub fn row(&mut self, plan: &Plan, index: u64, user: u64) -> Option<u64> {
+        match &mut self.way {
+            Way::Ranked(ranks) => {
+                let rank = ranks.rank(index, |index| plan.scenario_of(index));
+                row_of_user(rank, self.rows, self.again)
+            }
+            Way::Hand(hand) => hand.next_row(),
+            Way::Random { salt } => row_at_random(plan.seed, *salt, index, self.rows),
+            Way::PerUser => row_of_user(user, self.rows, self.again),
+        }
+    }
+
+    /// The thread's lanes have moved during the run.
+    pub fn set_lanes(&mut self, lanes: LaneSet) {
+        if let Way::Hand(hand) = &mut self.way {
+            hand.set_lanes(lanes);
+        }
+    }
+}
+
+/// The row of number `user`, be it a user's or a rank; beyond the last row, begins `again` with the first, or is `None`.
+pub fn row_of_user(user: u64, rows: u64, again: bool) -> Option<u64> {
+    if user >= rows && !again { None } else { user.checked_rem(rows) }
+}
+
+/// Any of `rows` rows, as the seed has it for this iteration and source. `None` without rows.
+pub fn row_at_random(seed: u64, source: u64, index: u64, rows: u64) -> Option<u64> {
+    /// Keeps rows apart from the choice of a scenario.
+    const SALT: u64 = 0x6461_7461;
+    let random = mix(seed ^ mix(index ^ mix(source ^ SALT)));
+    // Below `rows`, so it fits.
+    let row = u64::try_from((u128::from(random) * u128::from(rows)) >> 64).ok()?;
+    (row < rows).then_some(row)
+}
