@@ -1,5 +1,7 @@
 //! No file whatever makes the reader fall over, and what it takes is read as others read it.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
 use data::{Buffer, Cell, Table};
 use plan::DataFormat;
 

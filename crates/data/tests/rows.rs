@@ -1,6 +1,10 @@
 //! Whatever the lanes and threads: of rows that are used once, each is used by one iteration, and none is left out.
 
-#![allow(clippy::cast_possible_truncation, reason = "numbers of rows and lanes are small here")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::unwrap_used,
+    reason = "numbers are small here, and a test that fails says where"
+)]
 
 use std::collections::BTreeMap;
 

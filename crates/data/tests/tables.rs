@@ -1,5 +1,7 @@
 //! What is read from files of rows, and what is said of faulty ones: each test is a file and its table.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
 use std::fmt::Write as _;
 
 use data::{Buffer, Table};
