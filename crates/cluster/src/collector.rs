@@ -162,7 +162,7 @@ impl Gathering {
     }
 
     fn measure(&mut self, window: &DriverWindow) {
-        for step in window.steps.iter().filter(|step| !self.plan.is_warmup(step.stage)) {
+        for step in window.of_requests().filter(|step| !self.plan.is_warmup(step.stage)) {
             self.measured.merge(&step.ok);
             self.measured.merge(&step.failed);
         }
@@ -228,7 +228,7 @@ impl Gathering {
     fn tick(&self, second: u32, open: &Second) -> Tick {
         let (mut response, mut service) = (Timing::new(), Timing::new());
         let (mut sent, mut completed, mut failed, mut bytes_in, mut bytes_out) = (0, 0, 0, 0, 0);
-        for step in &open.window.steps {
+        for step in open.window.of_requests() {
             for pair in [&step.ok, &step.failed] {
                 response.merge(&pair.response);
                 service.merge(&pair.service);

@@ -75,8 +75,7 @@ pub(crate) fn context(view: &RunView, ending: Option<&Ending>) -> Context {
 
 /// Whether the load goes as fast as target and generator let it: nothing in the plan slows a user down.
 fn saturates(plan: &Plan) -> bool {
-    let pauses =
-        || plan.scenarios.iter().flat_map(|scenario| &scenario.steps).any(|step| step.pause.is_some());
+    let pauses = || plan.scenarios.iter().any(plan::Scenario::has_pauses);
     match &plan.load {
         Load::Avalanche { limit, .. } => limit.is_none() && !pauses(),
         Load::Closed { think_time, pacing, .. } => think_time.is_none() && pacing.is_none() && !pauses(),

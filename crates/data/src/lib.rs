@@ -9,6 +9,7 @@
 //! there is none. Deliberately absent: IO, and the meaning of a value.
 
 mod fault;
+mod files;
 mod separated;
 mod lines;
 mod table;
@@ -17,6 +18,7 @@ mod hand;
 mod rows;
 
 pub use fault::{FAULTS, TableFault};
+pub use files::Files;
 pub use hand::Hand;
 pub use ranks::Ranks;
 pub use rows::{Rows, row_at_random, row_of_user};

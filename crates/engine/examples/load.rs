@@ -109,6 +109,8 @@ fn run(work: Work) {
         allow: Allow::default(),
         user_agent: "groundswell/0.1 (run load)".to_owned(),
         io: work.io,
+        files: data::Files::default(),
+        secrets: engine::Secrets::default(),
     })
     .unwrap_or_else(|error| panic!("{error:?}"));
     let start = clock::now() + Duration::from_millis(50);

@@ -1,5 +1,7 @@
 //! What the engine is asked to do, and why it may refuse.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,6 +25,35 @@ pub struct Job {
     pub user_agent: String,
     /// The loop that drives the sockets.
     pub io: Io,
+    /// The files that the plan needs.
+    pub files: data::Files,
+    /// What this driver knows of the plan's secrets.
+    pub secrets: Secrets,
+}
+
+/// Values that no message, log or report may show, by their names.
+#[derive(Clone, Default)]
+pub struct Secrets(pub BTreeMap<String, String>);
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Secrets {
+    /// The values that `plan` needs, in its order.
+    ///
+    /// # Errors
+    /// The names of those that are not here.
+    pub fn of(&self, plan: &plan::Plan) -> Result<Vec<String>, Vec<String>> {
+        let missing: Vec<String> =
+            plan.secrets().iter().filter(|name| !self.0.contains_key(*name)).cloned().collect();
+        if !missing.is_empty() {
+            return Err(missing);
+        }
+        Ok(plan.secrets().iter().filter_map(|name| self.0.get(name).cloned()).collect())
+    }
 }
 
 /// Why a job cannot be prepared.
@@ -78,6 +109,36 @@ pub enum PrepareError {
         /// What is wrong with it.
         #[source]
         source: protocol::RequestError,
+    },
+    /// A file of the plan did not come with it.
+    #[error("the plan needs the file {path}, which is not here")]
+    NoFile {
+        /// As the plan has it.
+        path: String,
+    },
+    /// A file of the plan is no table.
+    #[error("cannot read the rows of {path}: {fault}")]
+    Table {
+        /// As the plan has it.
+        path: String,
+        /// The first thing that is wrong with it, and where.
+        fault: String,
+    },
+    /// A file of rows has not the column that an expression names.
+    #[error("{source_name} has no column {column:?}, it has {known}")]
+    Column {
+        /// The name of the data in the plan.
+        source_name: String,
+        /// The column.
+        column: String,
+        /// The columns that there are.
+        known: String,
+    },
+    /// The driver does not know secrets that the plan uses.
+    #[error("secrets are not set: {}; set SWELL_SECRET_NAME in the driver's environment", names.join(", "))]
+    Secrets {
+        /// Their names.
+        names: Vec<String>,
     },
     /// io_uring was asked for, and does not work here.
     #[error("cannot drive sockets by io_uring here; --io auto takes epoll instead")]

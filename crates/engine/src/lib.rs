@@ -19,6 +19,9 @@ mod names;
 mod target;
 mod tls;
 mod speech;
+mod tables;
+mod template;
+mod journey;
 mod program;
 mod sequel;
 mod flight;
@@ -40,7 +43,7 @@ mod running;
 
 pub use allow::{Allow, InvalidRule, Refused};
 pub use io::{InvalidIo, Io, uring_support};
-pub use job::{Job, PrepareError};
+pub use job::{Job, PrepareError, Secrets};
 pub use machine::{Clocks, Descriptors, Machine, Memory, Ports, Processors, stolen_ticks};
 pub use names::Resolve;
 pub use preflight::{Impossible, Part, TIME_WAIT, preflight};

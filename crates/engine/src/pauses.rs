@@ -1,9 +1,10 @@
 //! Iterations between two steps.
 //!
-//! Pauses are fixed, so those of one length end nearly in the order in which they began: a queue per length instead of a
-//! heap. Not quite, since answers are not heard in the order in which they came.
+//! Fixed pauses of one length end nearly in the order in which they began: a queue per length instead of a heap. Not
+//! quite, since answers are not heard in the order in which they came. Pauses of any length are in a heap.
 
-use std::collections::VecDeque;
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, VecDeque};
 
 use crate::flight::Flight;
 
@@ -12,8 +13,34 @@ use crate::flight::Flight;
 pub(crate) struct Pauses {
     /// By length of the pause; as many as the plan has different ones.
     queues: Vec<(u64, VecDeque<Flight>)>,
+    /// Those of no length of their own.
+    heap: BinaryHeap<Reverse<Ending>>,
     /// When the first of all is due.
     next_at: Option<u64>,
+}
+
+/// An iteration by the end of its pause.
+#[derive(Debug)]
+struct Ending(Flight);
+
+impl PartialEq for Ending {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.intended_ns == other.0.intended_ns
+    }
+}
+
+impl Eq for Ending {}
+
+impl PartialOrd for Ending {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Ending {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.intended_ns.cmp(&other.0.intended_ns)
+    }
 }
 
 impl Pauses {
@@ -35,6 +62,12 @@ impl Pauses {
         self.next_at = Some(self.next_at().min(flight.intended_ns));
     }
 
+    /// The same for a pause that is unlike others.
+    pub(crate) fn push_any(&mut self, flight: Flight) {
+        self.heap.push(Reverse(Ending(flight)));
+        self.next_at = Some(self.next_at().min(flight.intended_ns));
+    }
+
     /// An iteration whose pause is over.
     pub(crate) fn pop(&mut self, now_ns: u64) -> Option<Flight> {
         if self.next_at() > now_ns {
@@ -43,15 +76,23 @@ impl Pauses {
         let first = |(_, queue): &(u64, VecDeque<Flight>)| {
             queue.front().map_or(u64::MAX, |flight| flight.intended_ns)
         };
-        let queue = self.queues.iter_mut().min_by_key(|queue| first(queue))?;
-        let flight = queue.1.pop_front();
-        self.next_at = self.queues.iter().map(first).min().filter(|at| *at != u64::MAX);
+        let in_heap = |heap: &BinaryHeap<Reverse<Ending>>| {
+            heap.peek().map_or(u64::MAX, |Reverse(Ending(flight))| flight.intended_ns)
+        };
+        let queue = self.queues.iter_mut().min_by_key(|queue| first(queue));
+        let flight = match queue {
+            Some(queue) if first(queue) <= in_heap(&self.heap) => queue.1.pop_front(),
+            _ => self.heap.pop().map(|Reverse(Ending(flight))| flight),
+        };
+        let next_at = self.queues.iter().map(first).min().unwrap_or(u64::MAX).min(in_heap(&self.heap));
+        self.next_at = Some(next_at).filter(|at| *at != u64::MAX);
         flight
     }
 
     /// Forgets all, and says how many they were.
     pub(crate) fn clear(&mut self) -> usize {
-        let count = self.queues.iter().map(|(_, queue)| queue.len()).sum();
+        let queued: usize = self.queues.iter().map(|(_, queue)| queue.len()).sum();
+        let count = queued + self.heap.len();
         *self = Self::default();
         count
     }

@@ -20,7 +20,7 @@ use crate::merge::{Lane, Merger, Report};
 use crate::names::{self, Directory, Lookups, Name, Question, Resolve};
 use crate::peer::{self, Peer};
 use crate::pool::Pool;
-use crate::program::Program;
+use crate::program::{Given, Program};
 use crate::running::{Event, Running};
 use crate::source::{Avalanche, Closed, Scheduled, Source, Timetable};
 use crate::speech::Speech;
@@ -81,7 +81,14 @@ pub fn prepare_with(job: Job, resolve: Arc<Resolve>) -> Result<Prepared, Prepare
     let peers: Vec<Vec<Peer>> =
         plan.targets.iter().map(|target| target::reach(target, &directory)).collect::<Result<_, _>>()?;
     let speech = Speech::settle(plan, &peers)?;
-    let program = Arc::new(Program::compile(plan, &speech.protocols(plan)?, &job.user_agent)?);
+    let secrets = job.secrets.of(plan).map_err(|names| PrepareError::Secrets { names })?;
+    let program = Arc::new(Program::compile(Given {
+        plan,
+        protocols: &speech.protocols(plan)?,
+        user_agent: &job.user_agent,
+        secrets: &secrets,
+        files: &job.files,
+    })?);
     raise_descriptor_limit();
     let threads = threads_of(&job);
     let (lanes, waiting, reports) = (Vec::new(), Vec::new(), bounded(threads * 8));
@@ -319,6 +326,19 @@ impl Bench<'_> {
         Ok(())
     }
 
+    /// The thread's rows of each source.
+    fn rows(&self, thread: usize) -> Vec<Option<data::Rows>> {
+        let plan = &self.job.plan;
+        let lanes = self.job.share.of_thread(thread, self.threads);
+        let of_source = |source: usize| {
+            let number = u16::try_from(source).unwrap_or(u16::MAX);
+            let uses: Vec<bool> =
+                plan.scenarios.iter().map(|scenario| scenario.sources.contains(&number)).collect();
+            data::Rows::new(plan, source, self.program.tables.rows(source), &uses, lanes)
+        };
+        (0..plan.data.len()).map(of_source).collect()
+    }
+
     fn parts<S: Source>(
         &mut self,
         thread: usize,
@@ -328,13 +348,13 @@ impl Bench<'_> {
     ) -> Result<Parts<S>, PrepareError> {
         let plan = &self.job.plan;
         let connections = plan.connections();
-        let (steps, stages) = (plan.rows().len(), plan.stages().len());
+        let (steps, groups, stages) = (plan.rows().len(), plan.groups().len(), plan.stages().len());
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(io::Error::from);
         let wake: Arc<OwnedFd> = Arc::new(wake.map_err(local("make an eventfd"))?);
         let mailbox = Arc::new(Mailbox::new(Arc::clone(&wake)));
         let (spare, spares) = bounded(SPARE_PAGES);
         for _ in 0..SPARE_PAGES {
-            if spare.try_send(Pages::new(steps, stages)).is_err() {
+            if spare.try_send(Pages::with_groups(steps, groups, stages)).is_err() {
                 tracing::error!("no room for pages in an empty channel");
             }
         }
@@ -368,11 +388,17 @@ impl Bench<'_> {
             io: self.job.io,
             wake,
             mailbox,
-            recorder: Recorder::new(steps, stages, 0),
+            recorder: Recorder::with_groups(steps, groups, stages, 0),
             spare: spares,
             reports: self.reports.0.clone(),
             asker: self.asker.clone(),
             thread,
+            rows: self.rows(thread),
+            seed: match plan.is_per_driver() {
+                // Each driver walks the same iterations, and draws its own numbers.
+                true => plan.seed ^ self.job.share.iter().next().unwrap_or(0) as u64,
+                false => plan.seed,
+            },
         })
     }
 }

@@ -4,9 +4,14 @@
 //! Invariant: a step that needs none of it has no [`Sequel`], and an iteration that carries nothing no [`Walk`]: then
 //! nothing here is called. Deliberately absent: connections and times (`worker`).
 
+use std::sync::Arc;
+
 use protocol::cookies::{Jar, Place};
 use protocol::redirect::{self, Next};
 use protocol::{Parts, Protocol, Request, RequestError};
+
+use crate::journey::Journey;
+use crate::template;
 
 /// The number of no walk.
 pub(crate) const NO_WALK: u32 = u32::MAX;
@@ -18,14 +23,13 @@ pub(crate) struct Sequel {
     pub(crate) redirects: u32,
     /// Whether cookies are kept and sent back.
     pub(crate) cookies: bool,
-    /// The step's request to each target.
+    /// The step's request to each target; none where it varies.
     lines: Vec<Line>,
-    body: Vec<u8>,
     user_agent: String,
     expects_continue: bool,
 }
 
-/// A request, but for its body.
+/// A request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
     method: String,
@@ -36,7 +40,7 @@ pub(crate) struct Line {
     /// With its query.
     path: String,
     headers: Vec<(String, String)>,
-    has_body: bool,
+    body: Arc<[u8]>,
 }
 
 /// What an iteration carries from one response to its next request.
@@ -45,8 +49,12 @@ pub(crate) struct Walk {
     pub(crate) jar: Jar,
     /// The redirect that its present request follows.
     pub(crate) hop: Option<Hop>,
+    /// The step's own request, where it varies and may be followed by others.
+    pub(crate) line: Option<Line>,
     /// The present request, when it is not the step's as it was rendered.
     pub(crate) request: Option<Request>,
+    /// Its way, where that depends on what happens.
+    pub(crate) journey: Option<Box<Journey>>,
 }
 
 /// A redirect that is being followed.
@@ -63,40 +71,20 @@ pub(crate) struct Hop {
 }
 
 impl Sequel {
-    /// Of a step with these headers, whose path at each target is in `paths`; `None` when it needs none.
-    pub(crate) fn of(
-        step: &plan::Step,
-        headers: &[(String, String)],
-        plan: &plan::Plan,
-        paths: &[String],
-        cookies: bool,
-        user_agent: &str,
-    ) -> Option<Box<Self>> {
-        if step.follow_redirects == 0 && !cookies && !step.expect_continue {
-            return None;
-        }
-        let line = |(target, path): (&plan::Target, &String)| Line {
-            method: step.method.clone(),
-            scheme: target.scheme.as_str(),
-            host: target.host.clone(),
-            authority: target.authority(),
-            path: path.clone(),
-            headers: headers.to_vec(),
-            has_body: true,
-        };
-        Some(Box::new(Self {
+    /// Of a step whose request to each target is in `lines`, unless it varies.
+    pub(crate) fn new(step: &plan::Step, cookies: bool, lines: Vec<Line>, user_agent: &str) -> Self {
+        Self {
             redirects: step.follow_redirects,
             cookies,
-            lines: plan.targets.iter().zip(paths).map(line).collect(),
-            body: step.body.clone(),
+            lines,
             user_agent: user_agent.to_owned(),
             expects_continue: step.expect_continue,
-        }))
+        }
     }
 
-    /// The step's own request to a target.
-    pub(crate) fn line(&self, target: u16) -> &Line {
-        &self.lines[usize::from(target)]
+    /// The step's own request to a target, unless it varies.
+    pub(crate) fn line(&self, target: u16) -> Option<&Line> {
+        self.lines.get(usize::from(target))
     }
 
     fn parts<'a>(&'a self, line: &'a Line, headers: &'a [(String, String)]) -> Parts<'a> {
@@ -106,7 +94,7 @@ impl Sequel {
             authority: &line.authority,
             path: &line.path,
             headers,
-            body: if line.has_body { &self.body } else { &[] },
+            body: &line.body,
             user_agent: &self.user_agent,
             expects_continue: self.expects_continue,
         }
@@ -120,16 +108,19 @@ impl Sequel {
         protocol: &dyn Protocol,
         now_s: u64,
     ) -> Option<Request> {
-        let line = walk.hop.as_ref().map_or(self.line(target), |hop| &hop.line);
+        let Walk { jar, hop, line, request, .. } = walk;
+        let line = hop.as_ref().map(|hop| &hop.line).or(line.as_ref()).or(self.line(target))?;
         let mut cookies = String::new();
-        if self.cookies && walk.jar.write(line.place(), now_s, &mut cookies) {
+        if self.cookies && jar.write(line.place(), now_s, &mut cookies) {
             let headers = with_cookies(&line.headers, &cookies);
             if let Ok(request) = protocol.render(&self.parts(line, &headers)) {
                 return Some(request);
             }
             // More cookies than a head has room for: the request goes without them, and the target will say so.
         }
-        walk.hop.as_ref()?;
+        if hop.is_none() {
+            return request.clone();
+        }
         protocol.render(&self.parts(line, &line.headers)).ok()
     }
 
@@ -152,13 +143,32 @@ impl Sequel {
             host: next.host,
             path: next.path,
             headers: next.headers,
-            has_body: line.has_body && next.keeps_body,
+            body: if next.keeps_body { Arc::clone(&line.body) } else { Arc::default() },
         };
         protocol.render(&self.parts(&following, &following.headers)).map(|_| following)
     }
 }
 
 impl Line {
+    /// To one of the plan's targets.
+    pub(crate) fn new(
+        place: &template::Place,
+        method: &str,
+        path: String,
+        headers: Vec<(String, String)>,
+        body: Arc<[u8]>,
+    ) -> Self {
+        Self {
+            method: method.to_owned(),
+            scheme: place.scheme,
+            host: place.host.clone(),
+            authority: place.authority.clone(),
+            path,
+            headers,
+            body,
+        }
+    }
+
     /// For cookies.
     pub(crate) fn place(&self) -> Place<'_> {
         Place { host: &self.host, path: &self.path, is_secure: self.scheme == "https" }
@@ -224,7 +234,8 @@ impl Walks {
     /// The iteration is over.
     pub(crate) fn close(&mut self, number: u32) {
         if let Some(walk) = self.get_mut(number) {
-            *walk = Walk::default();
+            // The journey is kept for its memory.
+            *walk = Walk { journey: walk.journey.take(), ..Walk::default() };
             self.vacant.push(number);
         }
     }

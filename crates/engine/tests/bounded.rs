@@ -35,7 +35,7 @@ fn forget_peak() {
 fn is_bounded(server: &Server, connections: u32, requests: u64, step: &str, body: usize, outcome: &str) {
     let load = format!("model: avalanche, requests_per_driver: {requests}, connections: {connections}");
     let mut plan = plan(server, &load, step);
-    plan.scenarios[0].steps[0].body = vec![b'x'; body];
+    plan.scenarios[0].steps[0].body = plan::Body::Text("x".repeat(body).into());
     let before = resident("VmRSS:");
     forget_peak();
     each_loop(&plan, 1, |told| assert_eq!(told.outcomes(), counts(&[(outcome, requests)])));

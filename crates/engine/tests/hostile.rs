@@ -156,7 +156,7 @@ fn a_target_that_reads_nothing() {
     let load = "model: avalanche, requests_per_driver: 4, connections: 2";
     let mut plan = plan(&server, load, "{ post: /, timeout: 500ms }");
     // More than the buffers of both sockets take.
-    plan.scenarios[0].steps[0].body = vec![b'x'; LARGE_REQUEST];
+    plan.scenarios[0].steps[0].body = plan::Body::Text("x".repeat(LARGE_REQUEST).into());
     each_loop(&plan, 1, |told| {
         assert_eq!(told.outcomes(), counts(&[("read_timeout", 4)]));
         assert!(told.totals.bytes_out < 4 * LARGE_REQUEST as u64, "all was sent: {:?}", told.totals);
@@ -180,7 +180,7 @@ fn a_target_that_reads_slowly() {
     });
     let load = "model: avalanche, requests_per_driver: 4, connections: 2";
     let mut plan = plan(&server, load, "{ post: /, timeout: 30s }");
-    plan.scenarios[0].steps[0].body = vec![b'x'; LARGE_REQUEST];
+    plan.scenarios[0].steps[0].body = plan::Body::Text("x".repeat(LARGE_REQUEST).into());
     each_loop(&plan, 1, |told| {
         assert_eq!(told.outcomes(), counts(&[("200", 4)]));
         assert!(told.totals.bytes_out >= 4 * LARGE_REQUEST as u64, "{:?}", told.totals);

@@ -53,7 +53,7 @@ impl DriverTotals {
     /// Adds one window, or one part of it.
     pub fn add(&mut self, window: &DriverWindow) {
         let add = |a: &mut u64, b: u64| *a = a.saturating_add(b);
-        for step in &window.steps {
+        for step in window.of_requests() {
             add(&mut self.requests_sent, step.sent);
             add(&mut self.succeeded, step.succeeded());
             add(&mut self.failed, step.failures());
@@ -207,9 +207,9 @@ impl Merged {
         self.steps_where(|id, stage| id == step && measured(stage))
     }
 
-    /// All rows over all stages that `measured` accepts; step and stage of the result mean nothing.
+    /// All rows of steps over all stages that `measured` accepts; step and stage of the result mean nothing.
     pub fn all_steps(&self, measured: impl Fn(StageId) -> bool) -> StepWindow {
-        self.steps_where(|_, stage| measured(stage))
+        self.steps_where(|step, stage| step.group().is_none() && measured(stage))
     }
 
     fn steps_where(&self, wanted: impl Fn(StepId, StageId) -> bool) -> StepWindow {

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use plan::CheckKind;
+
 /// Why a request did not succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ErrorKind {
@@ -42,12 +44,18 @@ pub enum ErrorKind {
     Cancelled,
     /// A redirect that is not followed: one too many, to no target of the plan, or to nowhere.
     Redirect,
+    /// A value that the plan saves was not in the answer.
+    Extract,
+    /// A request could not be made: an expression had no value, or one that does not fit its place.
+    Expression,
+    /// No row of data was left.
+    Data,
 }
 
 impl ErrorKind {
     /// All of them, in the order of the connection's life but for those that came later: the place of each is its number
     /// in coded windows.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::Dns,
         Self::ConnectRefused,
         Self::ConnectTimeout,
@@ -65,6 +73,9 @@ impl ErrorKind {
         Self::Missed,
         Self::Cancelled,
         Self::Redirect,
+        Self::Extract,
+        Self::Expression,
+        Self::Data,
     ];
 
     /// The name in every output, such as `connect_refused`.
@@ -87,6 +98,9 @@ impl ErrorKind {
             Self::Missed => "missed",
             Self::Cancelled => "cancelled",
             Self::Redirect => "redirect",
+            Self::Extract => "extract",
+            Self::Expression => "expression",
+            Self::Data => "data",
         }
     }
 
@@ -146,12 +160,16 @@ impl LocalLimit {
     }
 }
 
+/// What is checked, by its number in an [`Outcome`] less one: later ones come at the end.
+const CHECKS: [CheckKind; 5] =
+    [CheckKind::Header, CheckKind::Body, CheckKind::Json, CheckKind::Size, CheckKind::Time];
+
 /// What became of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
     /// An answer that the plan accepts, with its status.
     Success(u16),
-    /// A failure, with the status for [`ErrorKind::Status`], the number of the check for [`ErrorKind::Check`],
+    /// A failure, with the status for [`ErrorKind::Status`], what was checked for [`ErrorKind::Check`],
     /// [`LocalLimit::detail`] for [`ErrorKind::LocalLimit`], else 0.
     Failed(ErrorKind, u16),
 }
@@ -162,16 +180,26 @@ impl Outcome {
         Self::Failed(ErrorKind::LocalLimit, limit.detail())
     }
 
+    /// An answer that is not as the plan demands.
+    pub fn check(kind: CheckKind) -> Self {
+        let number = CHECKS.iter().position(|known| *known == kind).unwrap_or(0);
+        Self::Failed(ErrorKind::Check, u16::try_from(number + 1).unwrap_or(0))
+    }
+
     /// Whether the request succeeded.
     pub const fn is_success(self) -> bool {
         matches!(self, Self::Success(_))
     }
 
-    /// What is shown beside the kind of a failure: the status, the number of the check, or what had run out.
+    /// What is shown beside the kind of a failure: the status, what was checked, or what had run out.
     pub fn detail(self) -> Option<String> {
         let Self::Failed(kind, detail) = self else { return None };
         match kind {
-            ErrorKind::Status | ErrorKind::Check => Some(detail.to_string()),
+            ErrorKind::Status => Some(detail.to_string()),
+            ErrorKind::Check => {
+                let kind = usize::from(detail).checked_sub(1).and_then(|at| CHECKS.get(at))?;
+                Some(kind.as_str().to_owned())
+            }
             ErrorKind::LocalLimit => match LocalLimit::from_detail(detail) {
                 LocalLimit::Other => None,
                 limit => Some(limit.as_str().to_owned()),

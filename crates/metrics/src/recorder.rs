@@ -53,6 +53,8 @@ pub struct Pages {
     stage_rows: Vec<u32>,
     /// Where a (stage, step) lies in `steps`.
     rows: Vec<u32>,
+    /// Rows of steps, and with those of groups behind them.
+    first_group: usize,
     step_count: usize,
     /// As they were touched.
     steps: Vec<StepWindow>,
@@ -66,6 +68,12 @@ pub struct Pages {
 impl Pages {
     /// Memory for a plan of so many rows and stages.
     pub fn new(steps: usize, stages: usize) -> Box<Self> {
+        Self::with_groups(steps, 0, stages)
+    }
+
+    /// The same with rows of groups.
+    pub fn with_groups(first_group: usize, groups: usize, stages: usize) -> Box<Self> {
+        let steps = first_group + groups;
         let reserved = steps.min(STEPS_RESERVED);
         let mut pages = Self {
             from_s: 0,
@@ -73,6 +81,7 @@ impl Pages {
             gauges: Gauges::default(),
             stage_rows: vec![NO_ROW; stages],
             rows: Vec::with_capacity(steps * STAGES_AT_ONCE),
+            first_group,
             step_count: steps,
             steps: Vec::with_capacity(reserved * STAGES_AT_ONCE),
             stages: Vec::with_capacity(STAGES_AT_ONCE),
@@ -115,7 +124,8 @@ impl Pages {
         if at == NO_ROW {
             at = self.open_stage(stage);
         }
-        let slot = at as usize * self.step_count + usize::from(step.0);
+        let number = step.group().map_or(usize::from(step.0), |group| self.first_group + usize::from(group));
+        let slot = at as usize * self.step_count + number;
         let mut row = self.rows[slot];
         if row == NO_ROW {
             row = self.open_step(slot, step, stage);
@@ -216,7 +226,12 @@ pub struct Recorder {
 impl Recorder {
     /// A recorder for a plan of so many rows and stages, whose first window begins at the run second `from_s`.
     pub fn new(steps: usize, stages: usize, from_s: u32) -> Self {
-        let mut pages = Pages::new(steps, stages);
+        Self::with_groups(steps, 0, stages, from_s)
+    }
+
+    /// The same with rows of groups.
+    pub fn with_groups(steps: usize, groups: usize, stages: usize, from_s: u32) -> Self {
+        let mut pages = Pages::with_groups(steps, groups, stages);
         pages.from_s = from_s;
         Self { pages, totals: Totals::default() }
     }
@@ -321,6 +336,14 @@ impl Recorder {
         count_outcome(&mut window.outcomes, outcome);
         self.totals.requests_sent += 1;
         self.totals.failed += 1;
+    }
+
+    /// A group was walked through in that time. It is no request, and counts in its own row alone.
+    pub fn group(&mut self, group: StepId, stage: StageId, time_ns: u64, has_succeeded: bool) {
+        debug_assert!(group.group().is_some(), "a group has a row of its own");
+        let (window, pool) = self.pages.step(group, stage);
+        let pair = if has_succeeded { &mut window.ok } else { &mut window.failed };
+        pair.response.record_from(time_ns, pool);
     }
 
     /// An iteration came to its end; both times in ns since the start of the run.

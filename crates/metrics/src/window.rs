@@ -287,6 +287,11 @@ pub struct DriverWindow {
 }
 
 impl DriverWindow {
+    /// The rows of steps, without those of groups, which are no requests.
+    pub fn of_requests(&self) -> impl Iterator<Item = &StepWindow> {
+        self.steps.iter().filter(|step| step.step.group().is_none())
+    }
+
     /// Adds another thread's window, or another part, of the same span; where spans differ, the result spans both.
     pub fn merge(&mut self, other: Self) {
         self.from_s = self.from_s.min(other.from_s);
@@ -357,7 +362,7 @@ impl Totals {
             sum(&mut self.started, stage.started);
             self.missed.merge(&stage.missed);
         }
-        for step in &window.steps {
+        for step in window.of_requests() {
             sum(&mut self.requests_sent, step.sent);
             sum(&mut self.succeeded, step.succeeded());
             sum(&mut self.failed, step.failures());

@@ -4,6 +4,7 @@
 //! files, and which iteration gets which row; those are the crate `data`'s.
 
 use crate::diagnostic::{Faults, Wrong};
+use crate::expression::{Encoding, Names, RESERVED, Template};
 use crate::file::{self, FileUse};
 use crate::limits;
 use crate::load;
@@ -11,7 +12,7 @@ use crate::read::{self, Fields};
 use crate::tree::{Entry, Node};
 
 /// Rows, by the name of their source.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DataSource {
     /// Its key in the plan: an identifier.
     pub name: String,
@@ -24,7 +25,7 @@ pub struct DataSource {
 }
 
 /// Where rows come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum DataKind {
     /// A file beside the plan.
     File {
@@ -37,8 +38,8 @@ pub enum DataKind {
     Generated {
         /// How many; at least 1.
         rows: u64,
-        /// Names and templates as written, in the plan's order; at least one.
-        columns: Vec<(String, String)>,
+        /// Names and templates, in the plan's order; at least one.
+        columns: Vec<(String, Template)>,
     },
 }
 
@@ -77,25 +78,6 @@ pub enum WhenExhausted {
     Fail,
 }
 
-/// Words that mean something else where the name of a source could stand.
-const RESERVED: [&str; 15] = [
-    "env",
-    "secret",
-    "rand",
-    "loop",
-    "now",
-    "uuid",
-    "iteration",
-    "user",
-    "row",
-    "true",
-    "false",
-    "null",
-    "and",
-    "or",
-    "not",
-];
-
 const FORMATS: [(&str, DataFormat); 3] =
     [("csv", DataFormat::Csv), ("tsv", DataFormat::Tsv), ("jsonl", DataFormat::JsonLines)];
 
@@ -106,7 +88,11 @@ const ENDS: [(&str, WhenExhausted); 3] =
     [("stop", WhenExhausted::Stop), ("recycle", WhenExhausted::Recycle), ("fail", WhenExhausted::Fail)];
 
 /// The sources that the plan's `data` describes, and the files they need.
-pub(crate) fn data(faults: &mut Faults<'_>, plan: &Fields<'_>) -> Option<(Vec<DataSource>, Vec<FileUse>)> {
+pub(crate) fn data(
+    faults: &mut Faults<'_>,
+    names: &mut Names,
+    plan: &Fields<'_>,
+) -> Option<(Vec<DataSource>, Vec<FileUse>)> {
     let Some(node) = plan.get(faults, "data") else {
         return Some((Vec::new(), Vec::new()));
     };
@@ -121,12 +107,13 @@ pub(crate) fn data(faults: &mut Faults<'_>, plan: &Fields<'_>) -> Option<(Vec<Da
     let has_users = plan.entry("load").is_none_or(|entry| load::may_have_users(&entry.value));
     let mut files = Vec::new();
     let sources: Vec<Option<DataSource>> =
-        entries.iter().map(|entry| source(faults, entry, has_users, &mut files)).collect();
+        entries.iter().map(|entry| source(faults, names, entry, has_users, &mut files)).collect();
     Some((sources.into_iter().collect::<Option<_>>()?, files))
 }
 
 fn source(
     faults: &mut Faults<'_>,
+    names: &mut Names,
     entry: &Entry,
     has_users: bool,
     files: &mut Vec<FileUse>,
@@ -137,7 +124,7 @@ fn source(
         faults.add(entry.place, &entry.key, wrong);
     }
     let fields = Fields::of(faults, &entry.value, "a source of data", &KEYS, &[])?;
-    let kind = kind(faults, &fields, files);
+    let kind = kind(faults, names, &fields, files);
     let pick = match fields.get(faults, "pick") {
         Some(node) => pick(faults, node, has_users),
         None => Some(Pick::InTurn),
@@ -165,7 +152,12 @@ fn check_identifier(name: &str, what: &str) -> Result<String, Wrong> {
     Ok(name.to_owned())
 }
 
-fn kind(faults: &mut Faults<'_>, fields: &Fields<'_>, files: &mut Vec<FileUse>) -> Option<DataKind> {
+fn kind(
+    faults: &mut Faults<'_>,
+    names: &mut Names,
+    fields: &Fields<'_>,
+    files: &mut Vec<FileUse>,
+) -> Option<DataKind> {
     if !fields.has("file") && !fields.has("rows") && !fields.has("columns") {
         let wrong = Wrong::new("missing", "a source of data needs \"file\", or \"rows\" and \"columns\"");
         faults.add_here(fields.place(), wrong);
@@ -181,7 +173,7 @@ fn kind(faults: &mut Faults<'_>, fields: &Fields<'_>, files: &mut Vec<FileUse>) 
     let rows = fields
         .required(faults, "rows")
         .and_then(|node| read::count(faults, node, "the number of rows", limits::DATA_ROWS));
-    let columns = fields.required(faults, "columns").and_then(|node| columns(faults, node));
+    let columns = fields.required(faults, "columns").and_then(|node| columns(faults, names, node));
     Some(DataKind::Generated { rows: rows?, columns: columns? })
 }
 
@@ -219,7 +211,7 @@ fn format_of(path: &str) -> Result<DataFormat, Wrong> {
     }
 }
 
-fn columns(faults: &mut Faults<'_>, node: &Node) -> Option<Vec<(String, String)>> {
+fn columns(faults: &mut Faults<'_>, names: &mut Names, node: &Node) -> Option<Vec<(String, Template)>> {
     let entries = read::map(faults, node, "columns")?;
     if entries.is_empty() {
         return read::fault(faults, node, Wrong::new("missing", "generated rows have at least one column"));
@@ -228,17 +220,19 @@ fn columns(faults: &mut Faults<'_>, node: &Node) -> Option<Vec<(String, String)>
         let message = format!("rows have at most {} columns", limits::DATA_COLUMNS);
         return read::fault(faults, node, Wrong::new("absurd", message));
     }
-    let columns: Vec<Option<(String, String)>> = entries
+    names.in_row = true;
+    let columns: Vec<Option<(String, Template)>> = entries
         .iter()
         .map(|entry| {
             let name = check_identifier(&entry.key, "a column's name");
             if let Err(wrong) = name.clone() {
                 faults.add(entry.place, &entry.key, wrong);
             }
-            let template = read::text(faults, &entry.value, "a column")?;
-            Some((name.ok()?, template.to_owned()))
+            let template = read::template(faults, names, &entry.value, "a column", Encoding::Plain)?;
+            Some((name.ok()?, template))
         })
         .collect();
+    names.in_row = false;
     columns.into_iter().collect()
 }
 

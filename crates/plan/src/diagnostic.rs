@@ -3,6 +3,7 @@
 //! Invariant: a `code` never changes its meaning once released. Deliberately absent: severities. A finding either stops
 //! the plan or is none.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::limits;
@@ -87,48 +88,82 @@ impl Wrong {
     }
 }
 
-/// A place in a file, both from 1.
+/// A place in a file, line and column from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
+    /// Which of the plan's files; 0 is its own.
+    pub file: usize,
     pub line: usize,
     pub column: usize,
 }
 
-/// The faults of a file as they are found.
+/// The faults of a plan's files as they are found.
 #[derive(Debug)]
 pub(crate) struct Faults<'a> {
-    file: &'a str,
-    source: &'a str,
-    found: Vec<Diagnostic>,
+    /// Name and text of each.
+    files: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    found: Vec<(Place, Diagnostic)>,
 }
 
 impl<'a> Faults<'a> {
     pub(crate) fn new(file: &'a str, source: &'a str) -> Self {
-        Self { file, source, found: Vec::new() }
+        Self { files: vec![(file.into(), source.into())], found: Vec::new() }
+    }
+
+    /// Another file; its number.
+    pub(crate) fn file(&mut self, name: String, source: String) -> usize {
+        self.files.push((name.into(), source.into()));
+        self.files.len() - 1
+    }
+
+    /// The text of a file.
+    pub(crate) fn source(&self, file: usize) -> String {
+        self.files.get(file).map_or_else(String::new, |(_, source)| source.clone().into_owned())
+    }
+
+    /// A line of a file without its end.
+    fn line(&self, place: Place) -> &str {
+        let source = self.files.get(place.file).map_or("", |(_, source)| source);
+        source.lines().nth(place.line.saturating_sub(1)).unwrap_or("")
     }
 
     /// Adds a fault whose text is the rest of its line.
     pub(crate) fn add_here(&mut self, place: Place, wrong: Wrong) {
         // Looking for the line takes time, which a hostile file would have us spend on each of its faults.
         if self.found.len() < limits::DIAGNOSTICS {
-            let line = self.source.lines().nth(place.line.saturating_sub(1)).unwrap_or("");
-            let text: String = line.chars().skip(place.column.saturating_sub(1)).collect();
+            let text: String = self.line(place).chars().skip(place.column.saturating_sub(1)).collect();
             self.add(place, text.trim_end(), wrong);
         }
     }
 
+    /// Adds a fault of a part of the value at `place`: where that part is in the same line, it is pointed at.
+    pub(crate) fn add_within(&mut self, place: Place, part: &str, wrong: Wrong) {
+        if self.found.len() >= limits::DIAGNOSTICS {
+            return;
+        }
+        let line = self.line(place);
+        let rest = line.char_indices().nth(place.column.saturating_sub(1)).map_or("", |(at, _)| &line[at..]);
+        let before = rest.find(part).map_or(0, |at| rest[..at].chars().count());
+        self.add(Place { column: place.column + before, ..place }, part, wrong);
+    }
+
     pub(crate) fn add(&mut self, place: Place, text: &str, wrong: Wrong) {
         if self.found.len() < limits::DIAGNOSTICS {
-            self.found.push(Diagnostic {
+            let file = self.files.get(place.file).map_or_else(String::new, |(name, _)| name.to_string());
+            let fault = Diagnostic {
                 code: wrong.code,
-                file: self.file.to_owned(),
+                file,
                 line: place.line,
                 column: place.column,
                 field: None,
                 text: one_line(text),
                 message: wrong.message,
                 help: wrong.help,
-            });
+            };
+            // Fragments are read wherever they are used.
+            if !self.found.iter().any(|(_, known)| *known == fault) {
+                self.found.push((place, fault));
+            }
         }
     }
 
@@ -136,10 +171,10 @@ impl<'a> Faults<'a> {
         self.found.is_empty()
     }
 
-    /// All of them, in the order of the file.
+    /// All of them, in the order of the files.
     pub(crate) fn into_diagnostics(mut self) -> Vec<Diagnostic> {
-        self.found.sort_by_key(|fault| (fault.line, fault.column));
-        self.found
+        self.found.sort_by_key(|(place, _)| *place);
+        self.found.into_iter().map(|(_, fault)| fault).collect()
     }
 }
 

@@ -3,6 +3,7 @@
 //! Plain scalars take the types of the YAML 1.2 core schema; a number that is one in JSON, too, keeps its digits.
 
 use crate::diagnostic::{Faults, Wrong};
+use crate::expression::{Encoding, Names, Template, write_escaped};
 use crate::read;
 use crate::tree::{Kind, Node};
 
@@ -27,6 +28,53 @@ pub(crate) fn render(faults: &mut Faults<'_>, node: &Node) -> Option<String> {
             Some(format!("{{{}}}", members.into_iter().collect::<Option<Vec<_>>>()?.join(",")))
         }
     }
+}
+
+/// The JSON of `node` with its expressions: one that is a whole scalar is a value of its own kind.
+pub(crate) fn template(faults: &mut Faults<'_>, names: &mut Names, node: &Node) -> Option<Template> {
+    let mut json = Template::default();
+    match &node.kind {
+        Kind::Scalar { text, .. } if Template::is_one_expression(text) => {
+            json.push(read::template(faults, names, node, "the value", Encoding::Json)?);
+        }
+        Kind::Scalar { text, .. } if text.contains("{{") => {
+            let text = read::template(faults, names, node, "the value", Encoding::JsonText)?;
+            let escaped = |text: &str| {
+                let mut escaped = String::new();
+                write_escaped(text, &mut escaped);
+                Ok::<_, std::convert::Infallible>(escaped)
+            };
+            json.push_text("\"");
+            match text.map_texts(escaped) {
+                Ok(text) => json.push(text),
+                Err(never) => match never {},
+            }
+            json.push_text("\"");
+        }
+        Kind::Scalar { .. } | Kind::Faulty => json.push_text(&render(faults, node)?),
+        Kind::List(nodes) => {
+            let values: Vec<Option<Template>> =
+                nodes.iter().map(|node| template(faults, names, node)).collect();
+            json.push_text("[");
+            for (number, value) in values.into_iter().enumerate() {
+                json.push_text(if number > 0 { "," } else { "" });
+                json.push(value?);
+            }
+            json.push_text("]");
+        }
+        Kind::Map(entries) => {
+            let values: Vec<Option<Template>> =
+                entries.iter().map(|entry| template(faults, names, &entry.value)).collect();
+            json.push_text("{");
+            for (number, (entry, value)) in entries.iter().zip(values).enumerate() {
+                json.push_text(if number > 0 { "," } else { "" });
+                json.push_text(&format!("{}:", quote(&entry.key)));
+                json.push(value?);
+            }
+            json.push_text("}");
+        }
+    }
+    Some(json)
 }
 
 /// `text` as a JSON string, which is a YAML string in double quotes, too.

@@ -17,18 +17,24 @@ mod tree;
 mod read;
 mod quantity;
 mod choice;
+mod expression;
+mod json;
+mod answer;
 mod stages;
 mod connections;
 mod load;
 mod file;
 mod data;
 mod scenario;
+mod flow;
 mod step;
-mod json;
+mod body;
 mod target;
 mod network;
 mod plan;
+mod vocabulary;
 mod parse;
+mod submit;
 mod pace;
 mod poisson;
 mod schedule;
@@ -43,18 +49,24 @@ mod render;
 
 pub mod limits;
 
+pub use answer::{
+    Answer, Check, CheckKind, Css, Demand, JsonDemand, JsonPath, Pattern, Source, Taking, TextDemand,
+};
 pub use arrivals::{Arrivals, Late};
 pub use basic::basic;
+pub use body::{Body, Content, Multipart, Part};
 pub use choice::mix;
 pub use connections::{Connections, Per};
 pub use data::{DataFormat, DataKind, DataSource, Pick, WhenExhausted};
 pub use diagnostic::Diagnostic;
 pub use explain::{codes, explain};
+pub use expression::{EvaluateError, Expression, Scope, Template, Value};
 pub use file::{FileTrouble, FileUse};
+pub use flow::{Bound, Op, Pause};
 pub use limiter::Limiter;
 pub use load::{Load, Process, ThinkTime};
 pub use network::{Dns, Family, HttpVersion, Network, Proxy, Tls};
-pub use parse::{parse, parse_with_target};
+pub use parse::parse;
 pub use plan::{BasicFields, BasicType, LoopKind, OnDriverLoss, OnUnreadyDriver, Plan, StageInfo};
 pub use population::Population;
 pub use quantity::Rate;
@@ -63,11 +75,28 @@ pub use scenario::{Expect, Scenario, Step};
 pub use schedule::{Arrival, Schedule, StageId, tsunami};
 pub use share::{InvalidShares, LANES, LaneSet, Shares};
 pub use stages::Stage;
+pub use submit::{Given, submit};
 pub use target::{Scheme, Target};
 pub use users::{UserEvent, Users};
 
 /// The row of a step in every table of results: an index into [`Plan::rows`].
 ///
-/// Steps of the same name share a row, so this does not number the steps.
+/// Steps of the same name share a row, so this does not number the steps. Groups have rows, too, which no sum over requests
+/// counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StepId(pub u16);
+
+impl StepId {
+    /// Above all rows of steps.
+    const GROUPS: u16 = 1 << 15;
+
+    /// The row of the group `number` of [`Plan::groups`].
+    pub const fn of_group(number: u16) -> Self {
+        Self(Self::GROUPS | number)
+    }
+
+    /// The number of the group whose row this is.
+    pub const fn group(self) -> Option<u16> {
+        if self.0 >= Self::GROUPS { Some(self.0 & !Self::GROUPS) } else { None }
+    }
+}

@@ -54,6 +54,22 @@ pub const SOCKET_PATH_BYTES: usize = 107;
 pub const IN_FLIGHT: u32 = 1_000_000;
 /// Weight of a scenario or target: enough for parts per million.
 pub const WEIGHT: u32 = 1_000_000;
+/// Secrets of a plan: each is looked up before the run.
+pub const SECRETS: usize = 1_000;
+/// Bytes of a body that is searched, when the plan does not say.
+pub const SEARCHED_BODY_BYTES: u64 = 256 * 1024;
+/// Bytes of a body that is searched, at most: each connection may hold one.
+pub const SEARCHED_BODY_BYTES_MOST: u64 = 64 * 1024 * 1024;
+/// Values that a step saves, demands that it makes of an answer, and parts of a multipart body.
+pub const PARTS: usize = 100;
+/// Values that a scenario saves.
+pub const SAVED: usize = 1_000;
+/// Times that a loop is walked in one iteration: beyond this it is a load of its own.
+pub const LOOPS: u64 = 1_000_000;
+/// Loops and groups in one another.
+pub const NESTING: usize = 8;
+/// Tags of a step.
+pub const TAGS: usize = 20;
 /// Sources of data: each is a file to send and a table to keep.
 pub const DATA_SOURCES: usize = 100;
 /// Columns of a table: looked for one after the other in each row.

@@ -7,7 +7,6 @@ use std::time::Duration;
 use crate::choice::Choice;
 use crate::data;
 use crate::diagnostic::{Diagnostic, Faults, Wrong};
-use crate::json;
 use crate::limits;
 use crate::load;
 use crate::network::{self, HttpVersion};
@@ -15,12 +14,19 @@ use crate::plan::{OnDriverLoss, OnUnreadyDriver, Plan};
 use crate::quantity;
 use crate::read::{self, Fields, Unsupported};
 use crate::scenario;
+use crate::step::{self, Around};
 use crate::target::{Scheme, Target, targets};
-use crate::tree::{Entry, Kind, Node, tree};
+use crate::tree::{Entry, Node, tree};
+use crate::vocabulary;
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 19] = [
     "version",
     "name",
+    "include",
+    "env",
+    "variables",
+    "fragments",
+    "auth",
     "target",
     "http",
     "tls",
@@ -52,36 +58,21 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// All faults, in the order of the text.
 pub fn parse(file: &str, text: &str) -> Result<Plan, Vec<Diagnostic>> {
     let mut faults = Faults::new(file, text);
-    let plan = tree(text, &mut faults).and_then(|root| plan(&mut faults, &root, text));
+    let plan = tree(text, 0, &mut faults).and_then(|root| plan(&mut faults, root, text));
     match plan {
         Some(plan) if faults.is_empty() => Ok(plan),
         _ => Err(faults.into_diagnostics()),
     }
 }
 
-/// Parses a text and puts the load on `target` instead of the plan's own; the source of the result says so, as JSON.
-///
-/// # Errors
-/// All faults of the text, or what is wrong with `target`.
-pub fn parse_with_target(file: &str, text: &str, target: &str) -> Result<Plan, Vec<Diagnostic>> {
-    parse(file, text)?;
-    let mut faults = Faults::new(file, text);
-    let json = tree(text, &mut faults).and_then(|mut root| {
-        if let Kind::Map(entries) = &mut root.kind
-            && let Some(entry) = entries.iter_mut().find(|entry| entry.key == "target")
-        {
-            entry.value.kind = Kind::Scalar { text: target.to_owned(), plain: false };
-        }
-        json::render(&mut faults, &root)
-    });
-    match json {
-        Some(json) => parse("the plan with --target", &json),
-        None => Err(faults.into_diagnostics()),
+/// The plan that a tree describes, whose text is `source`.
+pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Option<Plan> {
+    let mut names = vocabulary::names(faults, &mut root);
+    let fields = Fields::of(faults, &root, "a plan", &KEYS, &NOT_YET)?;
+    if let Some(entry) = fields.entry("include") {
+        let wrong = Wrong::new("include_not_here", "includes are read where a plan is submitted");
+        faults.add(entry.place, &entry.key, wrong.help("use `swell run` or `swell check` on the file"));
     }
-}
-
-fn plan(faults: &mut Faults<'_>, root: &Node, source: &str) -> Option<Plan> {
-    let fields = Fields::of(faults, root, "a plan", &KEYS, &NOT_YET)?;
     version(faults, &fields);
     let name = fields.required(faults, "name").and_then(|node| read::name(faults, node, "the plan's name"));
     let targets = fields.required(faults, "target").and_then(|node| targets(faults, node));
@@ -94,8 +85,16 @@ fn plan(faults: &mut Faults<'_>, root: &Node, source: &str) -> Option<Plan> {
         None => Some(SEED),
     };
     let load = fields.required(faults, "load").and_then(|node| load::load(faults, node));
-    let data = data::data(faults, &fields);
-    let scenarios = fields.required(faults, "scenarios").and_then(|node| scenario::scenarios(faults, node));
+    let data = data::data(faults, &mut names, &fields);
+    let authorization = match fields.get(faults, "auth") {
+        Some(node) => step::auth(faults, &mut names, node).map(Some),
+        None => Some(None),
+    };
+    let around = Around { authorization: authorization.clone().flatten(), tags: Vec::new() };
+    let fragments = vocabulary::fragments(faults, &fields);
+    let scenarios = fields
+        .required(faults, "scenarios")
+        .and_then(|node| scenario::scenarios(faults, &mut names, node, fragments, &around));
     let on_driver_loss = on_driver_loss(faults, &fields);
     let on_unready_driver = match fields.get(faults, "on_unready_driver") {
         Some(node) => {
@@ -111,7 +110,9 @@ fn plan(faults: &mut Faults<'_>, root: &Node, source: &str) -> Option<Plan> {
     if let (Some(targets), Some(http)) = (&targets, http) {
         fit(faults, &fields, targets, http);
     }
-    let (targets, (scenarios, rows), (data, files)) = (targets?, scenarios?, data?);
+    authorization?;
+    let (targets, (scenarios, rows), (data, mut files)) = (targets?, scenarios?, data?);
+    files.extend(names.files);
     let scenario_choice = Choice::new(0, scenarios.iter().map(|scenario| scenario.weight));
     let target_choice = Choice::new(TARGET_SALT, targets.iter().map(|target| target.weight));
     Some(Plan {
@@ -124,12 +125,16 @@ fn plan(faults: &mut Faults<'_>, root: &Node, source: &str) -> Option<Plan> {
         phases: phases?,
         seed: seed?,
         load: load?,
+        secrets: names.secrets,
+        sources: names.sources,
         data,
         scenarios,
         on_driver_loss: on_driver_loss?,
         on_unready_driver: on_unready_driver?,
         drain: drain?,
-        rows,
+        rows: rows.names,
+        tags: rows.tags,
+        groups: rows.groups,
         files,
         scenario_choice,
         target_choice,

@@ -5,9 +5,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::StepId;
 use crate::choice::{Choice, between};
 use crate::connections::Connections;
 use crate::data::DataSource;
+use crate::expression::SourceUse;
 use crate::file::FileUse;
 use crate::limiter::Limiter;
 use crate::limits;
@@ -54,6 +56,14 @@ pub struct Plan {
     pub drain: Duration,
     /// Step names by `StepId`.
     pub(crate) rows: Vec<String>,
+    /// Their tags.
+    pub(crate) tags: Vec<Vec<String>>,
+    /// Names of groups.
+    pub(crate) groups: Vec<String>,
+    /// Names of the secrets that it uses.
+    pub(crate) secrets: Vec<String>,
+    /// What it uses of its data.
+    pub(crate) sources: Vec<SourceUse>,
     /// In the order of the plan; a path may be there more than once.
     pub(crate) files: Vec<FileUse>,
     pub(crate) scenario_choice: Choice,
@@ -151,6 +161,35 @@ impl Plan {
     /// The step names: `rows()[i]` is the row of `StepId(i)`.
     pub fn rows(&self) -> &[String] {
         &self.rows
+    }
+
+    /// The names of groups: `groups()[i]` is the row `StepId::of_group(i)`.
+    pub fn groups(&self) -> &[String] {
+        &self.groups
+    }
+
+    /// The name of a row, of a step or a group.
+    pub fn row_name(&self, row: StepId) -> Option<&str> {
+        let name = match row.group() {
+            Some(group) => self.groups.get(usize::from(group)),
+            None => self.rows.get(usize::from(row.0)),
+        };
+        name.map(String::as_str)
+    }
+
+    /// The tags of a row.
+    pub fn tags_of(&self, row: StepId) -> &[String] {
+        self.tags.get(usize::from(row.0)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Names of the secrets that it uses, which drivers know.
+    pub fn secrets(&self) -> &[String] {
+        &self.secrets
+    }
+
+    /// The columns that it uses of a source, as expressions number them.
+    pub fn columns_of(&self, source: usize) -> &[String] {
+        self.sources.get(source).map_or(&[], |source| source.columns.as_slice())
     }
 
     /// The stages by `StageId`; one where the model has none.

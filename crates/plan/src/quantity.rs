@@ -102,6 +102,42 @@ fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
+/// Units of sizes, in bytes.
+const SIZE_UNITS: [(&str, u64); 7] = [
+    ("B", 1),
+    ("kB", 1_000),
+    ("KB", 1_000),
+    ("MB", 1_000_000),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+];
+
+/// A size of `what` in bytes, with its unit: `64KiB`. Zero needs none.
+pub(crate) fn parse_size(text: &str, what: &str, most: u64) -> Result<u64, Wrong> {
+    let text = text.trim();
+    if text == "0" {
+        return Ok(0);
+    }
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = (&text[..digits], text[digits..].trim_start());
+    if number.is_empty() {
+        let wrong = Wrong::new("not_a_number", format!("{what} must be a number of bytes with its unit"));
+        return Err(wrong.help("write it like 64KiB"));
+    }
+    let known: Vec<&str> = SIZE_UNITS.iter().map(|(unit, _)| *unit).collect();
+    let Some((_, bytes)) = SIZE_UNITS.iter().find(|(known, _)| *known == unit) else {
+        let wrong = match unit {
+            "" => Wrong::new("missing_unit", format!("{what} needs a unit")),
+            _ => Wrong::new("bad_size", format!("{what} cannot be in \"{unit}\"")),
+        };
+        return Err(wrong.help(format!("known here: {}", known.join(", "))));
+    };
+    let size = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*bytes));
+    size.filter(|size| *size <= most)
+        .ok_or_else(|| Wrong::new("absurd", format!("{what} can be at most {most} bytes")))
+}
+
 /// A whole number of `what`.
 pub(crate) fn parse_count(text: &str, what: &str, least: u64, most: u64) -> Result<u64, Wrong> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);

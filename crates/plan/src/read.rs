@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::diagnostic::{Faults, Place, Wrong};
+use crate::expression::{Encoding, Expression, Names, Template};
 use crate::limits;
 use crate::quantity::{self, Rate, parse_rate, parse_span};
 use crate::tree::{Entry, Kind, Node};
@@ -115,10 +116,54 @@ pub(crate) fn list<'a>(faults: &mut Faults<'_>, node: &'a Node, what: &str) -> O
 
 /// Text, as written; numbers and booleans are text here, too.
 pub(crate) fn text<'a>(faults: &mut Faults<'_>, node: &'a Node, what: &str) -> Option<&'a str> {
+    let text = raw_text(faults, node, what)?;
+    if text.contains("{{") {
+        let wrong = Wrong::new("expression_not_here", format!("{what} cannot be an expression"));
+        return fault(faults, node, wrong.help("write the value itself"));
+    }
+    Some(text)
+}
+
+/// Text in which expressions may be.
+pub(crate) fn raw_text<'a>(faults: &mut Faults<'_>, node: &'a Node, what: &str) -> Option<&'a str> {
     match &node.kind {
         Kind::Scalar { text, .. } if !node.is_null() => Some(text),
         _ => wrong_kind(faults, node, what, "text"),
     }
+}
+
+/// Text with expressions, whose values are written by `encoding`.
+pub(crate) fn template(
+    faults: &mut Faults<'_>,
+    names: &mut Names,
+    node: &Node,
+    what: &str,
+    encoding: Encoding,
+) -> Option<Template> {
+    let text = raw_text(faults, node, what)?;
+    match Template::parse(text, encoding, names) {
+        Ok(template) => Some(template),
+        Err((part, wrong)) => {
+            faults.add_within(node.place, part, wrong);
+            None
+        }
+    }
+}
+
+/// One expression, with or without its braces.
+pub(crate) fn expression(
+    faults: &mut Faults<'_>,
+    names: &mut Names,
+    node: &Node,
+    what: &str,
+) -> Option<Expression> {
+    let text = raw_text(faults, node, what)?;
+    if text.contains("{{") && !Template::is_one_expression(text) {
+        let wrong = Wrong::new("bad_expression", format!("{what} is one expression"));
+        return fault(faults, node, wrong.help("write it without {{ }}"));
+    }
+    let inner = text.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")).unwrap_or(text);
+    checked(faults, node, Expression::parse(inner, names))
 }
 
 /// A name: not empty, on one line, not longer than a column heading may be.
@@ -210,6 +255,15 @@ pub(crate) fn count_u32(faults: &mut Faults<'_>, node: &Node, what: &str, most: 
 pub(crate) fn span(faults: &mut Faults<'_>, node: &Node, what: &str, most: Duration) -> Option<Duration> {
     let text = text(faults, node, what)?;
     checked(faults, node, parse_span(text, what, most))
+}
+
+/// A size in bytes with its unit, above zero and at most `most`.
+pub(crate) fn size(faults: &mut Faults<'_>, node: &Node, what: &str, most: u64) -> Option<u64> {
+    let text = text(faults, node, what)?;
+    match checked(faults, node, quantity::parse_size(text, what, most))? {
+        0 => fault(faults, node, Wrong::new("zero", format!("{what} must be above zero"))),
+        size => Some(size),
+    }
 }
 
 /// A rate with its unit.

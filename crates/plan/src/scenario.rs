@@ -5,10 +5,14 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::StepId;
+use crate::answer::{Check, Taking};
+use crate::body::Body;
 use crate::diagnostic::{Faults, Wrong};
+use crate::expression::{Names, Template};
+use crate::flow::{Op, Pause, Reader, saved_in};
 use crate::limits;
 use crate::read::{self, Fields};
-use crate::step::{self, Item};
+use crate::step::{self, Around};
 use crate::tree::{Entry, Kind, Node};
 
 /// A user's path.
@@ -23,6 +27,12 @@ pub struct Scenario {
     pub cookies: bool,
     /// At least one.
     pub steps: Vec<Step>,
+    /// The way through them.
+    pub flow: Vec<Op>,
+    /// Names of the values that it saves, by their slots.
+    pub saved: Vec<String>,
+    /// Data that its expressions use, as indices into the plan's.
+    pub sources: Vec<u16>,
 }
 
 /// One request.
@@ -35,16 +45,20 @@ pub struct Step {
     /// `GET`, `POST`, …
     pub method: String,
     /// Path and query, encoded, starting with `/`; to be appended to the target's base path.
-    pub path: String,
+    pub path: Template,
     /// In the plan's order, `content-type` included where the body's kind implies one; never `host`, `content-length`,
     /// `transfer-encoding` or `connection`.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(String, Template)>,
     /// Empty when the plan has none.
-    pub body: Vec<u8>,
+    pub body: Body,
     /// From sent to done.
     pub timeout: Duration,
     /// What makes a response a success.
     pub expect: Expect,
+    /// What is kept of a response that is one.
+    pub saves: Vec<Taking>,
+    /// Bytes of a body that is looked at; a larger one makes the step fail.
+    pub max_body: usize,
     /// Redirects (301, 302, 303, 307, 308) that are followed, at most; 0: a redirect is the response. 307 and 308 keep
     /// method and body.
     pub follow_redirects: u32,
@@ -52,15 +66,17 @@ pub struct Step {
     pub decompress: bool,
     /// Whether the body waits for `100 Continue` (RFC 9110, 10.1.1); there is one then.
     pub expect_continue: bool,
-    /// Waited before this step: it is intended that long after the step before is done. Never on a first step.
-    pub pause: Option<Duration>,
+    /// Words by which results are put together.
+    pub tags: Vec<String>,
 }
 
 /// What makes a response a success.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Expect {
     /// Status codes that do; `None`: 200 to 399.
     pub status: Option<Vec<RangeInclusive<u16>>>,
+    /// What else is demanded; all of it.
+    pub checks: Vec<Check>,
 }
 
 impl Expect {
@@ -73,17 +89,34 @@ impl Expect {
     }
 }
 
+impl Scenario {
+    /// Whether its steps follow one another, with fixed pauses at most: then every iteration is the same.
+    pub fn is_straight(&self) -> bool {
+        self.flow.iter().all(|op| matches!(op, Op::Request(_) | Op::Pause(Pause::Fixed(_))))
+    }
+
+    /// Whether a step waits for anything but the answer before.
+    pub fn has_pauses(&self) -> bool {
+        self.flow.iter().any(|op| matches!(op, Op::Pause(_)))
+    }
+}
+
 /// The rows of the tables: a step's name is the row's, so equal names share one.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
     pub names: Vec<String>,
+    pub tags: Vec<Vec<String>>,
+    /// Groups have rows behind those of the steps.
+    pub groups: Vec<String>,
     ids: HashMap<String, StepId>,
 }
 
 impl Rows {
     /// The row of `name`; `None` when there is no room for another.
-    fn id(&mut self, name: &str) -> Option<StepId> {
+    pub(crate) fn id(&mut self, name: &str, tags: &[String]) -> Option<StepId> {
         if let Some(id) = self.ids.get(name) {
+            let known = &mut self.tags[usize::from(id.0)];
+            known.extend(tags.iter().filter(|tag| !known.contains(tag)).cloned().collect::<Vec<_>>());
             return Some(*id);
         }
         if self.names.len() == limits::STEP_NAMES {
@@ -91,85 +124,146 @@ impl Rows {
         }
         let id = StepId(u16::try_from(self.names.len()).ok()?);
         self.names.push(name.to_owned());
+        self.tags.push(tags.to_vec());
         self.ids.insert(name.to_owned(), id);
         Some(id)
+    }
+
+    /// The number of the group `name`; `None` when there is no room for another.
+    pub(crate) fn group(&mut self, name: &str) -> Option<u16> {
+        let at = self.groups.iter().position(|known| known == name).unwrap_or(self.groups.len());
+        if at == limits::STEP_NAMES {
+            return None;
+        }
+        if at == self.groups.len() {
+            self.groups.push(name.to_owned());
+        }
+        u16::try_from(at).ok()
     }
 }
 
 /// The scenarios that `node` describes, and their rows.
-pub(crate) fn scenarios(faults: &mut Faults<'_>, node: &Node) -> Option<(Vec<Scenario>, Vec<String>)> {
+pub(crate) fn scenarios(
+    faults: &mut Faults<'_>,
+    names: &mut Names,
+    node: &Node,
+    fragments: &[Entry],
+    around: &Around,
+) -> Option<(Vec<Scenario>, Rows)> {
     let entries = read::map(faults, node, "scenarios")?;
-    let steps: usize = entries.iter().map(count_steps).sum();
     if entries.is_empty() {
         return read::fault(faults, node, Wrong::new("missing", "a plan has at least one scenario"));
     }
-    if entries.len() > limits::SCENARIOS || steps > limits::STEPS {
+    let too_much = || {
         let message =
             format!("a plan has at most {} scenarios and {} steps", limits::SCENARIOS, limits::STEPS);
-        return read::fault(faults, node, Wrong::new("absurd", message));
+        Wrong::new("absurd", message)
+    };
+    let listed: usize = entries.iter().map(|entry| count_steps(&entry.value)).sum();
+    if entries.len() > limits::SCENARIOS || listed > limits::STEPS {
+        return read::fault(faults, node, too_much());
     }
     let mut rows = Rows::default();
-    let read: Vec<Option<Scenario>> =
-        entries.iter().map(|entry| scenario(faults, entry, &mut rows)).collect();
-    Some((read.into_iter().collect::<Option<_>>()?, rows.names))
-}
-
-fn count_steps(entry: &Entry) -> usize {
-    match &entry.value.kind {
-        Kind::Map(entries) => entries
-            .iter()
-            .map(|entry| if let Kind::List(steps) = &entry.value.kind { steps.len() } else { 0 })
-            .sum(),
-        _ => 0,
+    let mut scenarios: Vec<Option<Scenario>> = Vec::new();
+    let mut steps = 0;
+    for entry in entries {
+        let scenario = scenario(faults, names, entry, fragments, around, &mut rows);
+        steps += scenario.as_ref().map_or(0, |scenario| scenario.steps.len());
+        // Fragments make more of them than are written.
+        if steps > limits::STEPS {
+            return read::fault(faults, node, too_much());
+        }
+        scenarios.push(scenario);
     }
+    Some((scenarios.into_iter().collect::<Option<_>>()?, rows))
 }
 
-fn scenario(faults: &mut Faults<'_>, entry: &Entry, rows: &mut Rows) -> Option<Scenario> {
+fn count_steps(node: &Node) -> usize {
+    node.entry("steps").map_or(0, |entry| match &entry.value.kind {
+        Kind::List(steps) => steps.iter().map(|step| 1 + count_steps(step)).sum(),
+        _ => 0,
+    })
+}
+
+fn scenario(
+    faults: &mut Faults<'_>,
+    names: &mut Names,
+    entry: &Entry,
+    fragments: &[Entry],
+    around: &Around,
+    rows: &mut Rows,
+) -> Option<Scenario> {
     if let Err(wrong) = read::check_name(&entry.key, "the scenario's name") {
         faults.add(entry.place, &entry.key, wrong);
     }
-    let fields = Fields::of(faults, &entry.value, "a scenario", &["weight", "cookies", "steps"], &[])?;
+    let known = ["weight", "cookies", "tags", "auth", "steps"];
+    let fields = Fields::of(faults, &entry.value, "a scenario", &known, &[])?;
     let weight = match fields.get(faults, "weight") {
         Some(node) => read::count_u32(faults, node, "the weight", limits::WEIGHT),
         None => Some(1),
     };
     let cookies = read::flag(faults, &fields, "cookies");
-    let steps = fields.required(faults, "steps").and_then(|node| steps(faults, node, rows));
-    Some(Scenario { name: entry.key.clone(), weight: weight?, cookies: cookies?, steps: steps? })
-}
-
-fn steps(faults: &mut Faults<'_>, node: &Node, rows: &mut Rows) -> Option<Vec<Step>> {
-    let nodes = read::list(faults, node, "steps")?;
-    let mut steps = Vec::with_capacity(nodes.len());
-    let mut complete = true;
-    let mut pause: Option<(&Node, Duration)> = None;
-    for node in nodes {
-        match step::item(faults, node) {
-            Some(Item::Pause(span)) => {
-                let before = pause.map_or(Duration::ZERO, |(_, before)| before);
-                pause = Some((node, before.saturating_add(span)));
-            }
-            Some(Item::Request(request)) => {
-                if let (true, Some((node, _))) = (steps.is_empty() && complete, pause) {
-                    let wrong = Wrong::new("pause_without_effect", "a pause stands between two requests");
-                    faults.add_here(node.place, wrong.help("the first request's time is the schedule's"));
-                }
-                let Some(id) = rows.id(&request.name) else {
-                    let message = format!("more than {} step names in one run", limits::STEP_NAMES);
-                    let wrong = Wrong::new("too_many_step_names", message);
-                    return read::fault(faults, node, wrong.help("give steps a common name"));
-                };
-                steps.push(Step { id, pause: pause.take().map(|(_, span)| span), ..request });
-            }
-            None => complete = false,
+    names.saved.clear();
+    names.saved_before.clear();
+    names.used.clear();
+    let list = fields.required(faults, "steps");
+    list.into_iter().for_each(|list| saved_in(list, fragments, 0, names));
+    if names.saved.len() > limits::SAVED {
+        let message = format!("a scenario saves at most {} values", limits::SAVED);
+        faults.add(entry.place, &entry.key, Wrong::new("absurd", message));
+        return None;
+    }
+    let mut around = around.clone();
+    let mut is_complete = true;
+    if let Some(node) = fields.get(faults, "tags") {
+        match step::tags(faults, node) {
+            Some(tags) => around.tags.extend(tags),
+            None => is_complete = false,
         }
     }
-    if let Some((node, _)) = pause {
+    if let Some(node) = fields.get(faults, "auth") {
+        // What is saved in a step is there only afterwards; which steps that are the expression cannot know.
+        let saved = names.saved.clone();
+        names.saved_before.extend(saved);
+        match step::auth(faults, names, node) {
+            Some(authorization) => around.authorization = Some(authorization),
+            None => is_complete = false,
+        }
+        names.saved_before.clear();
+    }
+    let list = list?;
+    let mut reader = Reader {
+        faults,
+        names,
+        rows,
+        fragments,
+        around,
+        steps: Vec::new(),
+        ops: Vec::new(),
+        within: Vec::new(),
+        nesting: 0,
+        is_complete,
+        pause: None,
+    };
+    reader.items(list);
+    let Reader { steps, ops, is_complete, pause, .. } = reader;
+    if let Some(place) = pause.filter(|_| is_complete) {
         let wrong = Wrong::new("pause_without_effect", "a pause stands between two requests");
-        faults.add_here(node.place, wrong.help("nothing follows this one"));
+        faults.add_here(place, wrong.help("nothing follows this one"));
     }
-    if steps.is_empty() && complete {
-        return read::fault(faults, node, Wrong::new("missing", "a scenario has at least one request"));
+    if steps.is_empty() && is_complete {
+        return read::fault(faults, list, Wrong::new("missing", "a scenario has at least one request"));
     }
-    complete.then_some(steps)
+    if !is_complete {
+        return None;
+    }
+    Some(Scenario {
+        name: entry.key.clone(),
+        weight: weight?,
+        cookies: cookies?,
+        steps,
+        flow: ops,
+        saved: names.saved.clone(),
+        sources: names.used.iter().copied().collect(),
+    })
 }

@@ -1,21 +1,22 @@
-//! One item of a scenario: a request, or a pause between two.
+//! One request of a scenario.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::StepId;
+use crate::answer::{self, Check};
+use crate::body::{self, Body};
 use crate::diagnostic::{Faults, Wrong};
-use crate::json;
+use crate::expression::{Encoding, Expression, Names, Template};
 use crate::limits;
 use crate::read::{self, Fields, Unsupported};
 use crate::scenario::{Expect, Step};
-use crate::target::{check_path, encode_pair};
+use crate::target::{check_path, encode_part};
 use crate::tree::{Kind, Node};
 
 /// The methods, as keys of a step.
 pub(crate) const METHODS: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "options"];
 
-const KEYS: [&str; 18] = [
+pub(crate) const KEYS: [&str; 24] = [
     "get",
     "post",
     "put",
@@ -29,29 +30,22 @@ const KEYS: [&str; 18] = [
     "body",
     "json",
     "form",
+    "multipart",
+    "file",
+    "auth",
     "timeout",
     "expect",
+    "save",
+    "max_body",
     "follow_redirects",
     "decompress",
     "expect_continue",
+    "tags",
 ];
 
-const NOT_YET: [Unsupported; 6] = [
-    ("multipart", "unsupported_multipart", "a multipart body"),
-    ("file", "unsupported_file", "a body from a file"),
-    ("save", "unsupported_save", "saving values"),
-    ("when", "unsupported_when", "a condition"),
-    ("max_body", "unsupported_max_body", "max_body"),
-    ("think_time", "unsupported_think_time", "think time"),
-];
+pub(crate) const NOT_YET: [Unsupported; 1] = [("think_time", "unsupported_think_time", "think time")];
 
-const EXPECT_NOT_YET: [Unsupported; 5] = [
-    ("body_contains", "unsupported_expectation", "body_contains"),
-    ("under", "unsupported_expectation", "under"),
-    ("header", "unsupported_expectation", "expecting a header"),
-    ("headers", "unsupported_expectation", "expecting headers"),
-    ("json", "unsupported_expectation", "expecting JSON"),
-];
+const AUTH_NOT_YET: [Unsupported; 1] = [("aws", "unsupported_aws", "signing for AWS")];
 
 /// Headers that say how a message is sent; the engine writes them.
 const RESERVED_HEADERS: [&str; 9] = [
@@ -72,60 +66,20 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Redirects that `follow_redirects: true` stands for, as in Gatling's and k6's defaults.
 const REDIRECTS: u32 = 10;
 
-/// What stands in a list of steps.
-#[derive(Debug)]
-pub(crate) enum Item {
-    /// A step without its row and pause, which depend on the others.
-    Request(Step),
-    Pause(Duration),
-}
-
-pub(crate) fn item(faults: &mut Faults<'_>, node: &Node) -> Option<Item> {
-    let entries = read::map(faults, node, "a step")?;
-    let methods = entries.iter().filter(|entry| METHODS.contains(&entry.key.as_str())).count();
-    let pause = entries.iter().find(|entry| entry.key == "pause");
-    match (methods, pause) {
-        (0, Some(_)) => self::pause(faults, node),
-        (0, None) => {
-            // Its keys are checked all the same, since a slip in one may be why there is no method.
-            Fields::of(faults, node, "a step", &KEYS, &NOT_YET)?;
-            let wrong = Wrong::new("missing", "a step needs a method with its path");
-            read::fault(faults, node, wrong.help("write it like: get: /path"))
-        }
-        (_, Some(pause)) => {
-            let wrong = Wrong::new("pause_in_request", "a pause is an item of its own");
-            faults.add(pause.place, "pause", wrong.help("write `- pause: 1s` before the step"));
-            None
-        }
-        (1, None) => request(faults, node).map(Item::Request),
-        _ => {
-            let wrong = Wrong::new("several_requests", "a step has one method");
-            read::fault(faults, node, wrong.help("make several steps of it"))
-        }
-    }
-}
-
-fn pause(faults: &mut Faults<'_>, node: &Node) -> Option<Item> {
-    let fields = Fields::of(faults, node, "a pause", &["pause"], &[])?;
-    let node = fields.required(faults, "pause")?;
-    let text = read::text(faults, node, "the pause")?;
-    if text.contains("..") {
-        return read::fault(
-            faults,
-            node,
-            Wrong::unsupported("unsupported_pause_range", "a pause of random length"),
-        );
-    }
-    read::span(faults, node, "the pause", limits::WAIT).map(Item::Pause)
-}
-
-fn request(faults: &mut Faults<'_>, node: &Node) -> Option<Step> {
-    let fields = Fields::of(faults, node, "a step", &KEYS, &NOT_YET)?;
+/// A step without its row, which depends on the others. `when` is looked at by whoever knows where the step stands.
+pub(crate) fn request(
+    faults: &mut Faults<'_>,
+    names: &mut Names,
+    node: &Node,
+    around: &Around,
+) -> Option<Step> {
+    let known: Vec<&str> = KEYS.into_iter().chain(["when"]).collect();
+    let fields = Fields::of(faults, node, "a step", &known, &NOT_YET)?;
     let key = METHODS.into_iter().find(|method| fields.has(method))?;
     let method = key.to_uppercase();
-    let path = fields.required(faults, key).and_then(|node| path(faults, node));
+    let path = fields.required(faults, key).and_then(|node| path(faults, names, node));
     let query = match fields.get(faults, "query") {
-        Some(node) => pairs(faults, node, "the query"),
+        Some(node) => pairs(faults, names, node, "the query"),
         None => Some(Vec::new()),
     };
     let name = match fields.get(faults, "name") {
@@ -136,29 +90,63 @@ fn request(faults: &mut Faults<'_>, node: &Node) -> Option<Step> {
         }
     };
     let headers = match fields.get(faults, "headers") {
-        Some(node) => headers(faults, node),
+        Some(node) => headers(faults, names, node),
         None => Some(Vec::new()),
     };
-    let body = body(faults, &fields);
+    let authorization = match fields.get(faults, "auth") {
+        Some(node) => auth(faults, names, node).map(Some),
+        // Steps before the token is there go without it: one of them gets it.
+        None => Some(around.authorization.clone().filter(|value| value.is_known(names))),
+    };
+    let body = body::body(faults, names, &fields);
     let timeout = match fields.get(faults, "timeout") {
         Some(node) => read::span(faults, node, "the timeout", limits::WAIT),
         None => Some(TIMEOUT),
     };
-    let expect = match fields.get(faults, "expect") {
-        Some(node) => expect(faults, node),
-        None => Some(Expect::default()),
+    let tags = match fields.get(faults, "tags") {
+        Some(node) => tags(faults, node),
+        None => Some(Vec::new()),
     };
     let follow_redirects = follow_redirects(faults, &fields);
     let decompress = read::flag(faults, &fields, "decompress");
-    let expect_continue = expect_continue(faults, &fields, body.as_ref());
-    let (path, mut headers, (body, content_type)) = (with_query(path?, &query?), headers?, body?);
-    if let Err(wrong) = check_path(&path) {
+    let expect_continue = expect_continue(faults, &fields, body.as_ref().map(|(body, _)| body));
+    let max_body = match fields.get(faults, "max_body") {
+        Some(node) => read::size(faults, node, "max_body", limits::SEARCHED_BODY_BYTES_MOST),
+        None => Some(limits::SEARCHED_BODY_BYTES),
+    };
+    // What is saved here can be named in what is expected, not before.
+    let saves = match fields.get(faults, "save") {
+        Some(node) => answer::save(faults, names, node),
+        None => Some(Vec::new()),
+    };
+    let expect = match fields.get(faults, "expect") {
+        Some(node) => answer::expect(faults, names, node),
+        None => Some(Expect::default()),
+    };
+    let (path, mut headers, (body, content_type)) = (with_query(path?, query?), headers?, body?);
+    if let Some(text) = path.as_text()
+        && let Err(wrong) = check_path(text)
+    {
         faults.add_here(fields.place(), wrong);
         return None;
     }
-    let has_type = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-    if let Some(content_type) = content_type.filter(|_| !has_type) {
-        headers.push(("content-type".to_owned(), content_type.to_owned()));
+    let has = |headers: &[(String, Template)], wanted: &str| {
+        headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted))
+    };
+    if let Some(content_type) = content_type.filter(|_| !has(&headers, "content-type")) {
+        headers.push(("content-type".to_owned(), Template::from(content_type.to_owned())));
+    }
+    if let Some(authorization) = authorization?.filter(|_| !has(&headers, "authorization")) {
+        headers.push(("authorization".to_owned(), authorization));
+    }
+    let mut tags = tags?;
+    tags.extend(around.tags.iter().filter(|tag| !tags.contains(tag)).cloned().collect::<Vec<_>>());
+    let (expect, saves) = (expect?, saves?);
+    let reads_body =
+        expect.checks.iter().any(Check::needs_body) || saves.iter().any(|taking| taking.source.needs_body());
+    if let (false, Some(entry)) = (reads_body, fields.entry("max_body")) {
+        let wrong = Wrong::new("without_effect", "nothing of the body is looked at");
+        faults.add(entry.place, &entry.key, wrong.help("leave it out, or save or expect something"));
     }
     Some(Step {
         id: StepId(0),
@@ -168,12 +156,66 @@ fn request(faults: &mut Faults<'_>, node: &Node) -> Option<Step> {
         headers,
         body,
         timeout: timeout?,
-        expect: expect?,
+        expect,
+        saves,
+        max_body: usize::try_from(max_body?).unwrap_or(usize::MAX),
         follow_redirects: follow_redirects?,
         decompress: decompress?,
         expect_continue: expect_continue?,
-        pause: None,
+        tags,
     })
+}
+
+/// What a step has from its scenario and plan.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Around {
+    pub authorization: Option<Template>,
+    pub tags: Vec<String>,
+}
+
+/// The value of the header `authorization`.
+pub(crate) fn auth(faults: &mut Faults<'_>, names: &mut Names, node: &Node) -> Option<Template> {
+    let fields = Fields::of(faults, node, "auth", &["basic", "bearer"], &AUTH_NOT_YET)?;
+    match (fields.get(faults, "basic"), fields.get(faults, "bearer")) {
+        (None, Some(bearer)) => {
+            let token = read::template(faults, names, bearer, "the token", Encoding::Plain)?;
+            let mut value = Template::from("Bearer ".to_owned());
+            value.push(token);
+            Some(value)
+        }
+        (Some(basic), None) => {
+            let fields = Fields::of(faults, basic, "basic", &["user", "password"], &[])?;
+            let mut part = |key: &str| {
+                let node = fields.required(faults, key)?;
+                read::template(faults, names, node, key, Encoding::Plain)
+            };
+            let (user, password) = (part("user"), part("password"));
+            let mut credentials = user?;
+            credentials.push_text(":");
+            credentials.push(password?);
+            let mut value = Template::from("Basic ".to_owned());
+            value.push_value(Expression::base64(credentials), Encoding::Plain);
+            Some(value)
+        }
+        (None, None) => {
+            let wrong = Wrong::new("missing", "auth is basic or bearer");
+            read::fault(faults, node, wrong.help("write auth: { bearer: \"{{ token }}\" }"))
+        }
+        (Some(_), Some(_)) => {
+            read::fault(faults, node, Wrong::new("not_together", "auth is basic or bearer, not both"))
+        }
+    }
+}
+
+/// Tags of a step or scenario.
+pub(crate) fn tags(faults: &mut Faults<'_>, node: &Node) -> Option<Vec<String>> {
+    let nodes = read::list(faults, node, "tags")?;
+    if nodes.len() > limits::TAGS {
+        let message = format!("a step has at most {} tags", limits::TAGS);
+        return read::fault(faults, node, Wrong::new("absurd", message));
+    }
+    let tags: Vec<Option<String>> = nodes.iter().map(|node| read::name(faults, node, "a tag")).collect();
+    tags.into_iter().collect()
 }
 
 /// `true`, `false`, or how many.
@@ -189,8 +231,8 @@ fn follow_redirects(faults: &mut Faults<'_>, fields: &Fields<'_>) -> Option<u32>
 
 fn expect_continue(faults: &mut Faults<'_>, fields: &Fields<'_>, body: Option<&Body>) -> Option<bool> {
     let waits = read::flag(faults, fields, "expect_continue")?;
-    if let (true, Some((bytes, _)), Some(entry)) = (waits, body, fields.entry("expect_continue"))
-        && bytes.is_empty()
+    if let (true, Some(body), Some(entry)) = (waits, body, fields.entry("expect_continue"))
+        && body.is_empty()
     {
         let wrong = Wrong::new("without_effect", "there is no body that could wait");
         faults.add(entry.place, &entry.key, wrong.help("leave it out, or give the step a body"));
@@ -198,37 +240,56 @@ fn expect_continue(faults: &mut Faults<'_>, fields: &Fields<'_>, body: Option<&B
     Some(waits)
 }
 
-fn path(faults: &mut Faults<'_>, node: &Node) -> Option<String> {
-    let text = read::text(faults, node, "the path")?;
+fn path(faults: &mut Faults<'_>, names: &mut Names, node: &Node) -> Option<Template> {
+    let text = read::raw_text(faults, node, "the path")?;
     if text.contains("://") && !text.starts_with('/') {
         let wrong = Wrong::unsupported("unsupported_absolute_url", "a step with a URL of its own");
         return read::fault(faults, node, wrong.help("a path is appended to the plan's target"));
     }
-    if !text.starts_with('/') {
+    if !text.starts_with('/') && !text.starts_with("{{") {
         let wrong = Wrong::new("bad_path", "a path starts with \"/\"").help(format!("write /{text}"));
         return read::fault(faults, node, wrong);
     }
-    read::checked(faults, node, check_path(text))
+    let path = read::template(faults, names, node, "the path", Encoding::Url)?;
+    read::checked(faults, node, path.map_texts(check_path))
 }
 
 /// Method and path as written. The query tells requests of one kind apart, which a row must not.
 fn default_name(faults: &mut Faults<'_>, method: &str, path: &Node) -> Option<String> {
-    let name = format!("{method} {}", path.text().split('?').next().unwrap_or_default());
+    let text = path.text();
+    // An expression may have a question mark of its own.
+    let end = text.find('?').filter(|at| !text[..*at].contains("{{")).unwrap_or(text.len());
+    if text[..end].contains("{{") {
+        let wrong = Wrong::new("missing", "a step whose path has an expression needs a name");
+        return read::fault(
+            faults,
+            path,
+            wrong.help("the name is the row in every table: name: GET /items/{id}"),
+        );
+    }
+    let name = format!("{method} {}", &text[..end]);
     let checked =
         read::check_name(&name, "the step's name").map_err(|wrong| wrong.help("give the step a name"));
     read::checked(faults, path, checked).map(str::to_owned)
 }
 
-fn with_query(path: String, pairs: &[String]) -> String {
-    if pairs.is_empty() {
-        return path;
+fn with_query(mut path: Template, pairs: Vec<Template>) -> Template {
+    let mut joint = if path.texts().any(|text| text.contains('?')) { "&" } else { "?" };
+    for pair in pairs {
+        path.push_text(joint);
+        path.push(pair);
+        joint = "&";
     }
-    let joint = if path.contains('?') { '&' } else { '?' };
-    format!("{path}{joint}{}", pairs.join("&"))
+    path
 }
 
 /// The encoded pairs of a map of scalars and of lists of scalars.
-fn pairs(faults: &mut Faults<'_>, node: &Node, what: &str) -> Option<Vec<String>> {
+pub(crate) fn pairs(
+    faults: &mut Faults<'_>,
+    names: &mut Names,
+    node: &Node,
+    what: &str,
+) -> Option<Vec<Template>> {
     let mut pairs = Vec::new();
     let mut complete = true;
     for entry in read::map(faults, node, what)? {
@@ -237,8 +298,15 @@ fn pairs(faults: &mut Faults<'_>, node: &Node, what: &str) -> Option<Vec<String>
             _ => std::slice::from_ref(&entry.value),
         };
         for value in values {
-            match read::text(faults, value, &format!("\"{}\"", entry.key)) {
-                Some(text) => pairs.push(encode_pair(&entry.key, text)),
+            match read::template(faults, names, value, &format!("\"{}\"", entry.key), Encoding::Url) {
+                Some(text) => {
+                    let mut pair = Template::from(format!("{}=", encode_part(&entry.key)));
+                    match text.map_texts(|text| Ok::<_, std::convert::Infallible>(encode_part(text))) {
+                        Ok(text) => pair.push(text),
+                        Err(never) => match never {},
+                    }
+                    pairs.push(pair);
+                }
                 None => complete = false,
             }
         }
@@ -246,13 +314,13 @@ fn pairs(faults: &mut Faults<'_>, node: &Node, what: &str) -> Option<Vec<String>
     complete.then_some(pairs)
 }
 
-fn headers(faults: &mut Faults<'_>, node: &Node) -> Option<Vec<(String, String)>> {
+fn headers(faults: &mut Faults<'_>, names: &mut Names, node: &Node) -> Option<Vec<(String, Template)>> {
     let entries = read::map(faults, node, "headers")?;
     if entries.len() > limits::HEADERS {
         let message = format!("a request has at most {} headers", limits::HEADERS);
         return read::fault(faults, node, Wrong::new("absurd", message));
     }
-    let mut headers: Vec<(String, String)> = Vec::new();
+    let mut headers: Vec<(String, Template)> = Vec::new();
     let mut complete = true;
     for entry in entries {
         let again = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(&entry.key));
@@ -264,22 +332,31 @@ fn headers(faults: &mut Faults<'_>, node: &Node) -> Option<Vec<(String, String)>
             faults.add(entry.place, &entry.key, wrong);
             complete = false;
         }
-        let value = read::text(faults, &entry.value, "a header's value")
-            .and_then(|text| read::checked(faults, &entry.value, check_header_value(text).map(|()| text)));
+        let value = read::template(faults, names, &entry.value, "a header's value", Encoding::Plain);
+        let value = value.and_then(|value| {
+            let checked = value.texts().try_for_each(check_header_value);
+            read::checked(faults, &entry.value, checked.map(|()| value))
+        });
         match value {
-            Some(value) => headers.push((entry.key.clone(), value.to_owned())),
+            Some(value) => headers.push((entry.key.clone(), value)),
             None => complete = false,
         }
     }
     complete.then_some(headers)
 }
 
-/// A name of a header that a plan may set (RFC 9110, 5.6.2 token).
-pub(crate) fn check_header_name(name: &str) -> Result<(), Wrong> {
+/// A name of a header (RFC 9110, 5.6.2 token).
+pub(crate) fn check_header_token(name: &str) -> Result<(), Wrong> {
     let in_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(in_token) {
         return Err(Wrong::new("bad_header", format!("\"{name}\" is no name of a header")));
     }
+    Ok(())
+}
+
+/// A name of a header that a plan may set.
+pub(crate) fn check_header_name(name: &str) -> Result<(), Wrong> {
+    check_header_token(name)?;
     if RESERVED_HEADERS.iter().any(|reserved| reserved.eq_ignore_ascii_case(name)) {
         let wrong = Wrong::new("reserved_header", format!("the header \"{name}\" is written by the engine"));
         return Err(wrong.help("leave it out"));
@@ -293,67 +370,4 @@ pub(crate) fn check_header_value(value: &str) -> Result<(), Wrong> {
         true => Ok(()),
         false => Err(Wrong::new("bad_header", "a header's value stands on one line")),
     }
-}
-
-type Body = (Vec<u8>, Option<&'static str>);
-
-/// The body, and the content type that its kind implies.
-fn body(faults: &mut Faults<'_>, fields: &Fields<'_>) -> Option<Body> {
-    let kinds = ["body", "json", "form"];
-    let mut present = kinds.into_iter().filter(|kind| fields.has(kind));
-    let Some(kind) = present.next() else {
-        return Some((Vec::new(), None));
-    };
-    if let Some(entry) = present.next().and_then(|kind| fields.entry(kind)) {
-        let wrong = Wrong::new("several_bodies", "a request has one body: body, json or form");
-        faults.add(entry.place, &entry.key, wrong);
-        return None;
-    }
-    if kind == "json" {
-        // Here alone null is a value.
-        let entry = fields.entry(kind)?;
-        return json::render(faults, &entry.value).map(|text| (text.into_bytes(), Some("application/json")));
-    }
-    let node = fields.required(faults, kind)?;
-    match kind {
-        "body" => read::text(faults, node, "the body").map(|text| (text.as_bytes().to_vec(), None)),
-        _ => pairs(faults, node, "the form")
-            .map(|pairs| (pairs.join("&").into_bytes(), Some("application/x-www-form-urlencoded"))),
-    }
-}
-
-fn expect(faults: &mut Faults<'_>, node: &Node) -> Option<Expect> {
-    let fields = Fields::of(faults, node, "expect", &["status"], &EXPECT_NOT_YET)?;
-    let Some(node) = fields.get(faults, "status") else {
-        return Some(Expect::default());
-    };
-    let nodes = match &node.kind {
-        Kind::List(nodes) => nodes.as_slice(),
-        _ => std::slice::from_ref(node),
-    };
-    if nodes.is_empty() {
-        return read::fault(faults, node, Wrong::new("missing", "no status is expected"));
-    }
-    let ranges: Vec<Option<RangeInclusive<u16>>> = nodes
-        .iter()
-        .map(|node| {
-            let text = read::text(faults, node, "a status")?;
-            read::checked(faults, node, status(text))
-        })
-        .collect();
-    Some(Expect { status: Some(ranges.into_iter().collect::<Option<_>>()?) })
-}
-
-/// `200`, `2xx` or `200..299`, both ends included.
-fn status(text: &str) -> Result<RangeInclusive<u16>, Wrong> {
-    let code =
-        |text: &str| text.parse::<u16>().ok().filter(|code| text.len() == 3 && (100..=599).contains(code));
-    let range = match (text.strip_suffix("xx"), text.split_once("..")) {
-        (Some(class), _) => code(&format!("{class}00")).map(|from| from..=from + 99),
-        (None, Some((from, to))) => {
-            code(from).zip(code(to)).filter(|(from, to)| from <= to).map(|(from, to)| from..=to)
-        }
-        (None, None) => code(text).map(|code| code..=code),
-    };
-    range.ok_or_else(|| Wrong::new("bad_status", "a status is 100 to 599").help("write 200, 2xx or 200..299"))
 }

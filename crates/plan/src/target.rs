@@ -221,9 +221,8 @@ pub(crate) fn check_path(path: &str) -> Result<String, Wrong> {
 }
 
 /// A key or value of a query or form (`application/x-www-form-urlencoded`).
-pub(crate) fn encode_pair(key: &str, value: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._*".contains(&byte);
-    format!("{}={}", encode(key, plain), encode(value, plain))
+pub(crate) fn encode_part(text: &str) -> String {
+    encode(text, |byte| byte.is_ascii_alphanumeric() || b"-._*".contains(&byte))
 }
 
 fn encode(text: &str, plain: impl Fn(u8) -> bool) -> String {

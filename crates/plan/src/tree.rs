@@ -1,6 +1,6 @@
 //! Text to a tree in which every value knows its place. No types yet: that is [`crate::read`].
 //!
-//! Faults that do not depend on what a value means are found here: syntax, duplicate keys, anchors, tags, expressions.
+//! Faults that do not depend on what a value means are found here: syntax, duplicate keys, anchors, tags.
 //! A value with such a fault becomes [`Kind::Faulty`], so that nothing is said of it twice.
 //!
 //! Invariant: memory and time are linear in the text; nesting is bounded by [`limits::DEPTH`]. Deliberately absent:
@@ -15,14 +15,14 @@ use crate::limits;
 use crate::surrogates::joined;
 
 /// A value and where it begins.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub place: Place,
     pub kind: Kind,
 }
 
 /// What a value is, as written.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Kind {
     Scalar {
         text: String,
@@ -36,7 +36,7 @@ pub(crate) enum Kind {
 }
 
 /// A key and its value.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub place: Place,
     pub key: String,
@@ -69,15 +69,15 @@ impl Node {
     }
 }
 
-/// The tree of `text`, or `None` after a fault behind which nothing can be read.
-pub(crate) fn tree(text: &str, faults: &mut Faults<'_>) -> Option<Node> {
-    let start = Place { line: 1, column: 1 };
+/// The tree of `text`, the plan's file of that number, or `None` after a fault behind which nothing can be read.
+pub(crate) fn tree(text: &str, file: usize, faults: &mut Faults<'_>) -> Option<Node> {
+    let start = Place { file, line: 1, column: 1 };
     if text.len() > limits::PLAN_BYTES {
         let message = format!("the plan has {} bytes, more than {}", text.len(), limits::PLAN_BYTES);
         faults.add(start, "", Wrong::new("too_large", message).help("make several plans of it"));
         return None;
     }
-    let mut builder = Builder { faults, frames: Vec::new(), root: None, text };
+    let mut builder = Builder { faults, file, frames: Vec::new(), root: None, text };
     for event in Parser::new_from_str(&joined(text)) {
         match event {
             Ok((event, span)) => builder.on(event, span.start)?,
@@ -115,6 +115,7 @@ enum Holds {
 
 struct Builder<'a, 'b> {
     faults: &'a mut Faults<'b>,
+    file: usize,
     frames: Vec<Frame>,
     root: Option<Node>,
     text: &'a str,
@@ -123,7 +124,7 @@ struct Builder<'a, 'b> {
 impl Builder<'_, '_> {
     /// `None` where it makes no sense to go on.
     fn on(&mut self, event: Event<'_>, mark: Marker) -> Option<()> {
-        let place = place(&mark);
+        let place = self.place(&mark);
         match event {
             Event::Alias(_) => {
                 let wrong = Wrong::new("alias", "aliases are not part of a plan").help("write the value out");
@@ -133,14 +134,7 @@ impl Builder<'_, '_> {
             Event::Scalar(text, style, anchor, tag) => {
                 self.no_decoration(place, anchor, tag.is_some());
                 let plain = style == ScalarStyle::Plain;
-                let kind = if text.contains("{{") {
-                    let wrong = Wrong::unsupported("unsupported_expression", "an expression in {{ }}");
-                    self.faults.add(place, &text, wrong);
-                    Kind::Faulty
-                } else {
-                    Kind::Scalar { text: text.into_owned(), plain }
-                };
-                self.complete(Node { place, kind });
+                self.complete(Node { place, kind: Kind::Scalar { text: text.into_owned(), plain } });
             }
             Event::SequenceStart(anchor, tag) => {
                 self.no_decoration(place, anchor, tag.is_some());
@@ -236,8 +230,12 @@ impl Builder<'_, '_> {
         }
     }
 
+    fn place(&self, mark: &Marker) -> Place {
+        Place { file: self.file, line: mark.line(), column: mark.col() + 1 }
+    }
+
     fn syntax(&mut self, mark: &Marker, info: &str) {
-        let place = place(mark);
+        let place = self.place(mark);
         let mut wrong = Wrong::new("syntax", format!("not YAML: {info}"));
         let line = self.text.lines().nth(place.line.saturating_sub(1)).unwrap_or("");
         if line.contains("{{") {
@@ -252,8 +250,4 @@ impl Builder<'_, '_> {
 /// Whether a map that stands as a key is what YAML makes of `{{ x }}`: keys without values.
 fn is_expression(kind: &Kind) -> bool {
     matches!(kind, Kind::Map(entries) if entries.iter().all(|entry| entry.value.is_null()))
-}
-
-fn place(mark: &Marker) -> Place {
-    Place { line: mark.line(), column: mark.col() + 1 }
 }

@@ -35,7 +35,7 @@ fn sources() {
             DataSource { name: "users", kind: File { path: "users.csv", format: Csv }, pick: Once, when_exhausted: Stop }
             DataSource { name: "events", kind: File { path: "sub/events.NDJSON", format: JsonLines }, pick: InTurn, when_exhausted: Recycle }
             DataSource { name: "other", kind: File { path: "x.txt", format: Tsv }, pick: InTurn, when_exhausted: Fail }
-            DataSource { name: "ids", kind: Generated { rows: 100000, columns: [("id", "7"), ("mail", "u@x")] }, pick: Random, when_exhausted: Recycle }
+            DataSource { name: "ids", kind: Generated { rows: 100000, columns: [("id", Template { pieces: [Text("7")] }), ("mail", Template { pieces: [Text("u@x")] })] }, pick: Random, when_exhausted: Recycle }
         "#]],
     );
     check_with(

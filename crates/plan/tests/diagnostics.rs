@@ -139,22 +139,6 @@ thresholds:
   - p99 < 250ms
 "#,
         expect![[r#"
-            p.yaml:20:14: an expression in {{ }} is not supported in this version [unsupported_expression]
-                | /api/products?page={{ rand.int(1, 50) }}
-            p.yaml:22:32: body_contains is not supported in this version [unsupported_expectation]
-                | body_contains
-            p.yaml:22:56: under is not supported in this version [unsupported_expectation]
-                | under
-            p.yaml:27:23: an expression in {{ }} is not supported in this version [unsupported_expression]
-                | {{ users.name }}
-            p.yaml:27:53: an expression in {{ }} is not supported in this version [unsupported_expression]
-                | {{ secret.SHOP_PASSWORD }}
-            p.yaml:28:9: saving values is not supported in this version [unsupported_save]
-                | save
-            p.yaml:29:16: a pause of random length is not supported in this version [unsupported_pause_range]
-                | 1s..3s
-            p.yaml:31:35: an expression in {{ }} is not supported in this version [unsupported_expression]
-                | Bearer {{ token }}
             p.yaml:33:1: a threshold is not supported in this version [unsupported_thresholds]
                 | thresholds
         "#]],
@@ -521,31 +505,28 @@ fn steps() {
     check_step(
         "      - pause: 1s\n      - get: /\n      - pause: 5\n      - get: /\n      - pause: 1s\n",
         expect![[r#"
-        p.yaml:8:9: a pause stands between two requests [pause_without_effect]
-          the first request's time is the schedule's
-            | pause: 1s
-        p.yaml:10:16: the pause needs a unit [missing_unit]
-          write 5s or 5ms
-            | 5
-        p.yaml:12:9: a pause stands between two requests [pause_without_effect]
-          nothing follows this one
-            | pause: 1s
-    "#]],
+            p.yaml:8:16: a pause stands between two requests [pause_without_effect]
+              the first request's time is the schedule's
+                | 1s
+            p.yaml:10:16: the pause needs a unit [missing_unit]
+              write 5s or 5ms
+                | 5
+        "#]],
     );
     check_step(
         "      - pause: 1s\n",
         expect![[r#"
-        p.yaml:8:7: a scenario has at least one request [missing]
-            | - pause: 1s
-        p.yaml:8:9: a pause stands between two requests [pause_without_effect]
-          nothing follows this one
-            | pause: 1s
-    "#]],
+            p.yaml:8:7: a scenario has at least one request [missing]
+                | - pause: 1s
+            p.yaml:8:16: a pause stands between two requests [pause_without_effect]
+              the first request's time is the schedule's
+                | 1s
+        "#]],
     );
     check_step(
         "      - post: /\n        body: x\n        json: {}\n        timeout: 2h\n        expect: { status: [200, 2x, 700..800] }\n",
         expect![[r#"
-            p.yaml:10:9: a request has one body: body, json or form [several_bodies]
+            p.yaml:10:9: a request has one body: body, json, form, multipart or file [several_bodies]
                 | json
             p.yaml:11:18: the timeout can be at most 1h [absurd]
                 | 2h
@@ -580,13 +561,13 @@ fn steps() {
     check_step(
         "      - get: /\n        save: { a: b }\n        when: c\n        follow_redirects: true\n        multipart: {}\n        file: x\n",
         expect![[r#"
-            p.yaml:9:9: saving values is not supported in this version [unsupported_save]
-                | save
-            p.yaml:10:9: a condition is not supported in this version [unsupported_when]
-                | when
-            p.yaml:12:9: a multipart body is not supported in this version [unsupported_multipart]
-                | multipart
-            p.yaml:13:9: a body from a file is not supported in this version [unsupported_file]
+            p.yaml:9:20: "b" does not say where the value is [bad_source]
+              write a JSONPath such as $.token, or header:, regex: or css: before what is meant
+                | b
+            p.yaml:10:15: nothing is called "c" [unknown_name]
+              known here: a, env, iteration, loop, now, rand, secret, uuid
+                | c
+            p.yaml:13:9: a request has one body: body, json, form, multipart or file [several_bodies]
                 | file
         "#]],
     );

@@ -6,14 +6,25 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+/// All sources in a folder and those below it.
+fn sources(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let read = |path: std::path::PathBuf| match path.is_dir() {
+        true => sources(&path),
+        false => vec![fs::read_to_string(path).unwrap()],
+    };
+    entries.flat_map(read).collect()
+}
+
 /// The codes in the sources: what is said to be wrong, and the second of three words that say what is not supported yet.
 fn used() -> BTreeSet<String> {
     let mut codes = BTreeSet::new();
     // Faults of data files are explained on the same page.
     let folders = ["src", "../data/src"].map(|folder| Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
-    for file in folders.into_iter().flat_map(|folder| fs::read_dir(folder).unwrap()) {
-        let source = fs::read_to_string(file.unwrap().path()).unwrap();
-        for start in ["Wrong::new(", "Wrong::unsupported(", "TableFault::new("] {
+    for source in folders.iter().flat_map(|folder| sources(folder)) {
+        for start in
+            ["Wrong::new(", "Wrong::unsupported(", "TableFault::new(", "Slip::coded(", "Self::coded("]
+        {
             let calls = source.split(start).skip(1).map(|rest| rest.trim_start().strip_prefix('"'));
             codes.extend(calls.flatten().map(|rest| rest.split('"').next().unwrap().to_owned()));
         }

@@ -58,13 +58,17 @@ fn check_steps(text: &str, expect: Expect) {
     let mut said = format!("{:?}\n", plan.rows());
     for scenario in &plan.scenarios {
         said += &format!("{} × {}\n", scenario.name, scenario.weight);
-        for step in &scenario.steps {
-            let pause = step.pause.map(|pause| format!(" after {pause:?}")).unwrap_or_default();
-            said +=
-                &format!("  {}: {} {}{pause} within {:?}\n", step.id.0, step.method, step.path, step.timeout);
+        for op in &scenario.flow {
+            let plan::Op::Request(number) = op else {
+                said += &format!("  {op:?}\n");
+                continue;
+            };
+            let step = &scenario.steps[*number as usize];
+            said += &format!("  {}: {} {} within {:?}\n", step.id.0, step.method, step.path, step.timeout);
             step.headers.iter().for_each(|(name, value)| said += &format!("    {name}: {value}\n"));
-            if !step.body.is_empty() {
-                said += &format!("    {}\n", String::from_utf8_lossy(&step.body));
+            match &step.body {
+                plan::Body::Text(text) if !step.body.is_empty() => said += &format!("    {text}\n"),
+                _ => {}
             }
             step.expect.status.iter().for_each(|ranges| said += &format!("    expect {ranges:?}\n"));
         }
@@ -82,7 +86,9 @@ fn steps() {
               0: GET /products?page=1&q%20x=a%26b&tag=1&tag=%C3%BC within 30s
                 accept: text/html
                 expect [200..=200, 300..=399, 404..=405]
-              1: POST /login after 1.5s within 250ms
+              Pause(Fixed(1s))
+              Pause(Fixed(500ms))
+              1: POST /login within 250ms
                 content-type: application/json
                 {"user":"1","id":31,"price":7.50,"list":[true,null,null,0.5,1,1e3,"no"],"nested":{"a":"ü\n"}}
             buy × 20

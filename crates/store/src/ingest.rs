@@ -79,7 +79,9 @@ fn write_second(connection: &Connection, run: i64, at: u32, second: &Second) -> 
     let mut all: BTreeMap<StageId, StepWindow> = BTreeMap::new();
     for (&(stage, step), window) in &second.merged.steps {
         windows::insert(connection, run, (i64::from(step.0), stage.0, at), &codec::encode_step(window))?;
-        all.entry(stage).or_insert_with(|| StepWindow::new(StepId(0), stage)).merge(window);
+        if step.group().is_none() {
+            all.entry(stage).or_insert_with(|| StepWindow::new(StepId(0), stage)).merge(window);
+        }
         rows += 1;
     }
     for (stage, window) in &all {

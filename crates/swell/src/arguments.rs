@@ -5,6 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+/// `NAME=VALUE`.
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it is written NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 /// Distributed load testing with one result that can be trusted.
 #[derive(Debug, Parser)]
 #[command(name = "swell", version, max_term_width = 100)]
@@ -114,6 +120,10 @@ pub struct Run {
     /// Put the load on this target instead of the plan's
     #[arg(long, value_name = "URL")]
     pub target: Option<String>,
+
+    /// Set a variable of the plan; repeatable
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
+    pub variables: Vec<(String, String)>,
 
     /// Write the result to a file: `json=FILE` or `text=FILE`; repeatable
     #[arg(short, long, value_name = "FORMAT=FILE")]
@@ -272,6 +282,10 @@ pub struct Check {
     /// Plan files, or `-` for standard input
     #[arg(required = true, value_name = "PLAN")]
     pub plans: Vec<String>,
+
+    /// Set a variable of the plans; repeatable
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
+    pub variables: Vec<(String, String)>,
 }
 
 #[derive(Debug, Args)]

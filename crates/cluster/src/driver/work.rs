@@ -270,7 +270,7 @@ fn message(node_id: &str, task: &Task, summary: Summary, ours: MetricsOurs) -> M
 /// The four basic latencies of one window, over all its requests.
 fn summary(window: &DriverWindow) -> Summary {
     let mut response = Timing::default();
-    for step in &window.steps {
+    for step in window.of_requests() {
         response.merge(&step.ok.response);
         response.merge(&step.failed.response);
     }

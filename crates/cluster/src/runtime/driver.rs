@@ -12,7 +12,7 @@ use std::{fs, iter, mem};
 
 use clock::Instant;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
-use engine::{Allow, Io, Job, Prepared, Running};
+use engine::{Allow, Io, Job, Prepared, Running, Secrets};
 use transport::{SendError, Start, Ticket, Topic, Transport};
 use uuid::Uuid;
 
@@ -43,6 +43,8 @@ pub struct Load {
     /// Whether to look before each run if this machine can do it. Whoever puts several drivers into one process looks
     /// for all of them at once.
     pub looks_ahead: bool,
+    /// What it knows of the secrets that plans use.
+    pub secrets: Secrets,
 }
 
 /// What a driver reads, and from where: only what is said after it came.
@@ -246,6 +248,8 @@ impl Host {
             allow: self.load.allow.clone(),
             user_agent: format!("{} (run {test_id}; driver {})", self.load.product, self.node_id),
             io: self.load.io,
+            files: data::Files::default(),
+            secrets: self.load.secrets.clone(),
         };
         self.preparing = Some(test_id.clone());
         let answers = self.preparations.0.clone();

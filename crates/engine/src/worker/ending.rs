@@ -53,6 +53,7 @@ impl<S: Source> Worker<S> {
             match command {
                 Command::Lanes { from_ns, lanes } => {
                     let late = self.source.change_lanes(from_ns, self.now_ns, lanes);
+                    self.rows.iter_mut().flatten().for_each(|rows| rows.set_lanes(lanes));
                     self.count_late(late);
                 }
                 Command::Timetable { from_ns, timetable } => {
@@ -107,6 +108,7 @@ impl<S: Source> Worker<S> {
             }
             self.close(id);
         }
+        self.fail_unable();
         self.active -= self.pauses.clear() as u64;
         self.phase = Phase::Over;
     }

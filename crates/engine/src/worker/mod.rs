@@ -20,6 +20,7 @@ mod departure;
 mod waiting;
 mod pacing;
 mod requests;
+mod journeys;
 mod sequels;
 mod connecting;
 mod lookups;
@@ -33,12 +34,12 @@ use std::sync::Arc;
 
 use clock::RunDelay;
 use crossbeam_channel::{Receiver, Sender};
-use metrics::{Pages, Recorder};
+use metrics::{ErrorKind, Pages, Recorder};
 use plan::Limiter;
 use protocol::Heard;
 
 use crate::connection::Connection;
-use crate::flight::Belongings;
+use crate::flight::{Belongings, Flight};
 use crate::io::{Io, Loop, Pin};
 use crate::mailbox::Mailbox;
 use crate::merge::Report;
@@ -49,6 +50,7 @@ use crate::pool::Pool;
 use crate::program::Program;
 use crate::sequel::Walks;
 use crate::source::Source;
+use crate::template::Room;
 use crate::wheel::Wheel;
 
 use departure::Departure;
@@ -105,6 +107,9 @@ pub(crate) struct Parts<S> {
     /// Where names are looked up, if they are. The threads that do so end with the last of these.
     pub(crate) asker: Option<Sender<Question>>,
     pub(crate) thread: usize,
+    /// The thread's rows of each source.
+    pub(crate) rows: Vec<Option<data::Rows>>,
+    pub(crate) seed: u64,
 }
 
 pub(crate) struct Worker<S: Source> {
@@ -132,6 +137,16 @@ pub(crate) struct Worker<S: Source> {
     heard: Vec<Heard>,
     /// What iterations carry from one request to the next.
     walks: Walks,
+    /// The thread's rows of each source that the plan has.
+    rows: Vec<Option<data::Rows>>,
+    /// Rows of the iteration that begins; kept for its memory, as is what follows.
+    taken: Vec<(u16, Option<u64>)>,
+    buffer: data::Buffer,
+    room: Room,
+    /// Iterations that cannot go on, and why.
+    unable: Vec<(Flight, ErrorKind)>,
+    /// What their random numbers are made from.
+    seed: u64,
     /// Bytes of a request of an iteration's own; kept for its memory.
     own_bytes: Vec<u8>,
     /// Connections that the wheel brought up; kept for its memory.
@@ -219,12 +234,17 @@ impl<S: Source> Worker<S> {
         let has_cookies = parts.plan.scenarios.iter().any(|scenario| scenario.cookies);
         let keeps_belongings = S::HAS_USERS && (has_cookies || parts.keeping.per == plan::Per::User);
         let leads_on = parts.keeping.per != plan::Per::Pool
-            || parts.program.steps().iter().any(|step| !step.is_last || step.sequel.is_some());
+            || parts
+                .program
+                .steps()
+                .iter()
+                .any(|step| !step.is_last || step.has_flow || step.sequel.is_some());
         let is_whole = |step: &crate::program::Step| {
             let is_sent_at_once = |request: &protocol::Request| {
                 request.bytes().len() <= SENT_AT_ONCE_BYTES && !request.expects_continue()
             };
             step.requests.iter().all(is_sent_at_once)
+                && step.varying.as_ref().is_none_or(|varying| varying.is_small())
         };
         // One stamp is for all that is read at once: it is no time of several answers, nor of their first bytes. What is
         // sent in several parts needs a thread that looks after it.
@@ -252,6 +272,12 @@ impl<S: Source> Worker<S> {
             unsaid: Vec::new(),
             heard: Vec::new(),
             walks: Walks::default(),
+            rows: parts.rows,
+            taken: Vec::new(),
+            buffer: data::Buffer::default(),
+            room: Room::default(),
+            unable: Vec::new(),
+            seed: parts.seed,
             own_bytes: Vec::new(),
             expired: Vec::new(),
             ending: 0,

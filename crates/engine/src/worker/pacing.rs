@@ -29,13 +29,16 @@ const ACTIVE_MAX: u64 = 1 << 20;
 
 /// How long a user rests that found no connection. Without it a target that refuses would use up an avalanche in
 /// fractions of a second, and be hammered.
-const REST_NS: u64 = 10_000_000;
+pub(super) const REST_NS: u64 = 10_000_000;
 
 impl<S: Source> Worker<S> {
     /// Starts what is due by now.
     pub(super) fn pace(&mut self) {
+        if !self.unable.is_empty() {
+            self.fail_unable();
+        }
         while let Some(flight) = self.pauses.pop(self.now_ns) {
-            self.go_on(flight);
+            self.resume(flight);
         }
         let in_flight_most = self.in_flight + SENT_AT_ONCE;
         for _ in 0..PACED_AT_ONCE {
@@ -65,15 +68,22 @@ impl<S: Source> Worker<S> {
     /// Counts an iteration that is due; `None` when it is missed there and then.
     #[inline]
     fn admit(&mut self, arrival: Arrival) -> Option<Flight> {
+        if !S::CLOSED
+            && let Some(who) = self.missed_at_once(arrival.at_ns)
+        {
+            self.recorder.due_and_missed(arrival.stage, who, 1);
+            return None;
+        }
+        let scenario = self.plan.scenario_of(arrival.index);
+        let course = self.program.course(scenario);
+        let (step, has_flow) = (course.first, course.flow.is_some());
+        if has_flow && !self.take_rows(scenario, &arrival) {
+            return None;
+        }
         if !S::CLOSED {
-            if let Some(who) = self.missed_at_once(arrival.at_ns) {
-                self.recorder.due_and_missed(arrival.stage, who, 1);
-                return None;
-            }
             self.recorder.due(arrival.stage);
         }
         self.active += 1;
-        let step = self.program.first_of(self.plan.scenario_of(arrival.index));
         let target = if self.pools.len() == 1 { 0 } else { self.plan.target_of(arrival.index) };
         let mut flight = Flight::new(&arrival, step, u16::try_from(target).unwrap_or(0));
         if self.keeps_belongings
@@ -81,7 +91,7 @@ impl<S: Source> Worker<S> {
         {
             (flight.bond, flight.walk) = (belongings.bond, belongings.walk);
         }
-        Some(flight)
+        if has_flow { self.embark(flight, scenario, &arrival) } else { Some(flight) }
     }
 
     #[inline]
@@ -219,6 +229,9 @@ impl<S: Source> Worker<S> {
     #[inline]
     pub(super) fn advance(&mut self, mut flight: Flight, done_ns: u64, connected: bool) {
         self.leave_step(&mut flight);
+        if self.program.step(flight.step).has_flow {
+            return self.go_further(flight, done_ns, connected);
+        }
         if !self.program.step(flight.step).is_last {
             flight.step += 1;
             flight.is_fresh = false;
@@ -234,9 +247,13 @@ impl<S: Source> Worker<S> {
             }
             return;
         }
-        self.recorder.completed(flight.stage, flight.arrival_ns, done_ns);
-        self.active -= 1;
-        self.part(&flight);
+        self.conclude(flight, done_ns, connected);
+    }
+
+    /// An iteration has come to its end.
+    #[inline]
+    pub(super) fn conclude(&mut self, flight: Flight, done_ns: u64, connected: bool) {
+        self.arrive(flight, done_ns);
         if S::CLOSED {
             if connected {
                 self.source.again(flight.user, done_ns);
@@ -249,6 +266,13 @@ impl<S: Source> Worker<S> {
                 self.submit(flight);
             }
         }
+    }
+
+    #[inline]
+    pub(super) fn arrive(&mut self, flight: Flight, done_ns: u64) {
+        self.recorder.completed(flight.stage, flight.arrival_ns, done_ns);
+        self.active -= 1;
+        self.part(&flight);
     }
 
     /// What becomes at the end of an iteration of what was its own.
@@ -274,12 +298,23 @@ impl<S: Source> Worker<S> {
         }
     }
 
+    /// Goes on with an iteration whose pause is over.
+    fn resume(&mut self, flight: Flight) {
+        let is_walking = self.walks.get(flight.walk).and_then(|walk| walk.journey.as_ref());
+        if is_walking.is_some_and(|journey| journey.is_under_way) {
+            let done_ns = flight.intended_ns;
+            self.go_further(flight, done_ns, true);
+        } else {
+            self.go_on(flight);
+        }
+    }
+
     /// Sends the next request of an iteration that is under way. One that became due while nothing may be sent is given
     /// up: many of them would make a burst afterwards.
     pub(super) fn go_on(&mut self, flight: Flight) {
         if self.hold_until_ns.is_some() && !S::CLOSED {
             self.drop_waiting(&flight);
-        } else {
+        } else if let Some(flight) = self.made(flight) {
             self.submit(flight);
         }
     }

@@ -38,7 +38,7 @@ impl<S: Source> Worker<S> {
         connection.requests += 1;
         let tag = connection.free_tag();
         let Some(session) = &mut connection.session else { return false };
-        let request = own.as_ref().unwrap_or(&step.requests[target]);
+        let Some(request) = own.as_ref().or(step.requests.get(target)) else { return false };
         let sent = match session.begin(tag, request, step.want) {
             Begun::AsRendered if own.is_none() => {
                 self.io.send_pinned(id, self.pins[flight.step as usize][target])
@@ -204,8 +204,15 @@ impl<S: Source> Worker<S> {
     #[inline]
     pub(super) fn judge(&mut self, id: u32, tag: Tag, status: u16) -> Option<Outcome> {
         let flight = self.connections[id as usize].flight(tag)?;
-        let is_accepted = self.program.step(flight.step).expect.accepts(status);
-        Some(if is_accepted { Outcome::Success(status) } else { Outcome::Failed(ErrorKind::Status, status) })
+        let step = self.program.step(flight.step);
+        if !step.expect.accepts(status) {
+            return Some(Outcome::Failed(ErrorKind::Status, status));
+        }
+        if step.reading.is_some() {
+            self.read_answer(id, tag, status)
+        } else {
+            Some(Outcome::Success(status))
+        }
     }
 
     /// The answer to a step is there.
@@ -358,10 +365,14 @@ impl<S: Source> Worker<S> {
             self.recorder.phases(step.id, flight.stage, &phases);
         }
         self.recorder.done(step.id, flight.stage, &times, outcome, bytes_in, bytes_out);
+        let is_noted = step.has_flow && !outcome.is_success();
         if connection.in_flight == 0 {
             connection.deadline_ns = NEVER;
         }
         self.in_flight -= 1;
+        if is_noted {
+            self.note_failure(&flight);
+        }
         Some(flight)
     }
 

@@ -35,8 +35,8 @@ impl<S: Source> Worker<S> {
 
     #[cold]
     fn render_own(&mut self, flight: &Flight) -> Option<Request> {
-        let sequel = self.program.step(flight.step).sequel.as_ref()?;
         let walk = self.walks.get_mut(flight.walk)?;
+        let Some(sequel) = &self.program.step(flight.step).sequel else { return walk.request.clone() };
         let protocol = self.pools[usize::from(flight.target)].protocol.as_ref();
         walk.request = sequel.render(walk, flight.target, protocol, unix_seconds());
         walk.request.clone()
@@ -56,12 +56,12 @@ impl<S: Source> Worker<S> {
     #[inline]
     pub(super) fn request_bytes(&self, id: u32, flight: &Flight) -> usize {
         let step = self.program.step(flight.step);
-        let rendered = &step.requests[usize::from(flight.target)];
-        if step.sequel.is_none() {
+        let rendered = step.requests.get(usize::from(flight.target));
+        if let Some(rendered) = rendered.filter(|_| step.sequel.is_none()) {
             return rendered.bytes().len();
         }
         let own = self.walks.get(flight.walk).and_then(|walk| walk.request.as_ref());
-        let request = own.unwrap_or(rendered);
+        let Some(request) = own.or(rendered) else { return 0 };
         let session = self.connections[id as usize].session.as_ref();
         let is_held_back =
             request.expects_continue() && session.is_some_and(|session| session.is_held_back());
@@ -91,8 +91,10 @@ impl<S: Source> Worker<S> {
         let Some(mut flight) = connection.flight(tag).copied() else { return After::Answer };
         let Some(sequel) = &program.step(flight.step).sequel else { return After::Answer };
         let headers = connection.session.as_ref().map_or(&[][..], |session| session.kept(tag).headers);
-        let hop = walks.get_mut(flight.walk).and_then(|walk| walk.hop.take());
-        let line = hop.as_ref().map_or(sequel.line(flight.target), |hop| &hop.line);
+        let walk = walks.get_mut(flight.walk);
+        let (hop, own) = walk.map_or((None, None), |walk| (walk.hop.take(), walk.line.take()));
+        let line = hop.as_ref().map(|hop| &hop.line).or(own.as_ref()).or(sequel.line(flight.target));
+        let Some(line) = line else { return After::Answer };
         if sequel.cookies {
             for value in header_values(headers, "set-cookie") {
                 walks.open(&mut flight.walk).jar.set(line.place(), value, unix_seconds());
@@ -150,7 +152,7 @@ impl<S: Source> Worker<S> {
     #[inline]
     pub(super) fn leave_step(&mut self, flight: &mut Flight) {
         if let Some(walk) = self.walks.get_mut(flight.walk) {
-            walk.request = None;
+            (walk.request, walk.line) = (None, None);
             if let Some(hop) = walk.hop.take() {
                 flight.target = hop.home;
             }

@@ -173,6 +173,8 @@ pub fn job(plan: plan::Plan) -> Job {
         allow: Allow::default(),
         user_agent: "groundswell/test".to_owned(),
         io: named().unwrap_or_default(),
+        files: data::Files::default(),
+        secrets: engine::Secrets::default(),
     }
 }
 

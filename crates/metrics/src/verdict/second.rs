@@ -138,7 +138,7 @@ fn all_stages(window: &DriverWindow) -> StageWindow {
 
 fn median_service_ns(window: &DriverWindow) -> Option<u64> {
     let mut service = Histogram::new();
-    for step in &window.steps {
+    for step in window.of_requests() {
         service.merge(step.ok.service.histogram());
         service.merge(step.failed.service.histogram());
     }

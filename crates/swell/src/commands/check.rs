@@ -1,36 +1,23 @@
 //! `swell check`: all faults of plans, without sending anything.
 
-use std::io::Read;
-
-use super::faults::shown;
+use super::plan_file::PlanFile;
 use crate::arguments::Check;
-use crate::exit::{Ended, Exit};
+use crate::exit::Exit;
 use crate::output::{self, Terminal};
 
 pub fn run(arguments: &Check, terminal: Terminal) -> anyhow::Result<Exit> {
     let mut faulty = 0;
     for file in &arguments.plans {
-        let text = read(file)?;
-        match plan::parse(file, &text) {
-            Ok(plan) => output::print(&format!("{file}: ok, {}\n", describe(&plan)))?,
-            Err(diagnostics) => {
+        let file = PlanFile::read(file)?;
+        match file.plan(&arguments.variables, None) {
+            Ok(plan) => output::print(&format!("{}: ok, {}\n", file.name, describe(&plan)))?,
+            Err(faults) => {
                 faulty += 1;
-                output::tell(&shown(&diagnostics, file, &text, terminal.color_err));
+                output::tell(&file.shown(&faults, terminal.color_err));
             }
         }
     }
     Ok(if faulty == 0 { Exit::Success } else { Exit::Invalid })
-}
-
-/// The text of a plan: of a file, or of standard input for `-`.
-pub fn read(file: &str) -> anyhow::Result<String> {
-    let text = if file == "-" {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map(|_| text)
-    } else {
-        std::fs::read_to_string(file)
-    };
-    text.map_err(|error| Ended::because(Exit::Invalid, format!("cannot read the plan {file}: {error}")))
 }
 
 fn describe(plan: &plan::Plan) -> String {

@@ -27,7 +27,10 @@ pub fn run(arguments: &Demo, terminal: Terminal) -> anyhow::Result<Exit> {
     const FILE: &str = "demo.plan.yaml";
     let text = include_str!("demo.plan.yaml").replace("TARGET", &target);
     let plan = plan::parse(FILE, &text).map_err(|diagnostics| {
-        Ended::because(Exit::Internal, super::faults::shown(&diagnostics, FILE, &text, terminal.color_err))
+        Ended::because(
+            Exit::Internal,
+            super::faults::shown(&diagnostics, |_| Some(&text), terminal.color_err),
+        )
     })?;
 
     let store = serving::open_store(folder)?;

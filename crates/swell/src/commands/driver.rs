@@ -9,7 +9,7 @@ use cluster::runtime::driver::{Load, run as run_driver, subscriptions};
 use engine::{Allow, Io};
 use transport::{Connect, Uuid};
 
-use super::kafka;
+use super::{kafka, plan_file};
 use crate::arguments::{Driver, Generator};
 use crate::exit::{Ended, Exit};
 use crate::output::{self, Terminal};
@@ -68,7 +68,7 @@ pub fn settings(node_id: String) -> Settings {
 /// How a driver of this program loads.
 pub fn load(threads: usize, allow: Allow, io: Io) -> Load {
     let product = format!("groundswell/{}", env!("CARGO_PKG_VERSION"));
-    Load { threads, allow, product, io, looks_ahead: false }
+    Load { threads, allow, product, io, looks_ahead: false, secrets: plan_file::secrets() }
 }
 
 /// The rules of `--allow`.

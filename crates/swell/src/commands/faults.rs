@@ -7,14 +7,15 @@ use plan::Diagnostic;
 
 use crate::output::WIDTH;
 
-/// All faults, each with its line of `text` where it is of that `file`.
-pub fn shown(diagnostics: &[Diagnostic], file: &str, text: &str, color: bool) -> String {
+/// All faults, each with its line of the file whose text `text` gives.
+pub fn shown<'t>(diagnostics: &[Diagnostic], text: impl Fn(&str) -> Option<&'t str>, color: bool) -> String {
     let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let handler = GraphicalReportHandler::new_themed(theme).with_width(WIDTH).with_links(false);
     let mut said = String::new();
     for diagnostic in diagnostics {
-        let span = if diagnostic.file == file { span(diagnostic, text) } else { None };
-        match span.map(|span| report(diagnostic, text, span)) {
+        let text = text(&diagnostic.file);
+        let spanned = text.and_then(|text| Some((text, span(diagnostic, text)?)));
+        match spanned.map(|(text, span)| report(diagnostic, text, span)) {
             Some(report) if handler.render_report(&mut said, report.as_ref()).is_ok() => said.push('\n'),
             _ => said.extend([diagnostic.to_string(), "\n".to_owned()]),
         }

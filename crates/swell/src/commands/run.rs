@@ -9,11 +9,12 @@ use cluster::runtime::orchestrator::Running;
 use cluster::view::RunState;
 use cluster::{RunResult, Wanted};
 use engine::Allow;
-use plan::{Plan, Quick};
+use plan::{Diagnostic, Plan, Quick};
 use transport::memory;
 
 use super::local::{self, Drivers};
-use super::{check, driver, faults, follow, kafka, orchestrator, serving};
+use super::plan_file::PlanFile;
+use super::{driver, faults, follow, kafka, orchestrator, serving};
 use crate::arguments::Run;
 use crate::exit::{Ended, Exit};
 use crate::output::{self, Terminal};
@@ -151,9 +152,15 @@ fn plan_of(arguments: &Run, terminal: Terminal) -> anyhow::Result<Plan> {
     if is_url && arguments.target.is_some() {
         return Err(Ended::because(Exit::Usage, "--target goes with a plan file; the URL is the target"));
     }
-    let mut text = String::new();
-    let plan = if is_url {
-        plan::quick(&Quick {
+    let said = |faults: &[Diagnostic], shown: String| {
+        let usage = faults.iter().any(|fault| fault.code == "usage");
+        Ended::because(if usage { Exit::Usage } else { Exit::Invalid }, shown)
+    };
+    if is_url {
+        if !arguments.variables.is_empty() {
+            return Err(Ended::because(Exit::Usage, "--var goes with a plan file; a URL has no variables"));
+        }
+        let plan = plan::quick(&Quick {
             url: arguments.plan.clone(),
             rate: quick.rate.clone(),
             duration: quick.duration.clone(),
@@ -167,7 +174,8 @@ fn plan_of(arguments: &Run, terminal: Terminal) -> anyhow::Result<Plan> {
             http2: quick.http2,
             insecure: quick.insecure,
             seed: quick.seed,
-        })
+        });
+        plan.map_err(|faults| said(&faults, faults::shown(&faults, |_| None, terminal.color_err)))
     } else {
         if quick.is_given() {
             return Err(Ended::because(
@@ -175,17 +183,10 @@ fn plan_of(arguments: &Run, terminal: Terminal) -> anyhow::Result<Plan> {
                 "the quick options go with a URL; a plan file says all that itself",
             ));
         }
-        text = check::read(&arguments.plan)?;
-        match &arguments.target {
-            Some(target) => plan::parse_with_target(&arguments.plan, &text, target),
-            None => plan::parse(&arguments.plan, &text),
-        }
-    };
-    plan.map_err(|diagnostics| {
-        let usage = diagnostics.iter().any(|diagnostic| diagnostic.code == "usage");
-        let exit = if usage { Exit::Usage } else { Exit::Invalid };
-        Ended::because(exit, faults::shown(&diagnostics, &arguments.plan, &text, terminal.color_err))
-    })
+        let file = PlanFile::read(&arguments.plan)?;
+        let plan = file.plan(&arguments.variables, arguments.target.as_deref());
+        plan.map_err(|faults| said(&faults, file.shown(&faults, terminal.color_err)))
+    }
 }
 
 /// `-o FORMAT=FILE`.

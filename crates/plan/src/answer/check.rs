@@ -1,0 +1,177 @@
+//! Demands on an answer.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use super::json::JsonPath;
+use super::take::Pattern;
+use crate::expression::{Scope, Template, Value};
+
+/// An answer, its body as it was before it was coded.
+#[derive(Clone, Copy)]
+pub struct Answer<'a> {
+    /// The status code.
+    pub status: u16,
+    /// The first header of a name, in whatever case.
+    pub header: &'a dyn Fn(&str) -> Option<&'a [u8]>,
+    /// The body, as far as it was kept.
+    pub body: &'a [u8],
+    /// From intended to done.
+    pub response_time: Duration,
+}
+
+/// One demand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    /// As the plan says it.
+    pub text: String,
+    /// What it is about.
+    pub demand: Demand,
+}
+
+/// What is demanded.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Demand {
+    /// A header is there and such.
+    Header(String, TextDemand),
+    /// The body is such.
+    Body(TextDemand),
+    /// A place in a JSON body.
+    Json(JsonPath, JsonDemand),
+    /// Bytes of the body.
+    Size(RangeInclusive<u64>),
+    /// The response time.
+    Under(Duration),
+}
+
+/// What is demanded of text.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TextDemand {
+    /// It is this.
+    Is(Template),
+    /// It has this in it.
+    Contains(Template),
+    /// It matches.
+    Matches(Pattern),
+    /// It is there, or it is not.
+    Exists(bool),
+}
+
+/// What is demanded of a value in JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JsonDemand {
+    /// It is this: JSON text.
+    Is(Template),
+    /// Its text matches.
+    Matches(Pattern),
+    /// It is there, or it is not.
+    Exists(bool),
+}
+
+/// What a failed check was about: the detail of the outcome `check`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckKind {
+    /// A header.
+    Header,
+    /// The body's text.
+    Body,
+    /// A value in a JSON body.
+    Json,
+    /// The body's size.
+    Size,
+    /// The response time.
+    Time,
+}
+
+impl CheckKind {
+    /// In words, as they stand beside `check`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Header => "header",
+            Self::Body => "body",
+            Self::Json => "json",
+            Self::Size => "size",
+            Self::Time => "time",
+        }
+    }
+}
+
+impl Check {
+    /// What it is about.
+    pub fn kind(&self) -> CheckKind {
+        match self.demand {
+            Demand::Header(..) => CheckKind::Header,
+            Demand::Body(_) => CheckKind::Body,
+            Demand::Json(..) => CheckKind::Json,
+            Demand::Size(_) => CheckKind::Size,
+            Demand::Under(_) => CheckKind::Time,
+        }
+    }
+
+    /// Whether it reads the body.
+    pub fn needs_body(&self) -> bool {
+        matches!(self.demand, Demand::Body(_) | Demand::Json(..) | Demand::Size(_))
+    }
+
+    /// Whether it reads headers.
+    pub fn needs_headers(&self) -> bool {
+        matches!(self.demand, Demand::Header(..))
+    }
+
+    /// Whether the answer is as demanded. What the demand itself needs and is not there is not as demanded.
+    pub fn holds(&self, answer: &Answer<'_>, scope: &dyn Scope) -> bool {
+        match &self.demand {
+            Demand::Header(name, demand) => demand.holds((answer.header)(name), scope),
+            Demand::Body(demand) => demand.holds(Some(answer.body), scope),
+            Demand::Json(path, demand) => demand.holds(path.find(answer.body).as_ref(), scope),
+            Demand::Size(range) => range.contains(&(answer.body.len() as u64)),
+            Demand::Under(limit) => answer.response_time < *limit,
+        }
+    }
+}
+
+impl TextDemand {
+    fn holds(&self, text: Option<&[u8]>, scope: &dyn Scope) -> bool {
+        let Some(text) = text else { return *self == Self::Exists(false) };
+        let with = |template: &Template, is: &dyn Fn(&[u8]) -> bool| match template.as_text() {
+            Some(wanted) => is(wanted.as_bytes()),
+            None => {
+                let mut wanted = String::new();
+                template.write(scope, &mut wanted).is_ok() && is(wanted.as_bytes())
+            }
+        };
+        match self {
+            Self::Is(template) => with(template, &|wanted| text == wanted),
+            Self::Contains(template) => with(template, &|wanted| contains(text, wanted)),
+            Self::Matches(pattern) => pattern.0.is_match(text),
+            Self::Exists(exists) => *exists,
+        }
+    }
+}
+
+impl JsonDemand {
+    fn holds(&self, value: Option<&Value<'_>>, scope: &dyn Scope) -> bool {
+        let Some(value) = value else { return *self == Self::Exists(false) };
+        match self {
+            Self::Exists(exists) => *exists,
+            Self::Matches(pattern) => {
+                let mut text = String::new();
+                value.write_text(&mut text) && pattern.0.is_match(text.as_bytes())
+            }
+            Self::Is(template) => {
+                let mut wanted = String::new();
+                let wanted = template
+                    .write(scope, &mut wanted)
+                    .ok()
+                    .and_then(|()| serde_json::from_str::<Json>(&wanted).ok().map(Value::from_json));
+                wanted.is_some_and(|wanted| value.equals(&wanted))
+            }
+        }
+    }
+}
+
+fn contains(text: &[u8], wanted: &[u8]) -> bool {
+    memchr::memmem::find(text, wanted).is_some()
+}

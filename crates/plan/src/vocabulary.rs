@@ -1,0 +1,135 @@
+//! What the expressions of a plan may name: variables, the environment, data; and the parts of a plan in which these stand
+//! for the text that they are.
+
+use crate::answer::check_identifier;
+use crate::diagnostic::{Faults, Wrong};
+use crate::expression::{Encoding, Expression, Names, SourceUse, Template, Value};
+use crate::json;
+use crate::read::{self, Fields};
+use crate::tree::{Entry, Kind, Node};
+
+/// Keys whose expressions are evaluated in each iteration, or are part of what names mean.
+const LATER: [&str; 7] = ["scenarios", "fragments", "data", "variables", "env", "auth", "include"];
+
+/// The names of a plan. Where a value must be known before the run, such as in `load`, expressions are replaced by it.
+pub(crate) fn names(faults: &mut Faults<'_>, root: &mut Node) -> Names {
+    let mut names = Names::default();
+    let Kind::Map(entries) = &mut root.kind else { return names };
+    for entry in entries.iter() {
+        if let ("env", Kind::Map(values)) = (entry.key.as_str(), &entry.value.kind) {
+            let value = |entry: &Entry| (entry.key.clone(), entry.value.text().to_owned());
+            names.env = values.iter().map(value).collect();
+        }
+    }
+    for entry in entries.iter() {
+        if let ("data", Kind::Map(sources)) = (entry.key.as_str(), &entry.value.kind) {
+            names.sources = sources.iter().map(source).collect();
+        }
+    }
+    if let Some(entry) = entries.iter().find(|entry| entry.key == "variables") {
+        variables(faults, &mut names, &entry.value);
+    }
+    for entry in entries.iter_mut() {
+        if !LATER.contains(&entry.key.as_str()) {
+            put_in(faults, &mut names, &mut entry.value);
+        }
+        if let ("data", Kind::Map(sources)) = (entry.key.as_str(), &mut entry.value.kind) {
+            for source in sources {
+                let Kind::Map(entries) = &mut source.value.kind else { continue };
+                for entry in entries.iter_mut().filter(|entry| entry.key != "columns") {
+                    put_in(faults, &mut names, &mut entry.value);
+                }
+            }
+        }
+    }
+    names
+}
+
+fn source(entry: &Entry) -> SourceUse {
+    let known = entry.value.entry("columns").and_then(|columns| match &columns.value.kind {
+        Kind::Map(entries) => Some(entries.iter().map(|entry| entry.key.clone()).collect()),
+        _ => None,
+    });
+    SourceUse { name: entry.key.clone(), known, columns: Vec::new() }
+}
+
+fn variables(faults: &mut Faults<'_>, names: &mut Names, node: &Node) {
+    let Some(entries) = read::map(faults, node, "variables") else { return };
+    for entry in entries {
+        if let Err(wrong) = check_identifier(&entry.key, names) {
+            faults.add(entry.place, &entry.key, wrong);
+            continue;
+        }
+        let Some(value) = json::template(faults, names, &entry.value) else { continue };
+        match Expression::of_json(value) {
+            Some(expression) => {
+                names.variables.insert(entry.key.clone(), expression);
+            }
+            // Text with expressions in it is in the quotes of JSON.
+            None if matches!(entry.value.kind, Kind::Scalar { .. }) => {
+                let text = read::template(faults, names, &entry.value, "the variable", Encoding::Plain);
+                if let Some(text) = text {
+                    names.variables.insert(entry.key.clone(), Expression::of_text(text));
+                }
+            }
+            None => {
+                let wrong =
+                    Wrong::new("bad_expression", "a list or map of a variable has no expressions in it");
+                faults.add(entry.place, &entry.key, wrong);
+            }
+        }
+    }
+}
+
+/// Replaces expressions by what they are.
+fn put_in(faults: &mut Faults<'_>, names: &mut Names, node: &mut Node) {
+    let place = node.place;
+    match &mut node.kind {
+        Kind::List(nodes) => nodes.iter_mut().for_each(|node| put_in(faults, names, node)),
+        Kind::Map(entries) => entries.iter_mut().for_each(|entry| put_in(faults, names, &mut entry.value)),
+        Kind::Scalar { text, plain } if text.contains("{{") => {
+            let is_one = Template::is_one_expression(text);
+            let made = Template::parse(text, Encoding::Plain, names).map(|made| {
+                let text = made.as_text().map(str::to_owned);
+                text.ok_or_else(|| {
+                    let wrong = Wrong::new("expression_not_here", "this must be known before the run");
+                    wrong.help("only variables and env.NAME can stand here")
+                })
+            });
+            match made {
+                Ok(Ok(made)) => {
+                    *plain |= is_one;
+                    *text = made;
+                }
+                Ok(Err(wrong)) => {
+                    faults.add(place, text, wrong);
+                    node.kind = Kind::Faulty;
+                }
+                Err((part, wrong)) => {
+                    faults.add_within(place, part, wrong);
+                    node.kind = Kind::Faulty;
+                }
+            }
+        }
+        Kind::Scalar { .. } | Kind::Faulty => {}
+    }
+}
+
+/// The plan's fragments, whose steps are looked at where they are used.
+pub(crate) fn fragments<'n>(faults: &mut Faults<'_>, fields: &Fields<'n>) -> &'n [Entry] {
+    let Some(node) = fields.get(faults, "fragments") else { return &[] };
+    let entries = read::map(faults, node, "fragments").unwrap_or_default();
+    for entry in entries {
+        if read::list(faults, &entry.value, "a fragment").is_some_and(<[Node]>::is_empty) {
+            faults.add(entry.place, &entry.key, Wrong::new("missing", "there are no steps in it"));
+        }
+    }
+    entries
+}
+
+/// The value that `--var` gives, as it would stand in the file.
+pub(crate) fn as_written(text: &str) -> Kind {
+    let is_number = Value::Text(text.into()).number().is_some();
+    let plain = is_number || matches!(text, "true" | "false");
+    Kind::Scalar { text: text.to_owned(), plain }
+}

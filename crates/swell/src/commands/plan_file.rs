@@ -1,0 +1,86 @@
+//! A plan in a file, with what the place adds where it is read: included files, variables, the environment, another target.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use plan::{Diagnostic, Given, Plan};
+
+use super::faults;
+use crate::exit::{Ended, Exit};
+
+/// Bytes of an included file at most: no plan is larger, and what is read need not be one.
+const INCLUDED_BYTES: u64 = plan::limits::PLAN_BYTES as u64;
+
+/// A plan's text, and the files beside it that were read.
+pub struct PlanFile {
+    /// As it was named.
+    pub name: String,
+    text: String,
+    included: RefCell<BTreeMap<String, String>>,
+}
+
+impl PlanFile {
+    /// Reads a file, or standard input for `-`.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(name: &str) -> anyhow::Result<Self> {
+        let text = if name == "-" {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).map(|_| text)
+        } else {
+            fs::read_to_string(name)
+        };
+        let text = text.map_err(|error| {
+            Ended::because(Exit::Invalid, format!("cannot read the plan {name}: {error}"))
+        })?;
+        Ok(Self { name: name.to_owned(), text, included: RefCell::default() })
+    }
+
+    /// The folder that paths in the plan count from.
+    pub fn folder(&self) -> PathBuf {
+        Path::new(&self.name).parent().map(Path::to_owned).unwrap_or_default()
+    }
+
+    /// The plan, with variables set and another target if these are given.
+    ///
+    /// # Errors
+    /// All faults.
+    pub fn plan(
+        &self,
+        variables: &[(String, String)],
+        target: Option<&str>,
+    ) -> Result<Plan, Vec<Diagnostic>> {
+        let include = |path: &str| {
+            let mut text = String::new();
+            let file = fs::File::open(self.folder().join(path)).map_err(|error| error.to_string())?;
+            file.take(INCLUDED_BYTES + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+            self.included.borrow_mut().insert(path.to_owned(), text.clone());
+            Ok(text)
+        };
+        let env = |name: &str| std::env::var(name).ok();
+        plan::submit(&self.name, &self.text, &Given { target, variables, env: &env, include: &include })
+    }
+
+    /// Faults as they are shown, each with its line.
+    pub fn shown(&self, faults: &[Diagnostic], color: bool) -> String {
+        let included = self.included.borrow();
+        let text = |file: &str| match file == self.name {
+            true => Some(self.text.as_str()),
+            false => included.get(file).map(String::as_str),
+        };
+        faults::shown(faults, text, color)
+    }
+}
+
+/// Secrets that this process knows: what is in variables of the environment called `SWELL_SECRET_` and the name.
+pub fn secrets() -> engine::Secrets {
+    let secret = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        let name = name.into_string().ok()?.strip_prefix("SWELL_SECRET_")?.to_owned();
+        Some((name, value.into_string().ok()?))
+    };
+    engine::Secrets(std::env::vars_os().filter_map(secret).collect())
+}
