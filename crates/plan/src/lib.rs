@@ -22,6 +22,7 @@ mod connections;
 mod load;
 mod scenario;
 mod step;
+mod thresholds;
 mod json;
 mod target;
 mod network;
@@ -40,6 +41,7 @@ mod quick;
 mod render;
 
 pub mod limits;
+pub mod threshold;
 
 pub use arrivals::{Arrivals, Late};
 pub use basic::basic;
@@ -59,6 +61,7 @@ pub use schedule::{Arrival, Schedule, StageId, tsunami};
 pub use share::{InvalidShares, LANES, LaneSet, Shares};
 pub use stages::Stage;
 pub use target::{Scheme, Target};
+pub use threshold::Threshold;
 pub use users::{UserEvent, Users};
 
 /// The row of a step in every table of results: an index into [`Plan::rows`].

@@ -15,9 +15,10 @@ use crate::quantity;
 use crate::read::{self, Fields, Unsupported};
 use crate::scenario;
 use crate::target::{Scheme, Target, targets};
+use crate::thresholds::{self, Known};
 use crate::tree::{Entry, Kind, Node, tree};
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "version",
     "name",
     "target",
@@ -28,13 +29,13 @@ const KEYS: [&str; 13] = [
     "seed",
     "load",
     "scenarios",
+    "thresholds",
     "on_driver_loss",
     "on_unready_driver",
     "drain",
 ];
 
-const NOT_YET: [Unsupported; 2] =
-    [("data", "unsupported_data", "data"), ("thresholds", "unsupported_thresholds", "a threshold")];
+const NOT_YET: [Unsupported; 1] = [("data", "unsupported_data", "data")];
 
 /// Seed of a plan that names none.
 const SEED: u64 = 1;
@@ -94,6 +95,14 @@ fn plan(faults: &mut Faults<'_>, root: &Node, source: &str) -> Option<Plan> {
     };
     let load = fields.required(faults, "load").and_then(|node| load::load(faults, node));
     let scenarios = fields.required(faults, "scenarios").and_then(|node| scenario::scenarios(faults, node));
+    let thresholds = match fields.get(faults, "thresholds") {
+        Some(node) => {
+            let scenarios =
+                scenarios.as_ref().map(|(scenarios, rows)| (scenarios.as_slice(), rows.as_slice()));
+            thresholds::thresholds(faults, node, &Known { load: load.as_ref(), scenarios, phases })
+        }
+        None => Some(Vec::new()),
+    };
     let on_driver_loss = on_driver_loss(faults, &fields);
     let on_unready_driver = match fields.get(faults, "on_unready_driver") {
         Some(node) => {
@@ -123,6 +132,7 @@ fn plan(faults: &mut Faults<'_>, root: &Node, source: &str) -> Option<Plan> {
         seed: seed?,
         load: load?,
         scenarios,
+        thresholds: thresholds?,
         on_driver_loss: on_driver_loss?,
         on_unready_driver: on_unready_driver?,
         drain: drain?,

@@ -17,6 +17,7 @@ use crate::schedule::{Schedule, StageId};
 use crate::share::{LANES, LaneSet};
 use crate::stages::Stage;
 use crate::target::Target;
+use crate::threshold::Threshold;
 
 /// What to send, when, and what is acceptable.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +42,8 @@ pub struct Plan {
     pub load: Load,
     /// What to send; at least one.
     pub scenarios: Vec<Scenario>,
+    /// What must have been measured for the run to pass.
+    pub thresholds: Vec<Threshold>,
     /// What happens when a driver is lost during the run.
     pub on_driver_loss: OnDriverLoss,
     /// What happens when a driver cannot arm in time.

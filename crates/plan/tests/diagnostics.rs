@@ -85,8 +85,6 @@ on_unready_driver: wait
             p.yaml:17:9: a step needs a method with its path [missing]
               write it like: get: /path
                 | pst: /login
-            p.yaml:18:1: a threshold is not supported in this version [unsupported_thresholds]
-                | thresholds
             p.yaml:19:8: the drain must be a time such as 30s [bad_duration]
               units are ns, us, ms, s, m, h and d
                 | 3 parsecs
@@ -157,8 +155,6 @@ thresholds:
                 | 1s..3s
             p.yaml:31:35: an expression in {{ }} is not supported in this version [unsupported_expression]
                 | Bearer {{ token }}
-            p.yaml:33:1: a threshold is not supported in this version [unsupported_thresholds]
-                | thresholds
         "#]],
     );
 }
