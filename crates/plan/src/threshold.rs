@@ -150,7 +150,7 @@ pub enum Statistic {
 pub enum Scope {
     /// All that is measured.
     Run,
-    /// These rows, at least one.
+    /// These rows, ascending; at least one.
     Rows(Vec<StepId>),
     /// Arrivals of this stage, which is no warm-up.
     Stage(StageId),

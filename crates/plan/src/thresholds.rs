@@ -424,9 +424,8 @@ fn limit(measure: Measure, text: &str) -> Result<f64, Wrong> {
         },
         Measure::Rate => Err(unit("a rate").help("write 500/s or 30/min")),
         Measure::Count if ends_as_number => {
-            #[expect(clippy::cast_precision_loss, reason = "counts of requests stay far below 2^53")]
-            let count = quantity::parse_count(text, "the limit", 0, 1 << 53).map(|count| count as f64);
-            count
+            // Beyond 2^53 not every whole number has a value of its own.
+            quantity::parse_count(text, "the limit", 0, 1 << 53).map(|count| count as f64)
         }
         Measure::Count => Err(unit("a number of requests").help("write it without a unit")),
         Measure::ErrorRate | Measure::AchievedRate => percent(measure, text, &unit),
