@@ -23,6 +23,7 @@ pub fn summary(result: &RunResult) -> Summary {
         planned_per_s: view.planned_per_s,
         drivers: drivers.collect(),
         unmeasured: Unmeasured::default(),
+        thresholds: view.thresholds.clone(),
     };
     Summary::build(&facts, &view.plan, merged, verdict, accounting)
 }

@@ -9,6 +9,7 @@
 //! follows from a breach.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use plan::threshold::{Measure, Metric, Scope, Statistic};
 use plan::{Plan, Schedule, StageId, StepId, Threshold};
@@ -74,17 +75,38 @@ impl Judged {
     }
 }
 
-/// A breach of a threshold that ends the run.
+/// The first breach of a threshold.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Crossing<'a> {
+pub struct Breach<'a> {
     /// Which, in the order of the plan.
     pub number: usize,
     /// The threshold.
     pub threshold: &'a Threshold,
     /// Whole seconds from the start of the run.
     pub after_s: u32,
-    /// The value that was too much.
+    /// The value that does not hold.
     pub observed: f64,
+}
+
+impl fmt::Display for Breach<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { threshold, after_s, observed, .. } = self;
+        let unit = match threshold.measure.unit() {
+            Some("ms") => " ms",
+            Some(unit) => unit,
+            None => "",
+        };
+        // A count is whole; of all else four digits say how far off it is.
+        let is_whole = observed.fract() == 0.0;
+        let places = if is_whole || *observed >= 1000.0 {
+            0
+        } else if *observed >= 10.0 {
+            1
+        } else {
+            3
+        };
+        write!(f, "threshold {} breached after {after_s} s: {observed:.places$}{unit}", threshold.expression)
+    }
 }
 
 /// The thresholds of one run, second by second.
@@ -181,11 +203,21 @@ impl Tracker {
     }
 
     /// The threshold that is to end the run: of several, the one that was breached first.
-    pub fn crossed(&self) -> Option<Crossing<'_>> {
-        let number = self.crossed?;
+    pub fn crossed(&self) -> Option<Breach<'_>> {
+        self.breach(self.crossed?)
+    }
+
+    /// The first breaches that were seen in the second taken last.
+    pub fn breaches(&self) -> impl Iterator<Item = Breach<'_>> {
+        let last_s = self.until_ns / SECOND_NS;
+        let all = (0..self.tracked.len()).filter_map(|number| self.breach(number));
+        all.filter(move |breach| u64::from(breach.after_s) == last_s)
+    }
+
+    fn breach(&self, number: usize) -> Option<Breach<'_>> {
         let tracked = self.tracked.get(number)?;
         let (after_s, observed) = tracked.first_breach?;
-        Some(Crossing { number, threshold: &tracked.threshold, after_s, observed })
+        Some(Breach { number, threshold: &tracked.threshold, after_s, observed })
     }
 
     /// How the thresholds stand after the seconds taken.

@@ -53,7 +53,7 @@ fn check(thresholds: &str, seconds: &[(&[u64], usize)], expect: Expect) {
         let window = second(number, took_ms, *failed);
         merged.add("d", &window);
         tracker.take(number, &window, schedule.as_ref());
-        crossed = crossed.or(tracker.crossed().map(|crossing| (number, crossing.number, crossing.after_s)));
+        crossed = crossed.or(tracker.crossed().map(|breach| (number, breach.number, breach.after_s)));
     }
     let ended_ns = seconds.len() as u64 * 1000 * MS;
     let judged = tracker.judge(&merged, ended_ns, schedule.as_ref());

@@ -5,15 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use metrics::threshold::{Judged, Standing};
 use metrics::verdict::Reason;
 use metrics::{
     Accounting, Merged, Outcome, Pair, Phase, PhaseTimings, StageWindow, StepWindow, Timing, Verdict,
 };
-use plan::{Plan, StageId, StepId};
+use plan::{Plan, StageId, StepId, Threshold};
 
 use crate::summary::{
     AccountingSummary, Bytes, DriverSummary, ErrorSummary, IterationCounts, PhaseSummary, Rates,
-    ReasonSummary, RequestCounts, SCHEMA, StepSummary, Summary, Times, VerdictSummary,
+    ReasonSummary, RequestCounts, SCHEMA, StepSummary, Summary, ThresholdSummary, Times, VerdictSummary,
 };
 use crate::time::rfc3339;
 
@@ -38,6 +39,8 @@ pub struct RunFacts {
     /// What no window tells about the measured part; what is not said is taken from the accounts of the whole run where
     /// that is the same.
     pub unmeasured: Unmeasured,
+    /// How the thresholds of the plan stand, in its order; those that are not said have no data.
+    pub thresholds: Vec<Judged>,
 }
 
 /// What windows cannot tell, of the measured part of a run.
@@ -103,7 +106,7 @@ impl Summary {
             steps: (0..plan.rows().len()).map(|row| measured.step(plan, row)).collect(),
             errors: errors(all),
             drivers: drivers(facts, merged),
-            thresholds: Vec::new(),
+            thresholds: thresholds(&plan.thresholds, &facts.thresholds),
             accounting: accounting_summary(merged, accounting),
         }
     }
@@ -322,6 +325,24 @@ fn verdict_summary(verdict: &Verdict) -> VerdictSummary {
         findings: verdict.findings.iter().map(summary).collect(),
         target_saturated: verdict.target_saturated,
     }
+}
+
+/// One line per threshold of a plan; also for those who show them without a whole summary.
+pub fn thresholds(thresholds: &[Threshold], judged: &[Judged]) -> Vec<ThresholdSummary> {
+    const UNKNOWN: Judged =
+        Judged { standing: Standing::NoData, observed: None, first_breach_s: None, aborted: false };
+    let judged = judged.iter().chain(std::iter::repeat(&UNKNOWN));
+    let summary = |(threshold, judged): (&Threshold, &Judged)| ThresholdSummary {
+        expression: threshold.expression.clone(),
+        scope: threshold.scope_name.clone(),
+        result: judged.standing.as_str().to_owned(),
+        observed: judged.observed.map(|observed| rounded(observed, 1e6)),
+        unit: threshold.measure.unit().map(str::to_owned),
+        first_breach_s: judged.first_breach_s,
+        failed: judged.fails(threshold),
+        aborted: judged.aborted,
+    };
+    thresholds.iter().zip(judged).map(summary).collect()
 }
 
 fn drivers(facts: &RunFacts, merged: &Merged) -> Vec<DriverSummary> {

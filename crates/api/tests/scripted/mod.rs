@@ -246,6 +246,7 @@ impl Control for Scripted {
                     summary_only: None,
                 }],
                 verdict: Verdict::default(),
+                thresholds: Vec::new(),
                 latest: None,
                 events: Vec::new(),
             });

@@ -247,6 +247,7 @@ fn put_on_board(board: &Board, row: &RunRow, events: Vec<EventRow>) -> Option<Ar
         planned_per_s: None,
         drivers: Vec::new(),
         verdict: Verdict::default(),
+        thresholds: Vec::new(),
         latest: None,
         events: events.into_iter().map(result::event).collect(),
     };
@@ -393,6 +394,12 @@ impl Control {
             News::Summarised { node_id, test_id, summary } => {
                 self.tell(Event::Summarised { node_id, test_id, summary });
             }
+            News::Breached { text } => {
+                let second = self.machine.second(now());
+                let kind = "threshold_breached".into();
+                self.note(TimelineEvent { second, unix_ms: clock::unix_ms(), kind, text, driver: None });
+            }
+            News::Crossed { run_id, reason } => self.tell(Event::Crossed { run_id, reason }),
             News::StoreFault(fault) => self.store_changed(fault),
         }
     }
@@ -563,11 +570,14 @@ impl Control {
         }
         let result = self.board.change(|content| {
             let current = content.current_of(&outcome.run_id)?;
-            let ending = Ending::of(outcome, &current.view);
             current.view.state = outcome.state;
             current.view.state_reason = outcome.reason.clone();
             current.view.ended_ms =
                 Some(outcome.ended.map_or_else(clock::unix_ms, clock::BrokerTime::unix_ms));
+            current.view.thresholds = current
+                .gathering
+                .judge_thresholds(current.view.length_ns(), current.view.was_ended_by_threshold());
+            let ending = Ending::of(outcome, &current.view);
             current.view.drivers = ending.drivers(current.gathering.merged());
             let context = result::context(&current.view, Some(&ending));
             current.view.verdict = metrics::verdict::judge(current.gathering.merged(), &context);
@@ -611,6 +621,9 @@ impl Control {
             }
             if let Some(schedule) = status.schedule {
                 current.gathering.set_schedule(schedule);
+            }
+            if let Some(stopped_ns) = status.stopped_ns {
+                current.gathering.set_stopped(stopped_ns);
             }
             let ours = current.view.drivers.iter().filter(|driver| !driver.foreign).count();
             current.view.planned_per_s = current.gathering.planned_per_s(ours);
