@@ -370,12 +370,9 @@ fn thresholds(summary: &Summary, width: usize) -> Vec<Line> {
     if summary.thresholds.is_empty() {
         return Vec::new();
     }
-    let mut table = Table::new(&[
-        ("Thresholds", Align::Left),
-        ("scope", Align::Left),
-        ("observed", Align::Right),
-        ("result", Align::Left),
-    ]);
+    // Of what each is says its expression.
+    let mut table =
+        Table::new(&[("Thresholds", Align::Left), ("observed", Align::Right), ("result", Align::Left)]);
     for threshold in summary.thresholds.iter().take(MAX_ROWS) {
         let result = match threshold.result.as_str() {
             "fail" => (Tone::Bad, "FAIL".to_owned()),
@@ -383,12 +380,7 @@ fn thresholds(summary: &Summary, width: usize) -> Vec<Line> {
             "no_data" => (if threshold.failed { Tone::Bad } else { Tone::Warning }, "no data".to_owned()),
             other => (Tone::Warning, other.to_owned()),
         };
-        table.row(vec![
-            cell(format!("  {}", threshold.expression)),
-            cell(shortened(&threshold.scope, 24)),
-            cell(observed(threshold)),
-            result,
-        ]);
+        table.row(vec![cell(format!("  {}", threshold.expression)), cell(observed(threshold)), result]);
     }
     let mut lines = table.lines(width);
     lines.extend(more(summary.thresholds.len(), "thresholds"));

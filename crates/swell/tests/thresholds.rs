@@ -8,7 +8,7 @@ use std::fs;
 use std::process::Output;
 
 use serde_json::{Value, json};
-use support::{Target, err, out, run};
+use support::{Process, Target, err, out, run, swell, wait_for};
 use tempfile::{TempDir, tempdir};
 
 /// Runs a plan with these thresholds: fifty iterations a second for `seconds` of two steps, of which one takes 20 ms.
@@ -109,4 +109,26 @@ fn a_threshold_that_aborts_ends_the_run_early() {
     assert_eq!(sent, ended.iter().sum::<u64>(), "{summary:#}");
     let told = out(&output);
     assert!(told.contains("it ended the run after"), "{told}");
+}
+
+#[test]
+fn the_thresholds_of_a_run_that_was_killed_are_judged_from_what_was_stored() {
+    let folder = tempdir().unwrap();
+    let target = Target::start(folder.path());
+    let plan = json!({
+        "version": 1, "name": "killed", "target": target.url,
+        "load": {"model": "open", "stages": [{"name": "hold", "at": "50/s", "for": "60s"}]},
+        "scenarios": {"main": {"steps": [{"get": "/delay/20ms", "name": "slow"}]}},
+        "thresholds": ["p50 of \"slow\" < 10ms for 2s", "error_rate < 1%", "count < 10"],
+    });
+    fs::write(folder.path().join("killed.plan.yaml"), plan.to_string()).unwrap();
+    let mut command = swell();
+    let process = Process::start("run", command.args(["run", "killed.plan.yaml"]), folder.path());
+    wait_for("some seconds", || (target.requests() > 250).then_some(()));
+    process.kill();
+    let output = run(&["report", "last", "--format", "json"], folder.path());
+    let summary: Value = serde_json::from_str(&out(&output)).unwrap();
+    assert_eq!(results(&summary), ["fail", "pass", "fail"], "{summary:#}");
+    assert_eq!(summary["thresholds"][0]["first_breach_s"], 2);
+    assert_eq!(summary["thresholds"][2]["first_breach_s"], 1);
 }
