@@ -215,7 +215,11 @@ impl Gathering {
             Some(now_s) => now_s.saturating_add(AHEAD_S),
             None => self.next_second.saturating_add(MAX_OPEN_SECONDS),
         };
-        if second < self.next_second || second > latest {
+        if second < self.next_second {
+            self.thresholds.add_late(window);
+            return;
+        }
+        if second > latest {
             return;
         }
         let open = self.open.entry(second).or_insert_with(|| Second {
@@ -240,20 +244,22 @@ impl Gathering {
         let slowest = expected.iter().map(|node| reported(node).unwrap_or(0)).min().unwrap_or(0);
         let newest = self.open.keys().next_back().copied().unwrap_or(0);
         let until = slowest.max(newest.saturating_sub(PATIENCE_S)).min(newest.saturating_add(1));
-        self.close_until(until)
+        self.close_until(until, slowest)
     }
 
     /// Shows everything that is left: the run is over.
     pub fn close_all(&mut self) -> Vec<Arc<Tick>> {
-        self.close_until(self.open.keys().next_back().map_or(0, |newest| newest + 1))
+        self.close_until(self.open.keys().next_back().map_or(0, |newest| newest + 1), u32::MAX)
     }
 
-    fn close_until(&mut self, until: u32) -> Vec<Arc<Tick>> {
+    /// Shows the seconds before `until`; those before `told_until` are told by every driver.
+    fn close_until(&mut self, until: u32, told_until: u32) -> Vec<Arc<Tick>> {
         let mut shown = Vec::new();
         while self.next_second < until {
             // A second that nobody told is a gap, not a zero.
             if let Some(second) = self.open.remove(&self.next_second) {
-                self.thresholds.take(self.next_second, &second.window, self.schedule.as_ref());
+                let is_complete = self.next_second < told_until;
+                self.thresholds.take(self.next_second, &second.window, is_complete, self.schedule.as_ref());
                 self.breaches.extend(self.thresholds.breaches().map(|breach| breach.to_string()));
                 let tick = Arc::new(self.tick(self.next_second, &second));
                 if self.ticks.len() == MAX_TICKS {
@@ -504,7 +510,7 @@ mod tests {
         let aborts = "'p99 < 50ms for 2s, abort', 'count < 75'";
         assert_eq!(judged(aborts, &[90, 10, 90]).crossed(), None);
         let mut gathering = judged(aborts, &[90, 10, 90, 90]);
-        let said = "threshold p99 < 50ms for 2s, abort breached after 4 s: 90.0 ms";
+        let said = "threshold p99 < 50ms for 2s, abort breached after 4 s: 90 ms";
         assert_eq!(gathering.crossed().as_deref(), Some(said));
         assert_eq!(
             gathering.take_breaches(),
@@ -522,12 +528,22 @@ mod tests {
         );
     }
 
+    /// As after a restart, when the reports of one driver are read before those of another.
     #[test]
-    fn a_driver_that_is_late_keeps_a_second_from_being_judged() {
-        let mut gathering = judged("'p99 < 50ms for 1s, abort'", &[]);
-        gathering.take(&report("a", 0, 0));
-        gathering.close_seconds(&names(&["a", "bb"]));
-        assert_eq!(gathering.thresholds_so_far(false)[0].standing, Standing::NoData);
+    fn seconds_that_only_some_drivers_told_end_no_run() {
+        let mut gathering = judged("'rate >= 15/s for 2s, abort', 'rate >= 15/s, abort'", &[]);
+        let both = names(&["a", "bb"]);
+        for node_id in ["a", "bb"] {
+            (0..20).for_each(|second| drop(gathering.take(&report(node_id, u64::from(second), second))));
+            gathering.close_seconds(&both);
+            assert_eq!(gathering.crossed(), None, "{node_id}");
+        }
+        for second in 20..23 {
+            gathering.take(&report("a", u64::from(second), second));
+            gathering.close_seconds(&names(&["a"]));
+        }
+        let said = gathering.crossed().unwrap();
+        assert!(said.contains("for 2s, abort breached after 22 s: 10/s"), "{said}");
     }
 
     #[test]

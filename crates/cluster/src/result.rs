@@ -78,7 +78,7 @@ fn judge_again(reader: &Reader, view: &RunView, merged: &Merged) -> Result<Vec<J
     let mut ended_ns = 0;
     reader.seconds(&view.run_id, |second, window| {
         ended_ns = (u64::from(second) + 1) * 1_000_000_000;
-        tracker.take(second, window, schedule.as_ref());
+        tracker.take(second, window, true, schedule.as_ref());
     })?;
     Ok(tracker.judge(merged, ended_ns, schedule.as_ref()))
 }
@@ -138,6 +138,7 @@ fn view_of(
         state_reason: ending.and_then(|ending| ending.reason.clone()),
         created_ms: row.created_ms,
         started_ms: row.started_ms,
+        stopped_ns: ending.and_then(|ending| ending.stopped_ns),
         ended_ms: row.ended_ms,
         planned_per_s,
         drivers,
@@ -184,6 +185,8 @@ pub(crate) enum Extras {
 pub(crate) struct Ending {
     reason: Option<String>,
     complete: bool,
+    #[serde(default)]
+    stopped_ns: Option<u64>,
     planned_per_s: Option<f64>,
     overlap: u64,
     members: Vec<EndedMember>,
@@ -242,6 +245,7 @@ impl Ending {
         Self {
             reason: outcome.reason.clone(),
             complete: outcome.complete,
+            stopped_ns: view.stopped_ns,
             planned_per_s: view.planned_per_s,
             overlap: outcome.overlap,
             members: members.collect(),
@@ -271,6 +275,7 @@ impl Ending {
         Self {
             reason,
             complete: false,
+            stopped_ns: None,
             planned_per_s: None,
             overlap: 0,
             members: members.collect(),

@@ -83,6 +83,8 @@ pub struct RunView {
     pub created_ms: i64,
     /// The common start instant, Unix milliseconds of broker time.
     pub started_ms: Option<i64>,
+    /// Run time at which somebody or something ended the load, before its plan did.
+    pub stopped_ns: Option<u64>,
     /// Unix milliseconds.
     pub ended_ms: Option<i64>,
     /// Iterations per second asked of the drivers that report windows, over the measured stages and with all changes of

@@ -177,28 +177,37 @@ impl Tracker {
     }
 
     /// Takes one whole second of the fleet, after those before it; `schedule` is that of the fleet, with all changes of
-    /// rate.
-    pub fn take(&mut self, second: u32, window: &DriverWindow, schedule: Option<&Schedule>) {
+    /// rate. A second that is not `complete`, since a driver has not told it, counts, and is not judged: what is missing
+    /// would be half a rate.
+    pub fn take(&mut self, second: u32, window: &DriverWindow, complete: bool, schedule: Option<&Schedule>) {
         let from_ns = u64::from(second) * SECOND_NS;
         self.until_ns = from_ns + SECOND_NS;
         let until_ns = self.stopped_ns.map_or(self.until_ns, |stopped_ns| stopped_ns.min(self.until_ns));
         for (number, tracked) in self.tracked.iter_mut().enumerate() {
-            let mut tally = Tally::default();
-            let threshold = &tracked.threshold;
-            window.steps.iter().for_each(|step| tally.add_step(threshold, &self.warmup, step));
-            window.stages.iter().for_each(|stage| tally.add_stage(threshold, &self.warmup, stage));
+            let tally = Tally::of(&tracked.threshold, &self.warmup, &window.steps, &window.stages);
             let breach = match tracked.threshold.hold_s {
+                Some(_) if !complete => None,
                 Some(hold_s) => tracked.hold(hold_s, &tally, (from_ns, until_ns), schedule),
                 None => {
                     tracked.so_far.merge(&tally);
                     tracked.breach_so_far(until_ns, schedule)
                 }
             };
-            let Some(observed) = breach.filter(|_| tracked.first_breach.is_none()) else { continue };
+            let Some(observed) = breach.filter(|_| complete && tracked.first_breach.is_none()) else {
+                continue;
+            };
             tracked.first_breach = Some((second + 1, observed));
             if tracked.threshold.abort {
                 self.crossed.get_or_insert(number);
             }
+        }
+    }
+
+    /// Adds what a driver told of a second after it was taken.
+    pub fn add_late(&mut self, window: &DriverWindow) {
+        for tracked in &mut self.tracked {
+            let tally = Tally::of(&tracked.threshold, &self.warmup, &window.steps, &window.stages);
+            tracked.so_far.merge(&tally);
         }
     }
 
@@ -231,10 +240,8 @@ impl Tracker {
     pub fn judge(&self, merged: &Merged, ended_ns: u64, schedule: Option<&Schedule>) -> Vec<Judged> {
         let ended_ns = self.stopped_ns.map_or(ended_ns, |stopped_ns| stopped_ns.min(ended_ns));
         let judged = self.tracked.iter().map(|tracked| {
-            let mut tally = Tally::default();
-            let threshold = &tracked.threshold;
-            merged.steps.values().for_each(|step| tally.add_step(threshold, &self.warmup, step));
-            merged.stages.values().for_each(|stage| tally.add_stage(threshold, &self.warmup, stage));
+            let (steps, stages) = (merged.steps.values(), merged.stages.values());
+            let tally = Tally::of(&tracked.threshold, &self.warmup, steps, stages);
             tracked.judge(&tally, ended_ns, schedule)
         });
         judged.collect()
@@ -367,6 +374,19 @@ struct Tally {
 }
 
 impl Tally {
+    /// What of these is of the threshold's scope.
+    fn of<'a>(
+        threshold: &Threshold,
+        warmup: &BTreeSet<StageId>,
+        steps: impl IntoIterator<Item = &'a StepWindow>,
+        stages: impl IntoIterator<Item = &'a StageWindow>,
+    ) -> Self {
+        let mut tally = Self::default();
+        steps.into_iter().for_each(|step| tally.add_step(threshold, warmup, step));
+        stages.into_iter().for_each(|stage| tally.add_stage(threshold, warmup, stage));
+        tally
+    }
+
     /// Adds a row of a stage, where it is of the threshold's scope.
     fn add_step(&mut self, threshold: &Threshold, warmup: &BTreeSet<StageId>, step: &StepWindow) {
         if !is_measured(&threshold.scope, warmup, step.stage) {

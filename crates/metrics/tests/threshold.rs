@@ -1,5 +1,7 @@
 //! Thresholds on seconds made by hand: every expected number can be worked out on paper.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
 use expect_test::{Expect, expect};
 use metrics::threshold::Tracker;
 use metrics::{DriverWindow, Merged, StageWindow, StepWindow};
@@ -52,7 +54,7 @@ fn check(thresholds: &str, seconds: &[(&[u64], usize)], expect: Expect) {
     for (number, (took_ms, failed)) in (0..).zip(seconds) {
         let window = second(number, took_ms, *failed);
         merged.add("d", &window);
-        tracker.take(number, &window, schedule.as_ref());
+        tracker.take(number, &window, true, schedule.as_ref());
         crossed = crossed.or(tracker.crossed().map(|breach| (number, breach.number, breach.after_s)));
     }
     let ended_ns = seconds.len() as u64 * 1000 * MS;
@@ -362,10 +364,29 @@ fn after_a_stop_no_second_counts_for_a_rate() {
         }
         let window = second(number, if number < 6 { &good } else { &[] }, 0);
         merged.add("d", &window);
-        tracker.take(number, &window, None);
+        tracker.take(number, &window, true, None);
     }
     let judged = tracker.judge(&merged, 10_000 * MS, None);
     let said: Vec<_> = judged.iter().map(|judged| (judged.standing.as_str(), judged.observed)).collect();
     assert_eq!(said, [("pass", Some(10.0)), ("pass", Some(10.0))]);
     assert_eq!(tracker.so_far(None), judged);
+}
+
+#[test]
+fn a_second_that_a_driver_has_not_told_counts_and_is_not_judged() {
+    let plan = plan("  - rate >= 10/s for 2s, abort\n  - rate >= 10/s, abort\n");
+    let mut tracker = Tracker::new(&plan);
+    let (half, late) = ([10; 5], [10; 5]);
+    for number in 2..10 {
+        tracker.take(number, &second(number, &half, 0), false, None);
+    }
+    assert_eq!(tracker.crossed(), None);
+    (2..10).for_each(|number| tracker.add_late(&second(number, &late, 0)));
+    tracker.take(10, &second(10, &ten(10), 0), true, None);
+    assert_eq!(tracker.crossed(), None, "the late half is in it");
+    for number in 11..20 {
+        tracker.take(number, &second(number, &half, 0), true, None);
+    }
+    let breach = tracker.crossed().unwrap();
+    assert_eq!((breach.number, breach.after_s), (1, 12), "twelve seconds are of the load");
 }

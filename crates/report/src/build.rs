@@ -29,6 +29,8 @@ pub struct RunFacts {
     pub started_ms: Option<i64>,
     /// Seconds from the start to the end, or to now.
     pub duration_s: Option<f64>,
+    /// Seconds from the start until somebody or something ended the load, before its plan did.
+    pub stopped_s: Option<f64>,
     /// Seconds of those outside of warm-up and drain; derived from the plan when it is not said.
     pub measured_s: Option<f64>,
     /// Iterations per second asked for, over all drivers; the plan's own rate when it is not said. To be said when the
@@ -241,7 +243,7 @@ impl<'a> Measured<'a> {
 
 /// The seconds of the run in which arrivals came and counted.
 fn measured_s(facts: &RunFacts, plan: &Plan) -> Option<f64> {
-    let duration_s = facts.duration_s?;
+    let duration_s = facts.stopped_s.unwrap_or(f64::INFINITY).min(facts.duration_s?);
     let arrivals_s = plan.duration().map_or(duration_s, |planned| planned.as_secs_f64().min(duration_s));
     Some((arrivals_s - plan.warmup().as_secs_f64()).max(0.0))
 }

@@ -243,6 +243,7 @@ fn put_on_board(board: &Board, row: &RunRow, events: Vec<EventRow>) -> Option<Ar
         state_reason: None,
         created_ms: row.created_ms,
         started_ms: row.started_ms,
+        stopped_ns: None,
         ended_ms: None,
         planned_per_s: None,
         drivers: Vec::new(),
@@ -394,13 +395,22 @@ impl Control {
             News::Summarised { node_id, test_id, summary } => {
                 self.tell(Event::Summarised { node_id, test_id, summary });
             }
-            News::Breached { text } => {
-                let second = self.machine.second(now());
-                let kind = "threshold_breached".into();
-                self.note(TimelineEvent { second, unix_ms: clock::unix_ms(), kind, text, driver: None });
-            }
+            News::Breached { text } => self.breached(text),
             News::Crossed { run_id, reason } => self.tell(Event::Crossed { run_id, reason }),
             News::StoreFault(fault) => self.store_changed(fault),
+        }
+    }
+
+    /// Puts the first breach of a threshold into the timeline, unless it is there: after a restart all reports are read
+    /// again.
+    fn breached(&mut self, text: String) {
+        let is_known = self.board.look(|content| {
+            let events = content.current.iter().flat_map(|current| &current.view.events);
+            events.into_iter().any(|event| event.text == text)
+        });
+        if !is_known {
+            let (second, kind) = (self.machine.second(now()), "threshold_breached".into());
+            self.note(TimelineEvent { second, unix_ms: clock::unix_ms(), kind, text, driver: None });
         }
     }
 
@@ -623,6 +633,7 @@ impl Control {
                 current.gathering.set_schedule(schedule);
             }
             if let Some(stopped_ns) = status.stopped_ns {
+                current.view.stopped_ns = Some(stopped_ns);
                 current.gathering.set_stopped(stopped_ns);
             }
             let ours = current.view.drivers.iter().filter(|driver| !driver.foreign).count();
