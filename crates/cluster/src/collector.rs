@@ -534,7 +534,9 @@ mod tests {
         let mut gathering = judged("'rate >= 15/s for 2s, abort', 'rate >= 15/s, abort'", &[]);
         let both = names(&["a", "bb"]);
         for node_id in ["a", "bb"] {
-            (0..20).for_each(|second| drop(gathering.take(&report(node_id, u64::from(second), second))));
+            for second in 0..20 {
+                gathering.take(&report(node_id, u64::from(second), second));
+            }
             gathering.close_seconds(&both);
             assert_eq!(gathering.crossed(), None, "{node_id}");
         }

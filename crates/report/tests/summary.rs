@@ -572,7 +572,7 @@ fn color_changes_no_letter() {
 /// A plan with these thresholds.
 fn plan_with(thresholds: &str) -> plan::Plan {
     let source = plan().source + "thresholds:\n" + thresholds;
-    plan::parse("p", &source).unwrap()
+    plan::parse("p", &source).unwrap_or_else(|faults| panic!("{faults:?}"))
 }
 
 #[test]
