@@ -218,7 +218,10 @@ fn a_killed_driver_that_nobody_replaces_makes_the_run_invalid() {
 fn an_orchestrator_that_dies_and_returns_finishes_the_run() {
     let mut fleet = Fleet::start(2);
     let load = json!({"model": "open", "stages": [{"name": "hold", "at": "200/s", "for": "40s"}]});
-    let run = fleet.api.start_run(&fleet.plan(&load, "/ping"));
+    let mut plan = fleet.plan(&load, "/ping");
+    // All reports are read again, one driver's before the other's: half a rate must end nothing.
+    plan["thresholds"] = json!(["achieved_rate >= 60% for 3s, abort", "achieved_rate >= 60%, abort"]);
+    let run = fleet.api.start_run(&plan);
     fleet.wait_second(&run, 4);
     fleet.orchestrator.take().unwrap().kill();
     thread::sleep(Duration::from_secs(10));
@@ -226,7 +229,11 @@ fn an_orchestrator_that_dies_and_returns_finishes_the_run() {
     let (process, api) = orchestrator(&fleet.kafka, fleet.folder.path(), &listen);
     (fleet.orchestrator, fleet.api) = (Some(process), api);
     let summary = fleet.api.finished(&run);
-    assert_eq!(summary["state"], "finished");
+    assert_eq!(summary["state"], "finished", "{summary:#}");
+    assert!(
+        summary["thresholds"].as_array().unwrap().iter().all(|one| one["result"] == "pass"),
+        "{summary:#}"
+    );
     assert_eq!(summary["iterations"]["due"], 8000);
     assert_eq!(summary["iterations"]["lost"], 0);
     assert_eq!(summary["accounting"]["balanced"], true, "{summary}");
