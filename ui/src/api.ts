@@ -76,6 +76,7 @@ export interface Threshold {
   scope: string;
   result: "pass" | "fail" | "no_data";
   observed: Maybe;
+  limit: number;
   unit: "ms" | "/s" | "%" | null;
   first_breach_s: Maybe;
   /** Whether the run fails by it. */

@@ -189,6 +189,10 @@ const RESULTS = { pass: ["✓", "pass"], fail: ["✖", "FAIL"], no_data: ["–",
 const observed = ({ observed, unit }: Threshold): string =>
   observed === null ? fmt.NONE : unit === null ? fmt.count(observed) : `${fmt.digits(observed)}${unit === "/s" ? "" : " "}${unit}`;
 
+/** How far the value is from the limit, in shares of the limit. */
+const margin = ({ observed, limit }: Threshold): string =>
+  observed === null || limit === 0 ? fmt.NONE : fmt.text(fmt.percent(Math.abs(observed - limit) / limit));
+
 /** What the plan asks for, and what came of it; nothing where the plan asks for nothing. */
 export function Thresholds({ run, over }: { run: Run; over: boolean }) {
   const { thresholds } = run;
@@ -202,7 +206,7 @@ export function Thresholds({ run, over }: { run: Run; over: boolean }) {
           <thead>
             <tr>
               <th scope="col">threshold</th><th scope="col">of</th><th scope="col" class="n">observed</th>
-              <th scope="col">result</th><th scope="col" class="n">first breach</th>
+              <th scope="col" class="n">margin</th><th scope="col">result</th><th scope="col" class="n">first breach</th>
             </tr>
           </thead>
           <tbody>
@@ -214,6 +218,7 @@ export function Thresholds({ run, over }: { run: Run; over: boolean }) {
                   <th scope="row">{one.expression}</th>
                   <td>{one.scope}</td>
                   <td class="n strong">{observed(one)}</td>
+                  <td class="n">{margin(one)}</td>
                   <td><span aria-hidden="true">{sign}</span> {word}{one.aborted ? ", ended the run" : ""}</td>
                   <td class="n">{one.first_breach_s === null ? fmt.NONE : fmt.clock(one.first_breach_s)}</td>
                 </tr>

@@ -93,9 +93,9 @@ function makeRun(kind, created) {
     planned_requests_per_driver: null, stages: kind === "short" ? [{ ...STAGES[1], from_s: 0, to_s: 1.4 }] : STAGES, events, rate_adjustable: true,
     drivers: NODES.map((node_id, i) => ({ node_id, state: kind === "bad" && i === 1 ? "lost" : over ? "finished" : "running", requests_sent: 31_240 - (kind === "bad" && i === 1 ? 14_100 : i), summary_only: null })),
     thresholds: kind === "short" ? [] : [
-      { expression: "p99 < 250ms", scope: "run", result: "pass", observed: 96.2, unit: "ms", first_breach_s: null, failed: false, aborted: false },
+      { expression: "p99 < 250ms", scope: "run", result: "pass", observed: 96.2, limit: 250, unit: "ms", first_breach_s: null, failed: false, aborted: false },
       { expression: "error_rate of \"POST /api/cart\" < 0.5%", scope: "step POST /api/cart", result: kind === "bad" ? "fail" : "pass",
-        observed: kind === "bad" ? 0.83 : 0.1, unit: "%", first_breach_s: kind === "bad" ? 97 : null, failed: kind === "bad", aborted: false }],
+        observed: kind === "bad" ? 0.83 : 0.1, limit: 0.5, unit: "%", first_breach_s: kind === "bad" ? 97 : null, failed: kind === "bad", aborted: false }],
     verdict: kind === "bad"
       ? { value: "suspect", target_saturated: true, reasons: [
           { code: "driver_lost", driver: "driver-c019", seconds: 12, text: "1 of 3 drivers was lost; its share was moved 6 s later." },

@@ -339,6 +339,7 @@ pub fn thresholds(thresholds: &[Threshold], judged: &[Judged]) -> Vec<ThresholdS
         scope: threshold.scope_name.clone(),
         result: judged.standing.as_str().to_owned(),
         observed: judged.observed.map(|observed| rounded(observed, 1e6)),
+        limit: Some(threshold.limit),
         unit: threshold.measure.unit().map(str::to_owned),
         first_breach_s: judged.first_breach_s,
         failed: judged.fails(threshold),

@@ -244,7 +244,10 @@ pub struct ThresholdSummary {
     pub result: String,
     /// What was compared with the limit.
     pub observed: Option<f64>,
-    /// The unit of `observed`: `ms`, `/s`, `%`; `null` for a count.
+    /// The limit of the expression, in the same unit.
+    #[serde(default)]
+    pub limit: Option<f64>,
+    /// The unit of both: `ms`, `/s`, `%`; `null` for a count.
     pub unit: Option<String>,
     /// Whole seconds from the start until it was first seen breached, even if it holds in the end.
     pub first_breach_s: Option<u32>,

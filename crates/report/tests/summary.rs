@@ -600,6 +600,7 @@ fn thresholds_are_a_table_and_those_that_failed_come_last() {
           "scope": "step GET /api/products",
           "result": "fail",
           "observed": 7.5,
+          "limit": 5.0,
           "unit": "ms",
           "first_breach_s": 42,
           "failed": true,
