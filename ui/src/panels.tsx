@@ -205,8 +205,9 @@ export function Thresholds({ run, over }: { run: Run; over: boolean }) {
         <table>
           <thead>
             <tr>
-              <th scope="col">threshold</th><th scope="col">of</th><th scope="col" class="n">observed</th>
-              <th scope="col" class="n">margin</th><th scope="col">result</th><th scope="col" class="n">first breach</th>
+              <th scope="col">threshold</th><th scope="col">result</th><th scope="col">of</th>
+              <th scope="col" class="n">observed</th><th scope="col" class="n">margin</th>
+              <th scope="col" class="n">first breach</th>
             </tr>
           </thead>
           <tbody>
@@ -216,10 +217,10 @@ export function Thresholds({ run, over }: { run: Run; over: boolean }) {
               return (
                 <tr key={i} class={bad ? "warn" : ""}>
                   <th scope="row">{one.expression}</th>
+                  <td><span aria-hidden="true">{sign}</span> {word}{one.aborted ? ", ended the run" : ""}</td>
                   <td>{one.scope}</td>
                   <td class="n strong">{observed(one)}</td>
                   <td class="n">{margin(one)}</td>
-                  <td><span aria-hidden="true">{sign}</span> {word}{one.aborted ? ", ended the run" : ""}</td>
                   <td class="n">{one.first_breach_s === null ? fmt.NONE : fmt.clock(one.first_breach_s)}</td>
                 </tr>
               );

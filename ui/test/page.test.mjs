@@ -94,7 +94,7 @@ describe("the page", () => {
     const rows = page.locator("section", { has: page.getByRole("heading", { name: "Thresholds" }) });
     await rows.locator("tbody tr").nth(1).waitFor();
     assert.match(await rows.innerText(), /1 pass · 1 fail · 0 no data · so far/);
-    assert.match(await rows.locator("tr.warn").innerText(), /error_rate of "POST \/api\/cart" < 0\.5%[\s\S]*0\.830 %[\s\S]*FAIL[\s\S]*1:37/);
+    assert.match(await rows.locator("tr.warn").innerText(), /error_rate of "POST \/api\/cart" < 0\.5%[\s\S]*FAIL[\s\S]*0\.830 %[\s\S]*1:37/);
     await close();
     const short = await open(chromium, run("short"));
     await short.page.waitForSelector(".percentiles");
