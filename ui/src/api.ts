@@ -70,6 +70,21 @@ export interface Verdict {
   findings: Reason[];
 }
 
+/** One threshold of the plan, as it stands. */
+export interface Threshold {
+  expression: string;
+  scope: string;
+  result: "pass" | "fail" | "no_data";
+  observed: Maybe;
+  limit: number;
+  unit: "ms" | "/s" | "%" | null;
+  first_breach_s: Maybe;
+  /** Whether the run fails by it. */
+  failed: boolean;
+  /** Whether it ended the run. */
+  aborted: boolean;
+}
+
 export interface RunEvent {
   second: number | null;
   at: string;
@@ -111,6 +126,7 @@ export interface Run {
   stages: Stage[];
   drivers: RunDriver[];
   verdict: Verdict;
+  thresholds: Threshold[];
   events: RunEvent[];
   rate_adjustable: boolean;
 }
@@ -170,6 +186,7 @@ export interface Delta {
   row?: Row;
   totals?: Totals;
   verdict?: Verdict;
+  thresholds?: Threshold[];
   drivers?: RunDriver[];
   fleet?: Driver[];
   events?: RunEvent[];

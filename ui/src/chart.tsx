@@ -70,6 +70,7 @@ function backdrop(u: uPlot, stages: Stage[], events: RunEvent[]): void {
 /** The sign that stands for a kind of event, and whether it is bad news. */
 export function eventLook(kind: string): { sign: string; bad: boolean } {
   if (/lost|fail|died|abort|fence|undeliver|unreach|pause/.test(kind)) return { sign: "✖", bad: true };
+  if (/threshold/.test(kind)) return { sign: "⚑", bad: true };
   if (/slow|late|suspect|warn|missing|refus/.test(kind)) return { sign: "▲", bad: true };
   if (/stage|start/.test(kind)) return { sign: "▸", bad: false };
   if (/rate|share/.test(kind)) return { sign: "⇄", bad: false };

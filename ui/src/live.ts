@@ -196,7 +196,8 @@ export class Live {
     state.clockSkew = Date.parse(delta.now) - Date.now();
     state.run = {
       ...run, state: delta.state, state_reason: delta.state_reason, started_at: delta.started_at,
-      ended_at: delta.ended_at, verdict: delta.verdict ?? run.verdict, drivers: delta.drivers ?? run.drivers,
+      ended_at: delta.ended_at, verdict: delta.verdict ?? run.verdict,
+      thresholds: delta.thresholds ?? run.thresholds, drivers: delta.drivers ?? run.drivers,
       events: delta.events ? [...run.events, ...delta.events] : run.events,
     };
     state.totals = delta.totals ?? state.totals;

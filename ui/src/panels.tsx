@@ -1,6 +1,6 @@
 // The tables under the charts, each over the whole run.
 
-import type { ErrorCount, Run, Stats, Summary, Totals } from "./api";
+import type { ErrorCount, Run, Stats, Summary, Threshold, Totals } from "./api";
 import type { ComponentChildren } from "preact";
 import { eventLook } from "./chart";
 import * as fmt from "./format";
@@ -179,6 +179,55 @@ export function Errors(props: { errors: ErrorCount[]; sent: number }) {
           </table>
         </div>
       )}
+    </Panel>
+  );
+}
+
+const RESULTS = { pass: ["✓", "pass"], fail: ["✖", "FAIL"], no_data: ["–", "no data"] } as const;
+
+/** A value in the unit in which its limit is compared. */
+const observed = ({ observed, unit }: Threshold): string =>
+  observed === null ? fmt.NONE : unit === null ? fmt.count(observed) : `${fmt.digits(observed)}${unit === "/s" ? "" : " "}${unit}`;
+
+/** How far the value is from the limit, in shares of the limit. */
+const margin = ({ observed, limit }: Threshold): string =>
+  observed === null || limit === 0 ? fmt.NONE : fmt.text(fmt.percent(Math.abs(observed - limit) / limit));
+
+/** What the plan asks for, and what came of it; nothing where the plan asks for nothing. */
+export function Thresholds({ run, over }: { run: Run; over: boolean }) {
+  const { thresholds } = run;
+  if (thresholds.length === 0) return null;
+  const number = (result: Threshold["result"]): number => thresholds.filter((one) => one.result === result).length;
+  const note = `${number("pass")} pass · ${number("fail")} fail · ${number("no_data")} no data${over ? "" : " · so far"}`;
+  return (
+    <Panel title="Thresholds" note={note}>
+      <div class="scroll" role="region" aria-label="Thresholds" tabIndex={0}>
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">threshold</th><th scope="col">result</th><th scope="col">of</th>
+              <th scope="col" class="n">observed</th><th scope="col" class="n">margin</th>
+              <th scope="col" class="n">first breach</th>
+            </tr>
+          </thead>
+          <tbody>
+            {thresholds.map((one, i) => {
+              const [sign, word] = RESULTS[one.result];
+              const bad = one.result === "fail" || (over && one.failed);
+              return (
+                <tr key={i} class={bad ? "warn" : ""}>
+                  <th scope="row">{one.expression}</th>
+                  <td><span aria-hidden="true">{sign}</span> {word}{one.aborted ? ", ended the run" : ""}</td>
+                  <td>{one.scope}</td>
+                  <td class="n strong">{observed(one)}</td>
+                  <td class="n">{margin(one)}</td>
+                  <td class="n">{one.first_breach_s === null ? fmt.NONE : fmt.clock(one.first_breach_s)}</td>
+                </tr>
+              );
+            })}
+          </tbody>
+        </table>
+      </div>
     </Panel>
   );
 }

@@ -11,7 +11,7 @@ import { Fleet, FleetNow } from "./fleet";
 import { Live } from "./live";
 import type { LiveState } from "./live";
 import { announce, useBeat } from "./page";
-import { DriverShare, Errors, Events, Percentiles, Steps, VerdictLine } from "./panels";
+import { DriverShare, Errors, Events, Percentiles, Steps, Thresholds, VerdictLine } from "./panels";
 import { RunHeader } from "./header";
 import { Tiles } from "./tiles";
 
@@ -121,6 +121,7 @@ function Shown({ live, state }: { live: Live; state: LiveState }) {
           <DriverShare run={run} />
           <Errors errors={summary?.errors ?? totals?.errors ?? []} sent={totals?.sent ?? 0} />
         </div>
+        <Thresholds run={run} over={over} />
         <Events run={run} />
         {summary && <Steps summary={summary} />}
         {over ? <FleetNow /> : <Fleet drivers={state.fleet} heardAt={state.fleetAt} title="Fleet" />}

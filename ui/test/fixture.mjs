@@ -92,6 +92,10 @@ function makeRun(kind, created) {
     ended_at: over ? new Date(started.getTime() + length * 1000).toISOString() : null, planned_s: kind === "short" ? 1.4 : 260,
     planned_requests_per_driver: null, stages: kind === "short" ? [{ ...STAGES[1], from_s: 0, to_s: 1.4 }] : STAGES, events, rate_adjustable: true,
     drivers: NODES.map((node_id, i) => ({ node_id, state: kind === "bad" && i === 1 ? "lost" : over ? "finished" : "running", requests_sent: 31_240 - (kind === "bad" && i === 1 ? 14_100 : i), summary_only: null })),
+    thresholds: kind === "short" ? [] : [
+      { expression: "p99 < 250ms", scope: "run", result: "pass", observed: 96.2, limit: 250, unit: "ms", first_breach_s: null, failed: false, aborted: false },
+      { expression: "error_rate of \"POST /api/cart\" < 0.5%", scope: "step POST /api/cart", result: kind === "bad" ? "fail" : "pass",
+        observed: kind === "bad" ? 0.83 : 0.1, limit: 0.5, unit: "%", first_breach_s: kind === "bad" ? 97 : null, failed: kind === "bad", aborted: false }],
     verdict: kind === "bad"
       ? { value: "suspect", target_saturated: true, reasons: [
           { code: "driver_lost", driver: "driver-c019", seconds: 12, text: "1 of 3 drivers was lost; its share was moved 6 s later." },
@@ -183,7 +187,7 @@ export async function start({ port = 0, newest = "live", empty = false } = {}) {
     const timer = setInterval(() => {
       const now = rowsOf(kind);
       event("delta", { now: new Date().toISOString(), state: run.state, state_reason: null, started_at: run.started_at, ended_at: null,
-        row: now.at(-1), totals: totals(now), fleet: fleet(kind), verdict: run.verdict }, now.length);
+        row: now.at(-1), totals: totals(now), fleet: fleet(kind), verdict: run.verdict, thresholds: run.thresholds }, now.length);
     }, 1000);
     response.on("close", () => clearInterval(timer));
   }

@@ -89,6 +89,19 @@ describe("the page", () => {
     await close();
   });
 
+  test("thresholds say what they came to, and where there are none nothing is said", async () => {
+    const { page, close } = await open(chromium, run("bad"));
+    const rows = page.locator("section", { has: page.getByRole("heading", { name: "Thresholds" }) });
+    await rows.locator("tbody tr").nth(1).waitFor();
+    assert.match(await rows.innerText(), /1 pass · 1 fail · 0 no data · so far/);
+    assert.match(await rows.locator("tr.warn").innerText(), /error_rate of "POST \/api\/cart" < 0\.5%[\s\S]*FAIL[\s\S]*0\.830 %[\s\S]*1:37/);
+    await close();
+    const short = await open(chromium, run("short"));
+    await short.page.waitForSelector(".percentiles");
+    assert.equal(await short.page.getByRole("heading", { name: "Thresholds" }).count(), 0);
+    await short.close();
+  });
+
   test("a run of 1.4 s draws its points and says how long it was", async () => {
     const { page, close } = await open(chromium, run("short"));
     await page.getByText("the run lasted 1.40 s").waitFor();

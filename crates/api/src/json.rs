@@ -4,7 +4,7 @@ use cluster::view::{DriverView, RunView, Tick, TimelineEvent};
 use metrics::verdict::Reason;
 use metrics::{Merged, Outcome, Pair, Stats, Timing, Verdict};
 use plan::Plan;
-use report::ErrorSummary;
+use report::{ErrorSummary, ThresholdSummary};
 use serde::Serialize;
 use store::RunRow;
 
@@ -28,6 +28,7 @@ pub(crate) struct Run {
     pub stages: Vec<Stage>,
     pub drivers: Vec<RunDriver>,
     pub verdict: VerdictJson,
+    pub thresholds: Vec<ThresholdSummary>,
     pub events: Vec<Event>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan_source: Option<String>,
@@ -124,6 +125,7 @@ impl Run {
             stages: stages(plan, view.drivers.len()),
             drivers: drivers(view),
             verdict: verdict(&view.verdict),
+            thresholds: thresholds(view),
             events: view.events.iter().map(event).collect(),
             plan_source: None,
         }
@@ -164,6 +166,11 @@ pub(crate) fn verdict(verdict: &Verdict) -> VerdictJson {
         findings: verdict.findings.iter().map(json).collect(),
         target_saturated: verdict.target_saturated,
     }
+}
+
+/// How the thresholds stand, in the form of the summary.
+pub(crate) fn thresholds(view: &RunView) -> Vec<ThresholdSummary> {
+    report::thresholds(&view.plan.thresholds, &view.thresholds)
 }
 
 pub(crate) fn event(event: &TimelineEvent) -> Event {

@@ -19,10 +19,12 @@ pub fn summary(result: &RunResult) -> Summary {
         state: view.state.as_str().to_owned(),
         started_ms: view.started_ms,
         duration_s,
+        stopped_s: view.stopped_ns.map(|ns| ns as f64 / 1e9),
         measured_s: None,
         planned_per_s: view.planned_per_s,
         drivers: drivers.collect(),
         unmeasured: Unmeasured::default(),
+        thresholds: view.thresholds.clone(),
     };
     Summary::build(&facts, &view.plan, merged, verdict, accounting)
 }

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use metrics::threshold::{Breach, Judged, Standing, Tracker};
 use metrics::{DriverTotals, DriverWindow, Merged, Outcome, Pair, Stats, Timing, Totals};
 use plan::{Plan, Schedule, StageId};
 use transport::{Metrics, MetricsOurs, Uuid};
@@ -51,6 +52,9 @@ pub struct Gathering {
     now_s: Option<u32>,
     ticks: VecDeque<Arc<Tick>>,
     measured: Pair,
+    thresholds: Tracker,
+    /// First breaches that nobody was told of.
+    breaches: Vec<String>,
 }
 
 /// One incarnation of a driver.
@@ -85,6 +89,8 @@ impl Gathering {
         let schedule = if plan.is_per_driver() { None } else { plan.schedule() };
         Self {
             run_id,
+            thresholds: Tracker::new(&plan),
+            breaches: Vec::new(),
             plan,
             schedule,
             merged: Merged::new(),
@@ -136,6 +142,40 @@ impl Gathering {
         self.now_s = Some(second);
     }
 
+    /// Arrivals ended at this run time, before their time.
+    pub fn set_stopped(&mut self, stopped_ns: u64) {
+        self.thresholds.set_stopped(stopped_ns);
+    }
+
+    /// How the thresholds stand after the seconds shown; `is_ended_by` whether one of them ended the run.
+    pub fn thresholds_so_far(&self, is_ended_by: bool) -> Vec<Judged> {
+        self.ended_by(self.thresholds.so_far(self.schedule.as_ref()), is_ended_by)
+    }
+
+    /// How the thresholds stand in the end, with what came too late for its second.
+    pub fn judge_thresholds(&self, ended_ns: u64, is_ended_by: bool) -> Vec<Judged> {
+        self.ended_by(self.thresholds.judge(&self.merged, ended_ns, self.schedule.as_ref()), is_ended_by)
+    }
+
+    /// The one that ended a run failed, whatever what was still in flight made of it.
+    fn ended_by(&self, mut judged: Vec<Judged>, is_ended_by: bool) -> Vec<Judged> {
+        let number = self.thresholds.crossed().filter(|_| is_ended_by).map(|breach| breach.number);
+        if let Some(ended_by) = number.and_then(|number| judged.get_mut(number)) {
+            (ended_by.standing, ended_by.aborted) = (Standing::Fail, true);
+        }
+        judged
+    }
+
+    /// What is said of the threshold that is to end the run.
+    pub fn crossed(&self) -> Option<String> {
+        self.thresholds.crossed().as_ref().map(Breach::to_string)
+    }
+
+    /// What is said of thresholds that were first breached since the last call.
+    pub fn take_breaches(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.breaches)
+    }
+
     /// Takes one report.
     pub fn take(&mut self, report: &Metrics) -> Taken {
         if report.test_id != self.run_id {
@@ -175,7 +215,11 @@ impl Gathering {
             Some(now_s) => now_s.saturating_add(AHEAD_S),
             None => self.next_second.saturating_add(MAX_OPEN_SECONDS),
         };
-        if second < self.next_second || second > latest {
+        if second < self.next_second {
+            self.thresholds.add_late(window);
+            return;
+        }
+        if second > latest {
             return;
         }
         let open = self.open.entry(second).or_insert_with(|| Second {
@@ -200,19 +244,23 @@ impl Gathering {
         let slowest = expected.iter().map(|node| reported(node).unwrap_or(0)).min().unwrap_or(0);
         let newest = self.open.keys().next_back().copied().unwrap_or(0);
         let until = slowest.max(newest.saturating_sub(PATIENCE_S)).min(newest.saturating_add(1));
-        self.close_until(until)
+        self.close_until(until, slowest)
     }
 
     /// Shows everything that is left: the run is over.
     pub fn close_all(&mut self) -> Vec<Arc<Tick>> {
-        self.close_until(self.open.keys().next_back().map_or(0, |newest| newest + 1))
+        self.close_until(self.open.keys().next_back().map_or(0, |newest| newest + 1), u32::MAX)
     }
 
-    fn close_until(&mut self, until: u32) -> Vec<Arc<Tick>> {
+    /// Shows the seconds before `until`; those before `told_until` are told by every driver.
+    fn close_until(&mut self, until: u32, told_until: u32) -> Vec<Arc<Tick>> {
         let mut shown = Vec::new();
         while self.next_second < until {
             // A second that nobody told is a gap, not a zero.
             if let Some(second) = self.open.remove(&self.next_second) {
+                let is_complete = self.next_second < told_until;
+                self.thresholds.take(self.next_second, &second.window, is_complete, self.schedule.as_ref());
+                self.breaches.extend(self.thresholds.breaches().map(|breach| breach.to_string()));
                 let tick = Arc::new(self.tick(self.next_second, &second));
                 if self.ticks.len() == MAX_TICKS {
                     self.ticks.pop_front();
@@ -438,6 +486,66 @@ mod tests {
         assert_eq!(shown(&gathering.close_seconds(&both)), [(1, 10)]);
         assert_eq!(gathering.take(&report("bb", 1, 1)), Taken::New, "late, and counted all the same");
         assert_eq!(gathering.merged().totals().requests_sent, 80);
+    }
+
+    /// What two drivers say of thresholds of the plan, in seconds of which each has ten requests of `ms` a driver.
+    fn judged(thresholds: &str, seconds_ms: &[u64]) -> Gathering {
+        let text = PLAN.replace("version: 1", &format!("version: 1, thresholds: [{thresholds}]"));
+        let plan = plan::parse("p", &text).unwrap();
+        let mut gathering = Gathering::new("run".to_owned(), Arc::new(plan));
+        for (second, ms) in (0..).zip(seconds_ms) {
+            for node_id in ["a", "bb"] {
+                let mut report = report(node_id, u64::from(second), second);
+                let window = report.ours.as_mut().and_then(|ours| ours.window.as_mut()).unwrap();
+                (0..10).for_each(|_| window.steps[0].ok.response.record(ms * 1_000_000));
+                gathering.take(&report);
+            }
+            gathering.close_seconds(&names(&["a", "bb"]));
+        }
+        gathering
+    }
+
+    #[test]
+    fn a_threshold_is_crossed_by_the_fleet_as_soon_as_the_second_is_complete() {
+        let aborts = "'p99 < 50ms for 2s, abort', 'count < 75'";
+        assert_eq!(judged(aborts, &[90, 10, 90]).crossed(), None);
+        let mut gathering = judged(aborts, &[90, 10, 90, 90]);
+        let said = "threshold p99 < 50ms for 2s, abort breached after 4 s: 90 ms";
+        assert_eq!(gathering.crossed().as_deref(), Some(said));
+        assert_eq!(
+            gathering.take_breaches(),
+            [said, "threshold count < 75 breached after 4 s: 80"],
+            "of both drivers"
+        );
+        assert_eq!(gathering.take_breaches(), [""; 0]);
+        let standing = |judged: Vec<Judged>| {
+            judged.iter().map(|judged| (judged.standing.as_str(), judged.aborted)).collect::<Vec<_>>()
+        };
+        assert_eq!(standing(gathering.thresholds_so_far(false)), [("fail", false), ("fail", false)]);
+        assert_eq!(
+            standing(gathering.judge_thresholds(4_000_000_000, true)),
+            [("fail", true), ("fail", false)]
+        );
+    }
+
+    /// As after a restart, when the reports of one driver are read before those of another.
+    #[test]
+    fn seconds_that_only_some_drivers_told_end_no_run() {
+        let mut gathering = judged("'rate >= 15/s for 2s, abort', 'rate >= 15/s, abort'", &[]);
+        let both = names(&["a", "bb"]);
+        for node_id in ["a", "bb"] {
+            for second in 0..20 {
+                gathering.take(&report(node_id, u64::from(second), second));
+            }
+            gathering.close_seconds(&both);
+            assert_eq!(gathering.crossed(), None, "{node_id}");
+        }
+        for second in 20..23 {
+            gathering.take(&report("a", u64::from(second), second));
+            gathering.close_seconds(&names(&["a"]));
+        }
+        let said = gathering.crossed().unwrap();
+        assert!(said.contains("for 2s, abort breached after 22 s: 10/s"), "{said}");
     }
 
     #[test]

@@ -100,6 +100,7 @@ impl Orchestrator {
             Event::Summarised { node_id, test_id, summary } => {
                 self.summarised(&node_id, &test_id, summary, now)
             }
+            Event::Crossed { run_id, reason } => self.crossed(&run_id, &reason, now),
             Event::Shutdown => self.shut_down(now),
         }
         std::mem::take(&mut self.actions)

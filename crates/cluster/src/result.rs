@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use metrics::threshold::{Judged, Standing, Tracker};
 use metrics::verdict::{self, Context, Verdict};
 use metrics::{Accounting, LostDriver, Merged};
 use plan::{Load, Plan};
@@ -56,9 +57,30 @@ impl RunResult {
         };
         let merged = reader.load(run_id)?;
         let events = reader.events(run_id)?.into_iter().map(event).collect();
-        let view = view_of(&row, Arc::new(plan), ending.as_ref(), &merged, events);
+        let mut view = view_of(&row, Arc::new(plan), ending.as_ref(), &merged, events);
+        let judged = ending.as_ref().and_then(|ending| ending.thresholds(&view.plan));
+        view.thresholds = match judged {
+            Some(judged) => judged,
+            None => judge_again(reader, &view, &merged)?,
+        };
         Ok(Some(Self::new(view, merged, ending.as_ref())))
     }
+}
+
+/// The thresholds of a run whose end nobody saw, from its stored seconds.
+fn judge_again(reader: &Reader, view: &RunView, merged: &Merged) -> Result<Vec<Judged>, Failure> {
+    let mut tracker = Tracker::new(&view.plan);
+    if tracker.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Changes of rate are not known of such a run.
+    let schedule = view.plan.schedule();
+    let mut ended_ns = 0;
+    reader.seconds(&view.run_id, |second, window| {
+        ended_ns = (u64::from(second) + 1) * 1_000_000_000;
+        tracker.take(second, window, true, schedule.as_ref());
+    })?;
+    Ok(tracker.judge(merged, ended_ns, schedule.as_ref()))
 }
 
 /// What the verdict on a run needs to know beside its measurements.
@@ -115,10 +137,12 @@ fn view_of(
         state_reason: ending.and_then(|ending| ending.reason.clone()),
         created_ms: row.created_ms,
         started_ms: row.started_ms,
+        stopped_ns: ending.and_then(|ending| ending.stopped_ns),
         ended_ms: row.ended_ms,
         planned_per_s,
         drivers,
         verdict: Verdict::default(),
+        thresholds: Vec::new(),
         latest: None,
         events,
     }
@@ -160,9 +184,21 @@ pub(crate) enum Extras {
 pub(crate) struct Ending {
     reason: Option<String>,
     complete: bool,
+    #[serde(default)]
+    stopped_ns: Option<u64>,
     planned_per_s: Option<f64>,
     overlap: u64,
     members: Vec<EndedMember>,
+    #[serde(default)]
+    thresholds: Vec<JudgedRecord>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct JudgedRecord {
+    standing: String,
+    observed: Option<f64>,
+    first_breach_s: Option<u32>,
+    aborted: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -208,10 +244,18 @@ impl Ending {
         Self {
             reason: outcome.reason.clone(),
             complete: outcome.complete,
+            stopped_ns: view.stopped_ns,
             planned_per_s: view.planned_per_s,
             overlap: outcome.overlap,
             members: members.collect(),
+            thresholds: view.thresholds.iter().map(JudgedRecord::from).collect(),
         }
+    }
+
+    /// How the thresholds of its plan stood; `None` when that was not noted.
+    fn thresholds(&self, plan: &Plan) -> Option<Vec<Judged>> {
+        let judged: Option<Vec<Judged>> = self.thresholds.iter().map(JudgedRecord::judged).collect();
+        judged.filter(|judged| judged.len() == plan.thresholds.len())
     }
 
     /// The end of a run whose process was killed: its drivers died with it.
@@ -227,7 +271,15 @@ impl Ending {
             lost: 0,
         });
         let reason = Some("the process that ran it was killed".to_owned());
-        Self { reason, complete: false, planned_per_s: None, overlap: 0, members: members.collect() }
+        Self {
+            reason,
+            complete: false,
+            stopped_ns: None,
+            planned_per_s: None,
+            overlap: 0,
+            members: members.collect(),
+            thresholds: Vec::new(),
+        }
     }
 
     /// How each driver ended; of several lives of one, the last.
@@ -284,6 +336,20 @@ impl EndedMember {
 /// The word for how a driver ended, one of those that [`crate::orchestrator::MemberOutcome::state`] lists.
 fn member_state(stored: &str) -> &'static str {
     ["finished", "lost", "fenced", "left"].into_iter().find(|state| *state == stored).unwrap_or("failed")
+}
+
+impl JudgedRecord {
+    fn judged(&self) -> Option<Judged> {
+        let Self { observed, first_breach_s, aborted, .. } = *self;
+        Some(Judged { standing: Standing::parse(&self.standing)?, observed, first_breach_s, aborted })
+    }
+}
+
+impl From<&Judged> for JudgedRecord {
+    fn from(judged: &Judged) -> Self {
+        let Judged { standing, observed, first_breach_s, aborted } = *judged;
+        Self { standing: standing.as_str().to_owned(), observed, first_breach_s, aborted }
+    }
 }
 
 impl From<transport::Summary> for SummaryRecord {

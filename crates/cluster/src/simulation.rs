@@ -26,6 +26,8 @@ use world::{Body, Due, Restart, World};
 
 /// A run that is not over by then never ends.
 const LIMIT: u64 = 600 * SECOND;
+/// What the collector says of a threshold that is to end the run.
+const CROSSED: &str = "threshold p99 < 1ms breached after 8 s: 2.000 ms";
 /// Seeds that the ordinary tests run.
 const SEEDS: u64 = 2000;
 
@@ -211,6 +213,14 @@ impl World {
                     run_id: "run-0".to_owned(),
                     reason: "by the operator".to_owned(),
                 });
+            }
+            Fault::Cross => {
+                if let Some(id) = self.leader().filter(|id| self.processes[*id].paused_until <= self.now) {
+                    for _ in 0..2 {
+                        let (run_id, reason) = ("run-0".to_owned(), CROSSED.to_owned());
+                        self.tell_orchestrator(id, OrchestratorEvent::Crossed { run_id, reason });
+                    }
+                }
             }
             Fault::SetRate { percent } => {
                 self.order(Command::SetRate { run_id: "run-0".to_owned(), factor: percent as f64 / 100.0 });

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use metrics::{Stats, verdict::Verdict};
+use metrics::{Stats, threshold::Judged, verdict::Verdict};
 use plan::Plan;
 
 /// Where a run stands (`wire.md`, "Life of a run").
@@ -25,7 +25,7 @@ pub enum RunState {
     Draining,
     /// Ended as planned or by a stop; totals are in.
     Finished,
-    /// Ended at once by an operator, a lost lease or the plan's rule for lost drivers.
+    /// Ended at once by an operator, a threshold, a lost lease or the plan's rule for lost drivers.
     Aborted,
     /// Never started, or could not go on.
     Failed,
@@ -83,6 +83,8 @@ pub struct RunView {
     pub created_ms: i64,
     /// The common start instant, Unix milliseconds of broker time.
     pub started_ms: Option<i64>,
+    /// Run time at which somebody or something ended the load, before its plan did.
+    pub stopped_ns: Option<u64>,
     /// Unix milliseconds.
     pub ended_ms: Option<i64>,
     /// Iterations per second asked of the drivers that report windows, over the measured stages and with all changes of
@@ -92,6 +94,8 @@ pub struct RunView {
     pub drivers: Vec<RunDriver>,
     /// Could the generators do what the plan asked, as far as is known now.
     pub verdict: Verdict,
+    /// How the plan's thresholds stand, in its order; empty before the first second.
+    pub thresholds: Vec<Judged>,
     /// The last complete second.
     pub latest: Option<Arc<Tick>>,
     /// What happened, oldest first.
@@ -100,11 +104,24 @@ pub struct RunView {
 
 /// What the reason of a run begins with that somebody ended before its plan did.
 pub(crate) const STOPPED: &str = "stopped";
+/// What the reason of a run begins with that a threshold ended; so does what [`metrics::threshold::Breach`] says of itself.
+pub(crate) const BREACHED: &str = "threshold";
 
 impl RunView {
     /// Whether somebody ended the run before its load did.
     pub fn was_stopped(&self) -> bool {
         self.state_reason.as_deref().is_some_and(|reason| reason.starts_with(STOPPED))
+    }
+
+    /// From its start to its end, 0 before either.
+    pub(crate) fn length_ns(&self) -> u64 {
+        let length_ms = self.started_ms.zip(self.ended_ms).map_or(0, |(from, to)| to - from);
+        u64::try_from(length_ms).unwrap_or(0).saturating_mul(1_000_000)
+    }
+
+    /// Whether a threshold of its plan ended the run.
+    pub fn was_ended_by_threshold(&self) -> bool {
+        self.state_reason.as_deref().is_some_and(|reason| reason.starts_with(BREACHED))
     }
 }
 

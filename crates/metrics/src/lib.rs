@@ -15,6 +15,7 @@ mod window;
 mod recorder;
 mod merged;
 mod accounting;
+pub mod threshold;
 pub mod verdict;
 pub mod codec;
 

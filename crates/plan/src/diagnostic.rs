@@ -167,6 +167,18 @@ impl<'a> Faults<'a> {
         }
     }
 
+    /// Adds a fault of a part of a value: of `text`, `offset` characters behind the value's beginning, where the file
+    /// shows it there. In a value over several lines it does not, and then the value's own place is as good.
+    pub(crate) fn add_at_offset(&mut self, place: Place, offset: usize, text: &str, wrong: Wrong) {
+        let line = self.line(place);
+        // A quote before the value is not part of it.
+        let shown = [offset, offset + 1].into_iter().map(|offset| place.column + offset).find(|column| {
+            let rest = line.char_indices().nth(column - 1).map_or("", |(at, _)| &line[at..]);
+            rest.starts_with(text)
+        });
+        self.add(Place { column: shown.unwrap_or(place.column), ..place }, text, wrong);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }

@@ -29,6 +29,7 @@ mod scenario;
 mod flow;
 mod step;
 mod body;
+mod thresholds;
 mod target;
 mod network;
 mod plan;
@@ -48,6 +49,7 @@ mod quick;
 mod render;
 
 pub mod limits;
+pub mod threshold;
 
 pub use answer::{
     Answer, Check, CheckKind, Css, Demand, JsonDemand, JsonPath, Pattern, Source, Taking, TextDemand,
@@ -77,6 +79,7 @@ pub use share::{InvalidShares, LANES, LaneSet, Shares};
 pub use stages::Stage;
 pub use submit::{Given, submit};
 pub use target::{Scheme, Target};
+pub use threshold::Threshold;
 pub use users::{UserEvent, Users};
 
 /// The row of a step in every table of results: an index into [`Plan::rows`].

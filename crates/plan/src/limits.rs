@@ -18,6 +18,8 @@ pub const SCENARIOS: usize = STEP_NAMES;
 pub const STEPS: usize = 10_000;
 /// Stages: `StageId` is a column of every window.
 pub const STAGES: usize = 1_000;
+/// Thresholds: each is looked at once a second, and one that nobody reads says nothing.
+pub const THRESHOLDS: usize = 100;
 /// Targets among which iterations are divided.
 pub const TARGETS: usize = 100;
 /// Characters of a name: it is a column heading.

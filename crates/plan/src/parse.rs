@@ -12,14 +12,15 @@ use crate::load;
 use crate::network::{self, HttpVersion};
 use crate::plan::{OnDriverLoss, OnUnreadyDriver, Plan};
 use crate::quantity;
-use crate::read::{self, Fields, Unsupported};
+use crate::read::{self, Fields};
 use crate::scenario;
 use crate::step::{self, Around};
 use crate::target::{Scheme, Target, targets};
+use crate::thresholds::{self, Known};
 use crate::tree::{Entry, Node, tree};
 use crate::vocabulary;
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "version",
     "name",
     "include",
@@ -36,12 +37,11 @@ const KEYS: [&str; 19] = [
     "load",
     "data",
     "scenarios",
+    "thresholds",
     "on_driver_loss",
     "on_unready_driver",
     "drain",
 ];
-
-const NOT_YET: [Unsupported; 1] = [("thresholds", "unsupported_thresholds", "a threshold")];
 
 /// Seed of a plan that names none.
 const SEED: u64 = 1;
@@ -68,7 +68,7 @@ pub fn parse(file: &str, text: &str) -> Result<Plan, Vec<Diagnostic>> {
 /// The plan that a tree describes, whose text is `source`.
 pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Option<Plan> {
     let mut names = vocabulary::names(faults, &mut root);
-    let fields = Fields::of(faults, &root, "a plan", &KEYS, &NOT_YET)?;
+    let fields = Fields::of(faults, &root, "a plan", &KEYS, &[])?;
     if let Some(entry) = fields.entry("include") {
         let wrong = Wrong::new("include_not_here", "includes are read where a plan is submitted");
         faults.add(entry.place, &entry.key, wrong.help("use `swell run` or `swell check` on the file"));
@@ -95,6 +95,13 @@ pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Opt
     let scenarios = fields
         .required(faults, "scenarios")
         .and_then(|node| scenario::scenarios(faults, &mut names, node, fragments, &around));
+    let thresholds = match fields.get(faults, "thresholds") {
+        Some(node) => {
+            let scenarios = scenarios.as_ref().map(|(scenarios, rows)| (scenarios.as_slice(), rows));
+            thresholds::thresholds(faults, node, &Known { load: load.as_ref(), scenarios, phases })
+        }
+        None => Some(Vec::new()),
+    };
     let on_driver_loss = on_driver_loss(faults, &fields);
     let on_unready_driver = match fields.get(faults, "on_unready_driver") {
         Some(node) => {
@@ -129,6 +136,7 @@ pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Opt
         sources: names.sources,
         data,
         scenarios,
+        thresholds: thresholds?,
         on_driver_loss: on_driver_loss?,
         on_unready_driver: on_unready_driver?,
         drain: drain?,

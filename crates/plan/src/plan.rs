@@ -22,6 +22,7 @@ use crate::schedule::{Schedule, StageId};
 use crate::share::{LANES, LaneSet};
 use crate::stages::Stage;
 use crate::target::Target;
+use crate::threshold::Threshold;
 
 /// What to send, when, and what is acceptable.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +49,8 @@ pub struct Plan {
     pub data: Vec<DataSource>,
     /// What to send; at least one.
     pub scenarios: Vec<Scenario>,
+    /// What must have been measured for the run to pass.
+    pub thresholds: Vec<Threshold>,
     /// What happens when a driver is lost during the run.
     pub on_driver_loss: OnDriverLoss,
     /// What happens when a driver cannot arm in time.

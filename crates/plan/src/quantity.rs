@@ -248,7 +248,7 @@ fn split_number(text: &str) -> (&str, &str) {
 
 /// The decimal number `text` times ten to the power of `places`; `None` when it is none, or has more digits than any
 /// value needs.
-fn decimal(text: &str, places: usize) -> Option<u128> {
+pub(crate) fn decimal(text: &str, places: usize) -> Option<u128> {
     /// More than any limit here, and few enough that no sum overflows.
     const DIGITS: usize = 15;
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));

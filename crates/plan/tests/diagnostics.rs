@@ -85,8 +85,6 @@ on_unready_driver: wait
             p.yaml:17:9: a step needs a method with its path [missing]
               write it like: get: /path
                 | pst: /login
-            p.yaml:18:1: a threshold is not supported in this version [unsupported_thresholds]
-                | thresholds
             p.yaml:19:8: the drain must be a time such as 30s [bad_duration]
               units are ns, us, ms, s, m, h and d
                 | 3 parsecs
@@ -139,8 +137,7 @@ thresholds:
   - p99 < 250ms
 "#,
         expect![[r#"
-            p.yaml:33:1: a threshold is not supported in this version [unsupported_thresholds]
-                | thresholds
+            no fault
         "#]],
     );
 }

@@ -5,15 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use metrics::threshold::{Judged, Standing};
 use metrics::verdict::Reason;
 use metrics::{
     Accounting, Merged, Outcome, Pair, Phase, PhaseTimings, StageWindow, StepWindow, Timing, Verdict,
 };
-use plan::{Plan, StageId, StepId};
+use plan::{Plan, StageId, StepId, Threshold};
 
 use crate::summary::{
     AccountingSummary, Bytes, DriverSummary, ErrorSummary, IterationCounts, PhaseSummary, Rates,
-    ReasonSummary, RequestCounts, SCHEMA, StepSummary, Summary, Times, VerdictSummary,
+    ReasonSummary, RequestCounts, SCHEMA, StepSummary, Summary, ThresholdSummary, Times, VerdictSummary,
 };
 use crate::time::rfc3339;
 
@@ -28,6 +29,8 @@ pub struct RunFacts {
     pub started_ms: Option<i64>,
     /// Seconds from the start to the end, or to now.
     pub duration_s: Option<f64>,
+    /// Seconds from the start until somebody or something ended the load, before its plan did.
+    pub stopped_s: Option<f64>,
     /// Seconds of those outside of warm-up and drain; derived from the plan when it is not said.
     pub measured_s: Option<f64>,
     /// Iterations per second asked for, over all drivers; the plan's own rate when it is not said. To be said when the
@@ -38,6 +41,8 @@ pub struct RunFacts {
     /// What no window tells about the measured part; what is not said is taken from the accounts of the whole run where
     /// that is the same.
     pub unmeasured: Unmeasured,
+    /// How the thresholds of the plan stand, in its order; those that are not said have no data.
+    pub thresholds: Vec<Judged>,
 }
 
 /// What windows cannot tell, of the measured part of a run.
@@ -103,7 +108,7 @@ impl Summary {
             steps: (0..plan.rows().len()).map(|row| measured.step(plan, row)).collect(),
             errors: errors(all),
             drivers: drivers(facts, merged),
-            thresholds: Vec::new(),
+            thresholds: thresholds(&plan.thresholds, &facts.thresholds),
             accounting: accounting_summary(merged, accounting),
         }
     }
@@ -238,7 +243,7 @@ impl<'a> Measured<'a> {
 
 /// The seconds of the run in which arrivals came and counted.
 fn measured_s(facts: &RunFacts, plan: &Plan) -> Option<f64> {
-    let duration_s = facts.duration_s?;
+    let duration_s = facts.stopped_s.unwrap_or(f64::INFINITY).min(facts.duration_s?);
     let arrivals_s = plan.duration().map_or(duration_s, |planned| planned.as_secs_f64().min(duration_s));
     Some((arrivals_s - plan.warmup().as_secs_f64()).max(0.0))
 }
@@ -322,6 +327,25 @@ fn verdict_summary(verdict: &Verdict) -> VerdictSummary {
         findings: verdict.findings.iter().map(summary).collect(),
         target_saturated: verdict.target_saturated,
     }
+}
+
+/// One line per threshold of a plan; also for those who show them without a whole summary.
+pub fn thresholds(thresholds: &[Threshold], judged: &[Judged]) -> Vec<ThresholdSummary> {
+    const UNKNOWN: Judged =
+        Judged { standing: Standing::NoData, observed: None, first_breach_s: None, aborted: false };
+    let judged = judged.iter().chain(std::iter::repeat(&UNKNOWN));
+    let summary = |(threshold, judged): (&Threshold, &Judged)| ThresholdSummary {
+        expression: threshold.expression.clone(),
+        scope: threshold.scope_name.clone(),
+        result: judged.standing.as_str().to_owned(),
+        observed: judged.observed.map(|observed| rounded(observed, 1e6)),
+        limit: Some(threshold.limit),
+        unit: threshold.measure.unit().map(str::to_owned),
+        first_breach_s: judged.first_breach_s,
+        failed: judged.fails(threshold),
+        aborted: judged.aborted,
+    };
+    thresholds.iter().zip(judged).map(summary).collect()
 }
 
 fn drivers(facts: &RunFacts, merged: &Merged) -> Vec<DriverSummary> {

@@ -17,7 +17,7 @@ mod page;
 mod number;
 mod time;
 
-pub use build::{DriverFacts, RunFacts, Unmeasured};
+pub use build::{DriverFacts, RunFacts, Unmeasured, thresholds};
 pub use progress::{Progress, StageProgress, live_block, progress_line};
 pub use summary::{
     AccountingSummary, Bytes, DriverSummary, ErrorSummary, IterationCounts, PhaseSummary, Rates,

@@ -238,16 +238,25 @@ pub struct DriverSummary {
 pub struct ThresholdSummary {
     /// As written in the plan.
     pub expression: String,
-    /// `run`, or the step it is about.
+    /// `run`, or a kind and a name: `step GET /cart`, `stage hold`.
     pub scope: String,
-    /// `pass`, `fail` or `no data`.
+    /// `pass`, `fail` or `no_data`.
     pub result: String,
-    /// The value it was compared with.
+    /// What was compared with the limit.
     pub observed: Option<f64>,
-    /// The unit of `observed`.
+    /// The limit of the expression, in the same unit.
+    #[serde(default)]
+    pub limit: Option<f64>,
+    /// The unit of both: `ms`, `/s`, `%`; `null` for a count.
     pub unit: Option<String>,
-    /// Seconds from the start to its first breach.
-    pub first_breach_s: Option<f64>,
+    /// Whole seconds from the start until it was first seen breached, even if it holds in the end.
+    pub first_breach_s: Option<u32>,
+    /// Whether the run fails by it: by `fail`, and by `no_data` unless it allows that.
+    #[serde(default)]
+    pub failed: bool,
+    /// Whether it ended the run.
+    #[serde(default)]
+    pub aborted: bool,
 }
 
 /// The identities over the whole run.

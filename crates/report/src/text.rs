@@ -1,12 +1,12 @@
 //! The summary as a page of text: what is printed when a run ends.
 //!
 //! Reads from the question to the answer: which run, how much was asked and done, how long it took, where, what failed,
-//! who sent it, whether it adds up; and last, where the eye rests, whether to believe it. Invariant: every number comes
+//! who sent it, whether it adds up; and last, where the eye rests, whether to believe it, and which thresholds failed. Invariant: every number comes
 //! from the [`Summary`], so the page says what the JSON says.
 
 use crate::number::{self, NOTHING, clock, count, percent, share, three_digits};
 use crate::page::{Line, Tone, columns, shortened, wrapped};
-use crate::summary::{DriverSummary, ErrorSummary, ReasonSummary, Summary, Times};
+use crate::summary::{DriverSummary, ErrorSummary, ReasonSummary, Summary, ThresholdSummary, Times};
 use crate::table::{Align, Cell, Table, cell};
 
 /// Rows of a table; a terminal shows no more, and the JSON has all.
@@ -32,6 +32,7 @@ pub fn text(summary: &Summary, color: bool, width: usize) -> String {
         drivers(summary, width),
         accounting(summary),
         verdict(summary, width),
+        failed_thresholds(summary, width),
     ];
     for section in sections.into_iter().filter(|section| !section.is_empty()) {
         lines.push(Line::new());
@@ -369,30 +370,54 @@ fn thresholds(summary: &Summary, width: usize) -> Vec<Line> {
     if summary.thresholds.is_empty() {
         return Vec::new();
     }
-    let mut table = Table::new(&[
-        ("Thresholds", Align::Left),
-        ("scope", Align::Left),
-        ("observed", Align::Right),
-        ("result", Align::Left),
-    ]);
+    // Of what each is says its expression.
+    let mut table =
+        Table::new(&[("Thresholds", Align::Left), ("observed", Align::Right), ("result", Align::Left)]);
     for threshold in summary.thresholds.iter().take(MAX_ROWS) {
-        let unit = threshold.unit.as_deref().unwrap_or_default();
-        let observed =
-            threshold.observed.map_or(NOTHING.to_owned(), |value| format!("{} {unit}", three_digits(value)));
         let result = match threshold.result.as_str() {
             "fail" => (Tone::Bad, "FAIL".to_owned()),
             "pass" => (Tone::Good, "pass".to_owned()),
+            "no_data" => (if threshold.failed { Tone::Bad } else { Tone::Warning }, "no data".to_owned()),
             other => (Tone::Warning, other.to_owned()),
         };
-        table.row(vec![
-            cell(format!("  {}", threshold.expression)),
-            cell(shortened(&threshold.scope, 24)),
-            cell(observed),
-            result,
-        ]);
+        table.row(vec![cell(format!("  {}", threshold.expression)), cell(observed(threshold)), result]);
     }
     let mut lines = table.lines(width);
     lines.extend(more(summary.thresholds.len(), "thresholds"));
+    lines
+}
+
+fn observed(threshold: &ThresholdSummary) -> String {
+    let unit = match threshold.unit.as_deref() {
+        Some("/s") => "/s".to_owned(),
+        Some(unit) => format!(" {unit}"),
+        None => String::new(),
+    };
+    threshold.observed.map_or(NOTHING.to_owned(), |value| format!("{}{unit}", three_digits(value)))
+}
+
+/// A sentence for each threshold by which the run fails.
+fn failed_thresholds(summary: &Summary, width: usize) -> Vec<Line> {
+    let failed: Vec<_> = summary.thresholds.iter().filter(|threshold| threshold.failed).collect();
+    if failed.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![label("Failed").toned(
+        Tone::Bad,
+        format!("{} of {} thresholds", count(failed.len() as u64), count(summary.thresholds.len() as u64)),
+    )];
+    for threshold in failed.iter().take(MAX_ROWS) {
+        let mut text = match threshold.observed {
+            Some(_) => format!("{}: {}", threshold.expression, observed(threshold)),
+            None => format!("{}: no data", threshold.expression),
+        };
+        if let Some(after_s) = threshold.first_breach_s {
+            let what = if threshold.aborted { "it ended the run" } else { "first breached" };
+            text += &format!(", {what} after {after_s} s");
+        }
+        lines.extend(sentence(&text, width));
+    }
+    lines.extend(more(failed.len(), "thresholds"));
     lines
 }
 
@@ -503,12 +528,19 @@ fn verdict(summary: &Summary, width: usize) -> Vec<Line> {
     lines
 }
 
+/// An item of a list, wrapped.
+fn sentence(text: &str, width: usize) -> Vec<Line> {
+    let parts = wrapped(text, width.saturating_sub(LABEL + 2));
+    let line = |(index, part): (usize, &String)| {
+        Line::new().to(LABEL).text(if index == 0 { "- " } else { "  " }).text(part)
+    };
+    parts.iter().enumerate().map(line).collect()
+}
+
 fn sentences(reasons: &[ReasonSummary], what: &str, width: usize) -> Vec<Line> {
     let mut lines = Vec::new();
     for reason in reasons.iter().take(MAX_ROWS) {
-        for (index, part) in wrapped(&reason.text, width.saturating_sub(LABEL + 2)).iter().enumerate() {
-            lines.push(Line::new().to(LABEL).text(if index == 0 { "- " } else { "  " }).text(part));
-        }
+        lines.extend(sentence(&reason.text, width));
     }
     lines.extend(more(reasons.len(), what));
     lines

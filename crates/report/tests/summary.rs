@@ -4,9 +4,10 @@ mod fixture;
 
 use expect_test::expect;
 use fixture::{plan, summary};
+use metrics::threshold::{Judged, Standing};
 use metrics::{Accounting, LocalLimit, Merged, Outcome, Phases, StepWindow, Verdict};
 use plan::{StageId, StepId};
-use report::{RunFacts, Summary, text};
+use report::{RunFacts, Summary, text, thresholds};
 
 #[test]
 fn json() {
@@ -566,4 +567,74 @@ fn color_changes_no_letter() {
     }
     assert!(colored.contains("\x1b["));
     assert_eq!(plain, text(&summary, false, 80));
+}
+
+/// A plan with these thresholds.
+fn plan_with(thresholds: &str) -> plan::Plan {
+    let source = plan().source + "thresholds:\n" + thresholds;
+    plan::parse("p", &source).unwrap_or_else(|faults| panic!("{faults:?}"))
+}
+
+#[test]
+fn thresholds_are_a_table_and_those_that_failed_come_last() {
+    let plan = plan_with(
+        "  - p99 < 250ms\n  - p99.9 of \"GET /api/products\" < 5ms for 10s, abort\n  - error_rate of stage \"hold\" < 0.01%\n  \
+         - count of scenario \"buy\" >= 100000\n  - iteration_time.mean < 1s\n  - connection_wait.p99 < 1ms, allow_no_data\n",
+    );
+    let judged =
+        |standing, observed, first_breach_s, aborted| Judged { standing, observed, first_breach_s, aborted };
+    let lines = thresholds(
+        &plan.thresholds,
+        &[
+            judged(Standing::Pass, Some(12.345_678_912), None, false),
+            judged(Standing::Fail, Some(7.5), Some(42), true),
+            judged(Standing::Fail, Some(0.013), Some(35), false),
+            judged(Standing::Fail, Some(20_000.0), None, false),
+            judged(Standing::NoData, None, None, false),
+            judged(Standing::NoData, None, None, false),
+        ],
+    );
+    expect![[r#"
+        {
+          "expression": "p99.9 of \"GET /api/products\" < 5ms for 10s, abort",
+          "scope": "step GET /api/products",
+          "result": "fail",
+          "observed": 7.5,
+          "limit": 5.0,
+          "unit": "ms",
+          "first_breach_s": 42,
+          "failed": true,
+          "aborted": true
+        }"#]]
+    .assert_eq(&serde_json::to_string_pretty(&lines[1]).unwrap());
+    let page = text(&Summary { thresholds: lines, ..summary(0, false) }, false, 80);
+    let from = page.find("Thresholds").unwrap();
+    expect![[r#"
+        Thresholds                                            observed   result
+          p99 < 250ms                                          12.3 ms   pass
+          p99.9 of "GET /api/products" < 5ms for 10s, abort    7.50 ms   FAIL
+          error_rate of stage "hold" < 0.01%                  0.0130 %   FAIL
+          count of scenario "buy" >= 100000                     20,000   FAIL
+          iteration_time.mean < 1s                                   –   no data
+          connection_wait.p99 < 1ms, allow_no_data                   –   no data
+
+        Drivers   requests sent   send lag p99      cpu   state
+          d1             94,000        76.1 µs   41.0 %   finished
+          d2             94,000        76.1 µs   41.0 %   finished
+
+        Accounting   balanced, of the whole run
+          105,000 iterations due = 105,000 started + 0 missed or lost
+          188,000 requests sent = 188,000 recorded + 0 unknown
+
+        Verdict   valid: the drivers did what the plan asked
+
+        Failed    4 of 6 thresholds
+                  - p99.9 of "GET /api/products" < 5ms for 10s, abort: 7.50 ms, it ended
+                    the run after 42 s
+                  - error_rate of stage "hold" < 0.01%: 0.0130 %, first breached after
+                    35 s
+                  - count of scenario "buy" >= 100000: 20,000
+                  - iteration_time.mean < 1s: no data
+    "#]]
+    .assert_eq(&page[from..]);
 }

@@ -147,8 +147,11 @@ fn any_summary(random: &mut fastrand::Rng, like: &Summary) -> Summary {
             scope: name(random),
             result: name(random),
             observed: maybe(random, float),
+            limit: maybe(random, float),
             unit: maybe(random, name),
-            first_breach_s: maybe(random, float),
+            first_breach_s: maybe(random, |random| random.u32(..)),
+            failed: random.bool(),
+            aborted: random.bool(),
         });
     }
     summary

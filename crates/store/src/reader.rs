@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use metrics::{Merged, StageWindow, StepWindow, codec};
+use metrics::{DriverWindow, Merged, StageWindow, StepWindow, codec};
 use plan::{StageId, StepId};
 use rusqlite::{Connection, OpenFlags};
 
@@ -144,6 +144,35 @@ impl Reader {
                 return Err(Error::TooManyPoints { points });
             }
             self.points(run, step, (from_s, to_s), resolution)
+        })
+    }
+
+    /// Hands over all that was measured of a run second by second, merged over its drivers; without the drivers' states.
+    pub fn seconds(&self, run_id: &str, mut each: impl FnMut(u32, &DriverWindow)) -> Result<(), Error> {
+        self.at_one_moment(|| {
+            let run = run_key(&self.connection, run_id, &self.path)?;
+            let mut open: Option<DriverWindow> = None;
+            let row = |second: u32, step: i64, measured: &[u8]| {
+                if let Some(whole) = open.take_if(|open| open.from_s != second) {
+                    each(whole.from_s, &whole);
+                }
+                let mut part = DriverWindow { from_s: second, to_s: second + 1, ..DriverWindow::default() };
+                let fault = |fault| damaged(&self.path, &fault);
+                match step {
+                    ITERATIONS => part.stages.push(codec::decode_stage(measured).map_err(fault)?),
+                    _ => part.steps.push(codec::decode_step(measured).map_err(fault)?),
+                }
+                match &mut open {
+                    Some(open) => open.merge(part),
+                    None => open = Some(part),
+                }
+                Ok(())
+            };
+            windows::by_second(&self.connection, run, row, |source| self.failed(source))?;
+            if let Some(last) = open {
+                each(last.from_s, &last);
+            }
+            Ok(())
         })
     }
 

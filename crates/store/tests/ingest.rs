@@ -2,8 +2,10 @@
 
 mod fixture;
 
+use std::collections::BTreeMap;
+
 use fixture::{RUN, batch, delivery, merged, position, reports, store, window};
-use metrics::{Merged, StepWindow};
+use metrics::{DriverWindow, Gauges, Merged, StepWindow};
 use plan::{StageId, StepId};
 use store::{Batch, Reader, Resolution, Store};
 
@@ -102,6 +104,25 @@ fn a_series_merges_what_came_late() {
         minute[0].requests.succeeded(),
         points.iter().map(|point| point.requests.succeeded()).sum::<u64>()
     );
+}
+
+#[test]
+fn the_seconds_of_a_run_are_those_of_all_its_drivers() {
+    let (_dir, mut store) = store();
+    let reports = reports(&mut fastrand::Rng::with_seed(5), 3, 6, 4);
+    store.ingest(&batch(reports.iter().rev().cloned().collect())).unwrap();
+    store.checkpoint(RUN).unwrap();
+    let mut found = Vec::new();
+    store.reader().unwrap().seconds(RUN, |second, window| found.push((second, window.clone()))).unwrap();
+    let mut expected: BTreeMap<u32, DriverWindow> = BTreeMap::new();
+    for window in reports.iter().filter_map(|report| report.window.clone()) {
+        let window = DriverWindow { gauges: Gauges::default(), ..window };
+        match expected.get_mut(&window.from_s) {
+            Some(second) => second.merge(window),
+            None => drop(expected.insert(window.from_s, window)),
+        }
+    }
+    assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -217,7 +218,10 @@ fn a_killed_driver_that_nobody_replaces_makes_the_run_invalid() {
 fn an_orchestrator_that_dies_and_returns_finishes_the_run() {
     let mut fleet = Fleet::start(2);
     let load = json!({"model": "open", "stages": [{"name": "hold", "at": "200/s", "for": "40s"}]});
-    let run = fleet.api.start_run(&fleet.plan(&load, "/ping"));
+    let mut plan = fleet.plan(&load, "/ping");
+    // All reports are read again, one driver's before the other's: half a rate must end nothing.
+    plan["thresholds"] = json!(["achieved_rate >= 60% for 3s, abort", "achieved_rate >= 60%, abort"]);
+    let run = fleet.api.start_run(&plan);
     fleet.wait_second(&run, 4);
     fleet.orchestrator.take().unwrap().kill();
     thread::sleep(Duration::from_secs(10));
@@ -225,7 +229,11 @@ fn an_orchestrator_that_dies_and_returns_finishes_the_run() {
     let (process, api) = orchestrator(&fleet.kafka, fleet.folder.path(), &listen);
     (fleet.orchestrator, fleet.api) = (Some(process), api);
     let summary = fleet.api.finished(&run);
-    assert_eq!(summary["state"], "finished");
+    assert_eq!(summary["state"], "finished", "{summary:#}");
+    assert!(
+        summary["thresholds"].as_array().unwrap().iter().all(|one| one["result"] == "pass"),
+        "{summary:#}"
+    );
     assert_eq!(summary["iterations"]["due"], 8000);
     assert_eq!(summary["iterations"]["lost"], 0);
     assert_eq!(summary["accounting"]["balanced"], true, "{summary}");
@@ -287,6 +295,54 @@ fn a_throughput_limit_is_kept_and_reached() {
     }
     // 99 % of it is a matter of `plan`'s own tests, which no other process disturbs.
     assert!(sent[1..11].iter().sum::<f64>() >= 19_000.0, "{sent:?}");
+}
+
+#[test]
+fn a_threshold_ends_the_run_on_the_whole_fleet() {
+    let mut fleet = Fleet::start(3);
+    let load = json!({"model": "open", "stages": [{"name": "hold", "at": "300/s", "for": "60s"}]});
+    let mut plan = fleet.plan(&load, "/delay/20ms");
+    plan["thresholds"] = json!(["p99 < 20s", "p50 of \"ping\" < 10ms for 5s, abort"]);
+    let ended = |summary: &Value, served: u64| {
+        assert_eq!(summary["state"], "aborted", "{summary:#}");
+        let [held, broke] = summary["thresholds"].as_array().unwrap().as_slice() else {
+            panic!("{summary:#}")
+        };
+        assert_eq!((&held["result"], &held["aborted"]), (&json!("pass"), &json!(false)), "{held}");
+        assert_eq!((&broke["result"], &broke["aborted"]), (&json!("fail"), &json!(true)), "{broke}");
+        let after_s = number(&broke["first_breach_s"]);
+        assert!((5.0..=9.0).contains(&after_s), "{after_s}");
+        assert!(served as f64 <= 300.0 * (after_s + 2.0), "{served} requests, breached after {after_s} s");
+        assert_eq!(summary["accounting"]["balanced"], true, "{summary:#}");
+        assert_eq!(summary["requests"]["sent"], served, "{summary:#}");
+        assert!(
+            summary["drivers"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|driver| number(&driver["requests_sent"]) > 0.0)
+        );
+    };
+    let run = fleet.api.start_run(&plan);
+    let summary = fleet.api.finished(&run);
+    let served = fleet.target.requests();
+    ended(&summary, served);
+    let view = fleet.api.get(&format!("/runs/{run}"));
+    assert_eq!(view["thresholds"], summary["thresholds"]);
+    let reason = view["state_reason"].as_str().unwrap();
+    assert!(reason.starts_with("threshold p50 of \"ping\" < 10ms for 5s, abort breached after"), "{reason}");
+    assert!(fleet.events(&run).iter().any(|(kind, _)| kind == "threshold_breached"), "{view:#}");
+
+    // The same as a one-off, by the same drivers.
+    drop(fleet.orchestrator.take());
+    fs::write(fleet.folder.path().join("fleet.plan.yaml"), plan.to_string()).unwrap();
+    let mut command = swell();
+    command.args(["run", "fleet.plan.yaml", "--kafka", &fleet.kafka.address(), "--min-drivers", "3"]);
+    command.args(["--store", "one-off", "-o", "json=result.json"]);
+    let mut process = Process::start("run", &mut command, fleet.folder.path());
+    assert_eq!(process.wait().code(), Some(99), "{}", process.log());
+    let text = fs::read_to_string(fleet.folder.path().join("result.json")).unwrap();
+    ended(&serde_json::from_str(&text).unwrap(), fleet.target.requests() - served);
 }
 
 #[test]

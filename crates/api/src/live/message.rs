@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use axum::body::Bytes;
 use cluster::view::{RunView, Tick};
+use report::ThresholdSummary;
 use serde::Serialize;
 use store::Resolution;
 
@@ -45,6 +46,8 @@ pub(super) struct Delta {
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<VerdictJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    thresholds: Option<Vec<ThresholdSummary>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     drivers: Option<Vec<RunDriver>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fleet: Option<Vec<Driver>>,
@@ -64,6 +67,7 @@ impl Delta {
             row: Some(Row::of_tick(tick)),
             totals: None,
             verdict: None,
+            thresholds: None,
             drivers: None,
             fleet: None,
             events: Vec::new(),
@@ -94,6 +98,7 @@ impl Delta {
             row: tick.map(Row::of_tick),
             totals: tick.map(Totals::of_tick),
             verdict: (json::verdict(&before.verdict) != verdict).then_some(verdict),
+            thresholds: (before.thresholds != view.thresholds).then(|| json::thresholds(view)),
             drivers: (moved || turn(drivers.len())).then_some(drivers),
             fleet: (moved || turn(fleet.len())).then(|| fleet.into_iter().map(Driver::from).collect()),
             events: view.events.iter().skip(before.events.len()).map(json::event).collect(),

@@ -236,6 +236,7 @@ impl Control for Scripted {
                 state_reason: None,
                 created_ms: now,
                 started_ms: None,
+                stopped_ns: None,
                 ended_ms: None,
                 planned_per_s: None,
                 drivers: vec![RunDriver {
@@ -246,6 +247,7 @@ impl Control for Scripted {
                     summary_only: None,
                 }],
                 verdict: Verdict::default(),
+                thresholds: Vec::new(),
                 latest: None,
                 events: Vec::new(),
             });

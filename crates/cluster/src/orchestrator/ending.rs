@@ -45,6 +45,14 @@ impl Orchestrator {
         self.timeline("ending", reason.to_owned(), None, now);
     }
 
+    /// Ends the run at once, as a threshold asks. Who is ending it already goes before.
+    pub(super) fn crossed(&mut self, run_id: &str, reason: &str, now: Now) {
+        let run = self.run.as_ref().filter(|run| run.run_id == run_id);
+        if run.is_some_and(|run| run.epoch().is_some() && run.ending.is_none()) {
+            self.end_run(RunState::Aborted, reason, now);
+        }
+    }
+
     pub(super) fn collected(&mut self, collected: Box<Collected>, now: Now) {
         let Some(run) = self.run.as_mut().filter(|run| run.run_id == collected.run_id) else { return };
         let (node_id, incarnation) = (collected.node_id.clone(), Some(collected.incarnation));

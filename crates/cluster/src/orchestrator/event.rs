@@ -55,6 +55,13 @@ pub enum Event {
         /// What it says.
         summary: Summary,
     },
+    /// A threshold of the plan says that the run is to end. May be told again until it does.
+    Crossed {
+        /// The run.
+        run_id: String,
+        /// Which and when, for the timeline and the result.
+        reason: String,
+    },
     /// The process was asked to end: the current run is stopped first.
     Shutdown,
 }

@@ -240,6 +240,11 @@ impl Run {
         !self.plan.is_per_driver()
     }
 
+    /// Run time at which the end was ordered.
+    pub fn stopped_ns(&self) -> Option<u64> {
+        self.stopped_ns
+    }
+
     /// The intended times with all changes of rate; `None` where the target sets the pace.
     pub fn schedule(&self) -> Option<&Schedule> {
         self.schedule.as_ref()

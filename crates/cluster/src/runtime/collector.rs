@@ -17,6 +17,7 @@ use super::locked;
 use crate::board::Board;
 use crate::collector::{Gathering, Taken};
 use crate::orchestrator::Collected;
+use crate::view::RunState;
 
 /// How long a turn waits for a message.
 const TURN: Duration = Duration::from_millis(50);
@@ -42,6 +43,15 @@ pub(super) enum News {
         node_id: String,
         test_id: String,
         summary: Summary,
+    },
+    /// A threshold did not hold for the first time.
+    Breached {
+        text: String,
+    },
+    /// A threshold that is to end the run was breached; said again until the run ends.
+    Crossed {
+        run_id: String,
+        reason: String,
     },
     /// The store fails, or, with nothing, has everything again.
     StoreFault(Option<String>),
@@ -229,14 +239,25 @@ impl Collector {
     /// Shows the seconds that are complete.
     fn show(&self) {
         let Some(run_id) = &self.run else { return };
-        let shown = self.board.look(|content| {
-            let current = content.current_of(run_id)?;
+        let (is_new, breaches, crossed) = self.board.look(|content| {
+            let Some(current) = content.current_of(run_id) else { return (false, Vec::new(), None) };
             let expected = current.expected();
-            let latest = current.gathering.close_seconds(&expected).pop()?;
-            current.view.latest = Some(latest);
-            Some(())
+            let latest = current.gathering.close_seconds(&expected).pop();
+            let is_new = latest.is_some();
+            if is_new {
+                current.view.latest = latest;
+                current.view.thresholds =
+                    current.gathering.thresholds_so_far(current.view.was_ended_by_threshold());
+            }
+            // In a drain there is nothing left to end.
+            let is_on = current.view.state == RunState::Running;
+            (is_new, current.gathering.take_breaches(), current.gathering.crossed().filter(|_| is_on))
         });
-        if shown.is_some() {
+        breaches.into_iter().for_each(|text| self.tell(News::Breached { text }));
+        if let Some(reason) = crossed {
+            self.tell(News::Crossed { run_id: run_id.clone(), reason });
+        }
+        if is_new {
             self.board.change(|_| ());
         }
     }

@@ -243,10 +243,12 @@ fn put_on_board(board: &Board, row: &RunRow, events: Vec<EventRow>) -> Option<Ar
         state_reason: None,
         created_ms: row.created_ms,
         started_ms: row.started_ms,
+        stopped_ns: None,
         ended_ms: None,
         planned_per_s: None,
         drivers: Vec::new(),
         verdict: Verdict::default(),
+        thresholds: Vec::new(),
         latest: None,
         events: events.into_iter().map(result::event).collect(),
     };
@@ -393,7 +395,22 @@ impl Control {
             News::Summarised { node_id, test_id, summary } => {
                 self.tell(Event::Summarised { node_id, test_id, summary });
             }
+            News::Breached { text } => self.breached(text),
+            News::Crossed { run_id, reason } => self.tell(Event::Crossed { run_id, reason }),
             News::StoreFault(fault) => self.store_changed(fault),
+        }
+    }
+
+    /// Puts the first breach of a threshold into the timeline, unless it is there: after a restart all reports are read
+    /// again.
+    fn breached(&mut self, text: String) {
+        let is_known = self.board.look(|content| {
+            let events = content.current.iter().flat_map(|current| &current.view.events);
+            events.into_iter().any(|event| event.text == text)
+        });
+        if !is_known {
+            let (second, kind) = (self.machine.second(now()), "threshold_breached".into());
+            self.note(TimelineEvent { second, unix_ms: clock::unix_ms(), kind, text, driver: None });
         }
     }
 
@@ -563,11 +580,14 @@ impl Control {
         }
         let result = self.board.change(|content| {
             let current = content.current_of(&outcome.run_id)?;
-            let ending = Ending::of(outcome, &current.view);
             current.view.state = outcome.state;
             current.view.state_reason = outcome.reason.clone();
             current.view.ended_ms =
                 Some(outcome.ended.map_or_else(clock::unix_ms, clock::BrokerTime::unix_ms));
+            current.view.thresholds = current
+                .gathering
+                .judge_thresholds(current.view.length_ns(), current.view.was_ended_by_threshold());
+            let ending = Ending::of(outcome, &current.view);
             current.view.drivers = ending.drivers(current.gathering.merged());
             let context = result::context(&current.view, Some(&ending));
             current.view.verdict = metrics::verdict::judge(current.gathering.merged(), &context);
@@ -611,6 +631,10 @@ impl Control {
             }
             if let Some(schedule) = status.schedule {
                 current.gathering.set_schedule(schedule);
+            }
+            if let Some(stopped_ns) = status.stopped_ns {
+                current.view.stopped_ns = Some(stopped_ns);
+                current.gathering.set_stopped(stopped_ns);
             }
             let ours = current.view.drivers.iter().filter(|driver| !driver.foreign).count();
             current.view.planned_per_s = current.gathering.planned_per_s(ours);

@@ -16,6 +16,8 @@ pub(super) struct Status {
     pub(super) started_ms: Option<i64>,
     pub(super) drivers: Vec<RunDriver>,
     pub(super) schedule: Option<Schedule>,
+    /// Run time at which somebody or something ended the load.
+    pub(super) stopped_ns: Option<u64>,
 }
 
 pub(super) fn status(machine: &Orchestrator, now: Now) -> Option<Status> {
@@ -29,6 +31,7 @@ pub(super) fn status(machine: &Orchestrator, now: Now) -> Option<Status> {
         started_ms: run.start_at.map(BrokerTime::unix_ms),
         drivers: drivers(run, machine),
         schedule: run.schedule().cloned(),
+        stopped_ns: run.stopped_ns(),
     })
 }
 

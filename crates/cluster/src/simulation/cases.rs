@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::script::{Fault, SECOND, Script, open_plan};
-use super::{Report, simulate};
+use super::{CROSSED, Report, simulate};
 use crate::orchestrator::Outcome;
 use crate::view::RunState;
 
@@ -188,6 +188,26 @@ fn the_operator_stops_and_aborts() {
         assert_eq!(outcome.state, state);
         assert!(outcome.complete && outcome.lost == 0, "{outcome:?}");
     }
+}
+
+#[test]
+fn a_threshold_ends_the_run_within_two_seconds() {
+    let report = with(vec![(15 * SECOND, Fault::Cross), (16 * SECOND, Fault::Cross)]);
+    let outcome = only(&report);
+    assert_eq!((outcome.state, outcome.reason.as_deref()), (RunState::Aborted, Some(CROSSED)));
+    assert!(outcome.complete && outcome.lost == 0, "{outcome:?}");
+    // 60 a second are due from second 7 or 8 of the simulation on.
+    let started: u64 = outcome.members.iter().map(|member| member.stored.started).sum();
+    assert!((6 * 60..10 * 60).contains(&started), "{started}");
+    assert_eq!(report.kinds.get("ending"), Some(&1), "{:?}", report.kinds);
+}
+
+#[test]
+fn an_operator_who_stops_first_is_not_overruled_by_a_threshold() {
+    let report = with(vec![(15 * SECOND, Fault::Stop), (15 * SECOND + 1, Fault::Cross)]);
+    let outcome = only(&report);
+    assert_eq!(outcome.state, RunState::Finished);
+    assert!(outcome.reason.as_deref().is_some_and(|reason| reason.starts_with("stopped")));
 }
 
 #[test]

@@ -52,6 +52,8 @@ pub(super) enum Fault {
     Ghost,
     Stop,
     Abort,
+    /// A threshold is crossed; the collector says so again and again.
+    Cross,
     SetRate {
         percent: u64,
     },
@@ -117,6 +119,7 @@ impl Script {
                 fault,
                 Fault::Stop
                     | Fault::Abort
+                    | Fault::Cross
                     | Fault::SetRate { .. }
                     | Fault::Join
                     | Fault::Twin { .. }
@@ -163,7 +166,7 @@ impl Script {
 
 fn draw_fault(rng: &mut Rng, drivers: usize) -> Fault {
     let driver = rng.usize(0..drivers);
-    match rng.u8(0..27) {
+    match rng.u8(0..28) {
         0..4 => Fault::KillDriver { driver, restart_after_ms: rng.bool().then(|| rng.u64(500..12_000)) },
         4..7 => Fault::PauseDriver { driver, for_ms: rng.u64(1000..20_000) },
         7..10 => Fault::CutDriver { driver, for_ms: rng.u64(1000..40_000) },
@@ -179,7 +182,8 @@ fn draw_fault(rng: &mut Rng, drivers: usize) -> Fault {
         22 => Fault::Ghost,
         23 => Fault::Stop,
         24 => Fault::Abort,
-        25 => Fault::BrokerStep { by_ms: rng.i64(-4000..4000) },
+        25 => Fault::Cross,
+        26 => Fault::BrokerStep { by_ms: rng.i64(-4000..4000) },
         _ => Fault::SetRate { percent: rng.u64(20..300) },
     }
 }

@@ -72,6 +72,26 @@ pub(crate) fn span<E>(
     Ok(())
 }
 
+/// Hands over all rows of the run but those of all steps together, by second.
+pub(crate) fn by_second<E>(
+    connection: &Connection,
+    run: i64,
+    mut each: impl FnMut(u32, i64, &[u8]) -> Result<(), E>,
+    failed: impl Fn(rusqlite::Error) -> E,
+) -> Result<(), E> {
+    let mut table = connection
+        .prepare_cached(
+            "SELECT second, step, measured FROM window WHERE run = ?1 AND step <> -1 ORDER BY second",
+        )
+        .map_err(&failed)?;
+    let mut rows = table.query([run]).map_err(&failed)?;
+    while let Some(row) = rows.next().map_err(&failed)? {
+        let (second, step) = (row.get(0).map_err(&failed)?, row.get(1).map_err(&failed)?);
+        each(second, step, blob(row, 2).map_err(&failed)?)?;
+    }
+    Ok(())
+}
+
 /// A sum of counts.
 fn sum(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let sum: i64 = row.get(column)?;

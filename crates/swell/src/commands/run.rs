@@ -121,11 +121,15 @@ pub fn exit_of(result: &RunResult, strict: bool) -> Exit {
     if result.view.was_stopped() {
         reasons.push(Exit::Stopped);
     }
-    let broken = result.view.state != RunState::Finished && !result.view.was_stopped();
+    let meant = result.view.was_stopped() || result.view.was_ended_by_threshold();
+    let broken = result.view.state != RunState::Finished && !meant;
     if !result.lost_drivers.is_empty() || result.complete == Some(false) || broken {
         reasons.push(Exit::DriversLost);
     }
-    if totals.succeeded == 0 && result.view.drivers.iter().all(|driver| !driver.foreign) {
+    let nothing_succeeded = totals.succeeded == 0 && result.view.drivers.iter().all(|driver| !driver.foreign);
+    let thresholds = result.view.plan.thresholds.iter().zip(&result.view.thresholds);
+    let mut failed = thresholds.filter(|(threshold, judged)| judged.fails(threshold));
+    if nothing_succeeded || failed.next().is_some() {
         reasons.push(Exit::Failed);
     }
     if strict && result.verdict.value != metrics::verdict::Value::Valid {
