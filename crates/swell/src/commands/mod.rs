@@ -6,6 +6,7 @@ pub mod orchestrator;
 pub mod driver;
 pub mod target;
 pub mod check;
+pub mod import;
 pub mod explain;
 pub mod runs;
 pub mod report;

@@ -1,0 +1,117 @@
+//! URLs as tools write them: origin, path, query, and user information apart.
+
+/// An `http` or `https` URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Url {
+    /// Scheme and authority, such as `https://shop.example:8443`, in small letters.
+    pub origin: String,
+    /// Host without port.
+    pub host: String,
+    /// User and password, as they stand in it.
+    pub user: Option<(String, String)>,
+    /// Encoded, with a leading slash.
+    pub path: String,
+    /// Encoded, without the question mark.
+    pub query: Option<String>,
+}
+
+impl Url {
+    /// `None`: not HTTP, or no host. Without a scheme it is `http`, as for curl.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme, rest)) if !scheme.contains(['/', '?', '#']) => (scheme.to_ascii_lowercase(), rest),
+            _ => ("http".to_owned(), text),
+        };
+        if scheme != "http" && scheme != "https" {
+            return None;
+        }
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, rest) = rest.split_at(end);
+        let (user, authority) = match authority.rsplit_once('@') {
+            Some((user, authority)) => {
+                let (user, password) = user.split_once(':').unwrap_or((user, ""));
+                (Some((decoded(user), decoded(password))), authority)
+            }
+            None => (None, authority),
+        };
+        let authority = authority.to_ascii_lowercase();
+        let bracket = authority.find(']').map_or(0, |end| end + 1);
+        let host = match authority[bracket..].find(':') {
+            Some(colon) => &authority[..bracket + colon],
+            None => authority.as_str(),
+        };
+        let sound = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+        if host.is_empty() || !authority.chars().all(sound) {
+            return None;
+        }
+        let port = if scheme == "https" { ":443" } else { ":80" };
+        let origin = format!("{scheme}://{}", authority.strip_suffix(port).unwrap_or(&authority));
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (path, query) = match rest.split_once('?') {
+            Some((path, query)) => (path, Some(encoded(query)).filter(|query| !query.is_empty())),
+            None => (rest, None),
+        };
+        let path = if path.starts_with('/') { encoded(path) } else { format!("/{}", encoded(path)) };
+        Some(Self { host: host.to_owned(), origin, user, path, query })
+    }
+
+    /// The path with its query where that is no list of pairs, and the pairs where it is.
+    pub(crate) fn path_and_pairs(&self) -> (String, Vec<(String, String)>) {
+        let Some(query) = &self.query else {
+            return (self.path.clone(), Vec::new());
+        };
+        match pairs(query) {
+            Some(pairs) => (self.path.clone(), pairs),
+            None => (format!("{}?{query}", self.path), Vec::new()),
+        }
+    }
+}
+
+/// What must not stand in a request line is percent-encoded; all else stays.
+fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii_graphic() && !"\"<>\\^`{|}".contains(c) {
+            out.push(c);
+        } else {
+            let mut bytes = [0; 4];
+            c.encode_utf8(&mut bytes).bytes().for_each(|byte| out.push_str(&format!("%{byte:02X}")));
+        }
+    }
+    out
+}
+
+/// Text without percent-encoding; as it is where that gives no UTF-8.
+pub(crate) fn decoded(text: &str) -> String {
+    decode(text).unwrap_or_else(|| text.to_owned())
+}
+
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let hex = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        match (first, tail) {
+            (b'%', [high, low, after @ ..]) if hex(*high).is_some() && hex(*low).is_some() => {
+                bytes.push(hex(*high)? * 16 + hex(*low)?);
+                rest = after;
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// The pairs of a query or form; `None` where writing them again would not give the same.
+pub(crate) fn pairs(text: &str) -> Option<Vec<(String, String)>> {
+    let field = |text: &str| decode(&text.replace('+', " ")).filter(|text| !text.contains(char::is_control));
+    let pair = |pair: &str| {
+        let (key, value) = pair.split_once('=')?;
+        Some((field(key).filter(|key| !key.is_empty())?, field(value)?))
+    };
+    text.split('&').map(pair).collect()
+}
