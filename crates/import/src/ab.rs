@@ -1,7 +1,7 @@
 //! A command line of ApacheBench (`ab`): a closed load of one request.
 
 use crate::curl::{basic, get, known_method, put};
-use crate::draft::{Auth, Body, Draft, Scenario, Step, closed, closed_iterations, literal};
+use crate::draft::{Auth, Body, Draft, Scenario, Step, closed, closed_iterations, literal, source_address};
 use crate::flags::{self, Flag, Given, Style};
 use crate::notes::Notes;
 use crate::url::Url;
@@ -83,9 +83,9 @@ pub(crate) fn draft(source: &str, words: &[String], notes: &mut Notes) -> Result
             if requests.is_some() {
                 notes.add("-t with -n: ab ends with the first of both, the plan with the time");
             }
-            closed(&users.to_string(), &span::show_ms(seconds * 1000))
+            closed(users, seconds.saturating_mul(1000), notes)
         }
-        (None, requests) => closed_iterations(users, requests.unwrap_or(1).max(users)),
+        (None, requests) => closed_iterations(users, requests.unwrap_or(1), notes),
     };
     draft.load_comments = vec![
         "ab is a closed loop: each of its -c workers sends when its last answer is there. To learn what"
@@ -97,6 +97,9 @@ pub(crate) fn draft(source: &str, words: &[String], notes: &mut Notes) -> Result
     draft.load.push(entry("connections", Yaml::Flow(vec![entry("per", plain(per))])).remark(remark));
     settings(&options, &mut draft, notes);
     let request = request(&url, &options, notes);
+    if known_method(&request.method, notes).is_none() {
+        return Err(Error::Nothing(format!("a plan cannot send the method {}", request.method)));
+    }
     let scenario = Scenario {
         name: "ab".to_owned(),
         steps: vec![Step::Request(Box::new(request))],
@@ -109,16 +112,15 @@ pub(crate) fn draft(source: &str, words: &[String], notes: &mut Notes) -> Result
 fn settings(options: &[(&'static str, String)], draft: &mut Draft, notes: &mut Notes) {
     for (name, value) in options {
         match *name {
-            "X" => {
-                put(draft, entry("network", Yaml::Map(vec![entry("proxy", text(format!("http://{value}")))])))
+            "X" => match crate::url::proxy(value) {
+                Some(proxy) => put(draft, entry("network", Yaml::Map(vec![entry("proxy", text(proxy))]))),
+                None => notes.add(format!("-X {value}: only http proxies can be used, left out")),
+            },
+            "B" => {
+                if let Some(setting) = source_address(value, notes) {
+                    put(draft, setting);
+                }
             }
-            "B" => put(
-                draft,
-                entry(
-                    "network",
-                    Yaml::Map(vec![entry("source_addresses", Yaml::FlowList(vec![text(value)]))]),
-                ),
-            ),
             "E" => {
                 let files = vec![entry("certificate", text(value)), entry("key", text(value))];
                 put(draft, entry("tls", Yaml::Map(files)));
@@ -145,7 +147,7 @@ fn request(url: &Url, options: &[(&'static str, String)], notes: &mut Notes) -> 
             "A" => request.auth = Some(basic(value)),
             "T" => media_type = Some(value.clone()),
             "i" => request.method = "head".to_owned(),
-            "m" => request.method = known_method(value, notes),
+            "m" => request.method = value.to_ascii_lowercase(),
             "p" | "u" => {
                 request.method = if *name == "p" { "post" } else { "put" }.to_owned();
                 request.body = Body::File(value.clone());

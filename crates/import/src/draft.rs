@@ -6,6 +6,7 @@
 
 use crate::node::Node;
 use crate::notes::Notes;
+use crate::span::show_ms;
 use crate::yaml::{self, Entry, Item, Yaml, entry, plain, text};
 
 /// Target of a plan whose source names none: where `swell target` listens.
@@ -171,7 +172,7 @@ impl Request {
             let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
             let lower = name.to_ascii_lowercase();
             if RESERVED.contains(&lower.as_str()) {
-                notes.add(format!("header {lower}: the engine writes it, left out"));
+                notes.gather("headers left out, since a browser or the engine adds them", &lower);
             } else if name.is_empty()
                 || !name.bytes().all(token)
                 || value.contains(|c: char| c.is_control() && c != '\t')
@@ -436,26 +437,84 @@ fn each_request(steps: &mut [Step], see: &mut dyn FnMut(&mut Request)) {
 /// The load of a source that names none: so little that nobody is hurt by trying it.
 pub(crate) fn try_out() -> (Vec<Entry>, Vec<String>) {
     let comments = vec!["A first try with one user. Say here how much load you mean.".to_owned()];
-    (closed("1", "30s"), comments)
+    (closed(1, 30_000, &mut Notes::default()), comments)
 }
 
 /// So many users for so long.
-pub(crate) fn closed(users: &str, duration: &str) -> Vec<Entry> {
-    let stage = Yaml::Flow(vec![entry("users", plain(users)), entry("for", plain(duration))]);
+pub(crate) fn closed(users: u64, ms: u64, notes: &mut Notes) -> Vec<Entry> {
+    let users = plain(at_most("users", users, plan::limits::USERS.into(), notes));
+    let stage = Yaml::Flow(vec![entry("users", users), entry("for", plain(length(ms, notes)))]);
     vec![entry("model", plain("closed")), entry("stages", Yaml::List(vec![stage.into()]))]
 }
 
 /// So many users, and iterations of all of them together.
-pub(crate) fn closed_iterations(users: u64, iterations: u64) -> Vec<Entry> {
+pub(crate) fn closed_iterations(users: u64, iterations: u64, notes: &mut Notes) -> Vec<Entry> {
+    let users = at_most("users", users, plan::limits::USERS.into(), notes);
+    let iterations = at_most("iterations", iterations, plan::limits::REQUESTS_PER_DRIVER, notes);
     vec![
         entry("model", plain("closed")),
         entry("users", plain(users)),
-        entry("iterations", plain(iterations)),
+        entry("iterations", plain(iterations.max(users))),
     ]
 }
 
 /// Arrivals of one rate.
-pub(crate) fn open(rate: &str, duration: &str) -> Vec<Entry> {
-    let stage = Yaml::Flow(vec![entry("at", plain(rate)), entry("for", plain(duration))]);
+pub(crate) fn open(count: f64, per_ms: u64, ms: u64, notes: &mut Notes) -> Vec<Entry> {
+    let rate = plain(rate(count, per_ms, notes));
+    let stage = Yaml::Flow(vec![entry("at", rate), entry("for", plain(length(ms, notes)))]);
     vec![entry("model", plain("open")), entry("stages", Yaml::List(vec![stage.into()]))]
+}
+
+/// A count that a plan may have.
+pub(crate) fn at_most(what: &str, count: u64, most: u64, notes: &mut Notes) -> u64 {
+    if count > most {
+        notes.add(format!("{count} {what} are more than a plan has, {most} stand for them"));
+    }
+    count.clamp(1, most)
+}
+
+/// The length of a stage, as a plan writes it.
+pub(crate) fn length(ms: u64, notes: &mut Notes) -> String {
+    let most = u64::try_from(plan::limits::RUN.as_millis()).unwrap_or(u64::MAX);
+    if ms > most {
+        notes.add(format!(
+            "a run of {} is longer than a plan's, {} stand for it",
+            show_ms(ms),
+            show_ms(most)
+        ));
+    }
+    show_ms(ms.min(most))
+}
+
+/// So many per so many milliseconds, as a plan writes it. Zero is the end of a ramp, never a level that stays.
+pub(crate) fn rate(count: f64, per_ms: u64, notes: &mut Notes) -> String {
+    let per_s = count * 1000.0 / per_ms as f64;
+    let (least, most) = (plan::limits::RATE_PER_S_MIN, plan::limits::RATE_PER_S);
+    if per_s > most || (per_s < least && per_s > 0.0) {
+        notes.add(format!("a rate of {per_s}/s is none that a plan has, the nearest stands for it"));
+        return if per_s > most { format!("{most}/s") } else { "1/h".to_owned() };
+    }
+    match per_ms {
+        1000 => format!("{}/s", short(count)),
+        60_000 => format!("{}/min", short(count)),
+        3_600_000 => format!("{}/h", short(count)),
+        _ if per_s < 1.0 => format!("{}/h", short(per_s * 3600.0)),
+        _ => format!("{}/s", short(per_s)),
+    }
+}
+
+/// A number with at most six places.
+fn short(number: f64) -> String {
+    let text = format!("{number:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Each address from which to connect that is one; the others are told.
+pub(crate) fn source_address(address: &str, notes: &mut Notes) -> Option<Entry> {
+    if address.parse::<std::net::IpAddr>().is_err() {
+        notes.add(format!("{address}: no address to connect from, left out"));
+        return None;
+    }
+    let addresses = entry("source_addresses", Yaml::FlowList(vec![text(address)]));
+    Some(entry("network", Yaml::Map(vec![addresses])))
 }

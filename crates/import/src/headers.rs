@@ -31,7 +31,7 @@ pub(crate) fn without_browser(headers: &mut Vec<(String, String)>, all: bool, no
             || BROWSER.contains(&lower.as_str())
             || all && PAGE.contains(&lower.as_str());
         if dropped && !lower.starts_with(':') {
-            notes.add(format!("header {lower}: left out, a browser or the engine adds it"));
+            notes.gather("headers left out, since a browser or the engine adds them", &lower);
         }
         !dropped
     });

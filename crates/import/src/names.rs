@@ -17,7 +17,7 @@ fn piece(piece: &str) -> &str {
         0 => piece,
         length if length == digits => "{id}",
         36 if hex && piece.bytes().filter(|byte| *byte == b'-').count() == 4 => "{uuid}",
-        8.. if hex && digits > 0 => "{hash}",
+        6.. if hex && digits > 1 => "{hash}",
         16.. if word && digits > 1 && has_both_cases(piece) => "{token}",
         24.. if word && digits > 3 && !piece.contains('-') => "{token}",
         _ => piece,

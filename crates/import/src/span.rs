@@ -71,8 +71,9 @@ pub(crate) fn epoch_ms(text: &str) -> Option<i64> {
     let fraction: f64 = format!("0{}", &rest[..zone]).parse().ok()?;
     let offset = match rest.get(zone..zone + 1) {
         Some(sign @ ("+" | "-")) => {
-            let minutes = rest.get(zone + 1..zone + 3)?.parse::<i64>().ok()? * 60
-                + rest.get(zone + 3..)?.trim_start_matches(':').parse::<i64>().ok()?;
+            let hours: u8 = rest.get(zone + 1..zone + 3)?.parse().ok()?;
+            let minutes: u8 = rest.get(zone + 3..)?.trim_start_matches(':').parse().ok()?;
+            let minutes = i64::from(hours) * 60 + i64::from(minutes);
             if sign == "+" { minutes } else { -minutes }
         }
         _ => 0,

@@ -41,8 +41,14 @@ impl Url {
             Some(colon) => &authority[..bracket + colon],
             None => authority.as_str(),
         };
-        let sound = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
-        if host.is_empty() || !authority.chars().all(sound) {
+        let sound = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        let port = authority.get(host.len() + 1..);
+        let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+        let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => !host.is_empty() && host.chars().all(sound),
+        };
+        if !is_host || !port.is_none_or(is_port) {
             return None;
         }
         let port = if scheme == "https" { ":443" } else { ":80" };
@@ -68,8 +74,17 @@ impl Url {
     }
 }
 
+/// A proxy as a plan has it; `None` where a plan cannot have it. Without a port it is curl's, 1080.
+pub(crate) fn proxy(text: &str) -> Option<String> {
+    let url = Url::parse(text).filter(|url| url.user.is_none() && url.origin.starts_with("http://"))?;
+    let authority = text.trim().rsplit("://").next().unwrap_or_default();
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default().to_ascii_lowercase();
+    let port = if authority == url.host { ":1080" } else { "" };
+    Some(format!("http://{authority}{port}"))
+}
+
 /// What must not stand in a request line is percent-encoded; all else stays.
-fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_ascii_graphic() && !"\"<>\\^`{|}".contains(c) {
@@ -108,10 +123,11 @@ fn decode(text: &str) -> Option<String> {
 
 /// The pairs of a query or form; `None` where writing them again would not give the same.
 pub(crate) fn pairs(text: &str) -> Option<Vec<(String, String)>> {
-    let field = |text: &str| decode(&text.replace('+', " ")).filter(|text| !text.contains(char::is_control));
+    let field = |text: &str| decode(&text.replace('+', " "));
     let pair = |pair: &str| {
         let (key, value) = pair.split_once('=')?;
-        Some((field(key).filter(|key| !key.is_empty())?, field(value)?))
+        let is_name = |key: &String| !key.is_empty() && !key.contains(char::is_control);
+        Some((field(key).filter(is_name)?, field(value)?))
     };
     text.split('&').map(pair).collect()
 }

@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::curl::{get, known_method, put};
-use crate::draft::{Body, Draft, Request, Scenario, Step, closed, literal, open};
+use crate::curl::{get, known_method, put, set_socket};
+use crate::draft::{Body, Draft, Request, Scenario, Step, closed, literal, open, source_address};
 use crate::flags::{self, Flag, Given, Style};
 use crate::node::Node;
 use crate::notes::Notes;
@@ -142,19 +142,19 @@ fn attack(words: &[String], notes: &mut Notes) -> Result<Attack, Error> {
 fn load(attack: &Attack, draft: &mut Draft, notes: &mut Notes) -> Result<(), Error> {
     let last =
         |wanted: &str| attack.iter().rev().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str());
-    let duration = match last("duration").map(|text| (text, span::parse_ms(text, 1000.0))) {
+    let duration_ms = match last("duration").map(|text| (text, span::parse_ms(text, 1000.0))) {
         Some((text, None)) => return Err(Error::Usage(format!("-duration {text}: no time"))),
-        Some((_, Some(ms))) if ms > 0 => span::show_ms(ms),
+        Some((_, Some(ms))) if ms > 0 => ms,
         _ => {
             notes.add("no -duration: vegeta goes on for ever, the plan for a minute");
-            "1m".to_owned()
+            60_000
         }
     };
     let rate = last("rate").unwrap_or("50/1s");
     let (count, per) = rate.split_once('/').unwrap_or((rate, "1s"));
     if count == "0" || count == "infinity" {
         let workers = last("max-workers").and_then(|count| count.parse::<u64>().ok()).unwrap_or(10);
-        draft.load = closed(&workers.to_string(), &duration);
+        draft.load = closed(workers, duration_ms, notes);
         draft.load_comments = vec![
             "-rate 0: as fast as -max-workers users can, each when its last answer is there.".to_owned(),
         ];
@@ -168,25 +168,12 @@ fn load(attack: &Attack, draft: &mut Draft, notes: &mut Notes) -> Result<(), Err
     let (Ok(count), Some(per_ms @ 1..)) = (count.parse::<u64>(), per_ms) else {
         return Err(Error::Usage(format!("-rate {rate}: no rate")));
     };
-    draft.load = open(&rate_text(count as f64, per_ms), &duration);
+    draft.load = open(count as f64, per_ms, duration_ms, notes);
     draft.load_comments = vec![
         "vegeta sends by schedule, whatever the target does. Its latencies count from when a request was sent;".to_owned(),
         "here response times count from when it was due, and service times stand beside them.".to_owned(),
     ];
     Ok(())
-}
-
-/// So many per so many milliseconds, as a plan writes it.
-pub(crate) fn rate_text(count: f64, per_ms: u64) -> String {
-    match per_ms {
-        1000 => format!("{count}/s"),
-        60_000 => format!("{count}/min"),
-        3_600_000 => format!("{count}/h"),
-        per_ms => {
-            let text = format!("{:.6}", count * 1000.0 / per_ms as f64);
-            format!("{}/s", text.trim_end_matches('0').trim_end_matches('.'))
-        }
-    }
 }
 
 fn settings(attack: &Attack, draft: &mut Draft, requests: &mut [Request], notes: &mut Notes) {
@@ -224,14 +211,12 @@ fn settings(attack: &Attack, draft: &mut Draft, requests: &mut [Request], notes:
                 entry("connections", Yaml::Flow(vec![entry("requests", plain(1))]))
                     .remark("-keepalive=false"),
             ),
-            "laddr" => put(
-                draft,
-                entry(
-                    "network",
-                    Yaml::Map(vec![entry("source_addresses", Yaml::FlowList(vec![text(value)]))]),
-                ),
-            ),
-            "unix-socket" => draft.target = format!("unix:{value}"),
+            "laddr" => {
+                if let Some(setting) = source_address(value, notes) {
+                    put(draft, setting);
+                }
+            }
+            "unix-socket" => set_socket(draft, value, notes),
             "name" => draft.name.clone_from(value),
             "insecure" | "h2c" | "http2" | "keepalive" => {}
             other => notes.add(format!("-{other} {value}: not translated")),
@@ -249,6 +234,7 @@ fn settings(attack: &Attack, draft: &mut Draft, requests: &mut [Request], notes:
 /// `METHOD URL`, then headers, then `@file`; an empty line or the next method begins another.
 fn http_targets(text: &str, notes: &mut Notes) -> Vec<(Url, Request)> {
     let mut targets: Vec<(Url, Request)> = Vec::new();
+    let mut left_out = false;
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let first =
             line.split_once(' ').filter(|(method, _)| method.bytes().all(|byte| byte.is_ascii_uppercase()));
@@ -256,14 +242,22 @@ fn http_targets(text: &str, notes: &mut Notes) -> Vec<(Url, Request)> {
             match Url::parse(url).filter(|_| url.contains("://")) {
                 Some(url) => {
                     let request = with_method(&url, method, notes);
-                    targets.push((url, request));
+                    left_out = request.is_none();
+                    targets.extend(request.map(|request| (url, request)));
                 }
-                None => notes.add(format!("left out: {url} is no http URL")),
+                None => {
+                    left_out = true;
+                    notes.add(format!("left out: {url} is no http URL"));
+                }
             }
+        } else if left_out {
+            // It belongs to a target that is not there.
         } else if let (Some(file), Some((_, request))) = (line.strip_prefix('@'), targets.last_mut()) {
             notes.add(format!("body from the file {file}: put it beside the plan"));
             request.body = Body::File(file.to_owned());
-        } else if let (Some(header), Some((_, request))) = (flags::header(line), targets.last_mut()) {
+        } else if let (Some(header), Some((_, request))) =
+            (flags::header(line).filter(|_| !line.contains("://") || line.contains(": ")), targets.last_mut())
+        {
             request.headers.push(header);
         } else {
             notes.add(format!("left out: a line of the targets: {line}"));
@@ -272,11 +266,11 @@ fn http_targets(text: &str, notes: &mut Notes) -> Vec<(Url, Request)> {
     targets
 }
 
-fn with_method(url: &Url, method: &str, notes: &mut Notes) -> Request {
+fn with_method(url: &Url, method: &str, notes: &mut Notes) -> Option<Request> {
     let mut request = get(url);
-    request.method = known_method(method, notes);
+    request.method = known_method(method, notes)?;
     request.name = Some(format!("{} {}", request.method.to_uppercase(), names::stable(&url.path)));
-    request
+    Some(request)
 }
 
 /// One JSON object a line, its body in base64.
@@ -288,7 +282,9 @@ fn json_targets(text: &str, notes: &mut Notes) -> Result<Vec<(Url, Request)>, Er
             notes.add("left out: a target without an http URL");
             continue;
         };
-        let mut request = with_method(&url, node.text_of("method").unwrap_or("GET"), notes);
+        let Some(mut request) = with_method(&url, node.text_of("method").unwrap_or("GET"), notes) else {
+            continue;
+        };
         for (name, values) in node.get("header").map_or(&[][..], Node::entries) {
             let values = values.list().iter().filter_map(Node::text);
             request.headers.extend(values.map(|value| (name.clone(), literal(value))));

@@ -1,7 +1,7 @@
 //! A command line of wrk (a closed load) or wrk2 (with `-R`: an open one).
 
 use crate::curl::get;
-use crate::draft::{Draft, Scenario, Step, closed, open};
+use crate::draft::{Draft, Scenario, Step, at_most, closed, open};
 use crate::flags::{self, Flag, Given, Style};
 use crate::notes::Notes;
 use crate::url::Url;
@@ -46,22 +46,23 @@ pub(crate) fn draft(source: &str, words: &[String], notes: &mut Notes) -> Result
                 None => notes.add(format!("-H {value}: no header")),
             },
             Given::Option(..) => notes.add("options for wrk's own output have no meaning here"),
-            Given::Word(word) => url = Url::parse(&word).or(url),
+            Given::Word(word) if word.contains("://") => url = Url::parse(&word).or(url),
+            Given::Word(word) => notes.add(format!("{word}: not understood, left out")),
             Given::Unknown(word) => notes.add(format!("{word}: wrk has no such option, left out")),
             Given::Lacking(name) => return Err(Error::Usage(format!("-{name} needs a value"))),
         }
     }
     let url = url.ok_or_else(|| Error::Nothing("the command line has no http URL".to_owned()))?;
-    let duration = span::show_ms(duration_ms);
     let mut draft = Draft { target: url.origin.clone(), ..Draft::default() };
     match rate {
         Some(rate) => {
             draft.name = format!("wrk2 {}", url.host);
             draft.comments = vec!["Made from a command line of wrk2.".to_owned()];
-            draft.load = open(&format!("{rate}/s"), &duration);
+            draft.load = open(rate as f64, 1000, duration_ms, notes);
             draft.load_comments = vec![
                 "-R: requests by schedule, whose times count from when they were due, as in wrk2.".to_owned(),
             ];
+            let connections = at_most("connections", connections, plan::limits::CONNECTIONS.into(), notes);
             draft.load.push(
                 entry("connections", Yaml::Flow(vec![entry("max", plain(connections))]))
                     .remark("-c; of each driver"),
@@ -70,7 +71,7 @@ pub(crate) fn draft(source: &str, words: &[String], notes: &mut Notes) -> Result
         None => {
             draft.name = format!("wrk {}", url.host);
             draft.comments = vec!["Made from a command line of wrk.".to_owned()];
-            draft.load = closed(&connections.to_string(), &duration);
+            draft.load = closed(connections, duration_ms, notes);
             draft.load_comments = vec![
                 "wrk is a closed loop: each of its -c connections sends when its last answer is there, so a slow".to_owned(),
                 "target slows the load down. To learn what users wait, use `model: open`.".to_owned(),

@@ -155,13 +155,19 @@ fn made(commands: Vec<Command>, options: &Options, notes: &mut Notes) -> Result<
         scenario.cookies |= command.cookies;
         for url in &command.urls {
             if origins.takes(url, notes) {
-                scenario.steps.push(Step::Request(Box::new(command.request(url, notes))));
+                let request = command.request(url, notes);
+                scenario.steps.extend(request.map(|request| Step::Request(Box::new(request))));
             }
         }
     }
     let count = scenario.steps.len();
     if count == 0 {
-        return Err(Error::Nothing("no command is for the chosen host".to_owned()));
+        return Err(Error::Nothing(
+            "no command is for the chosen host and of a method that a plan has".to_owned(),
+        ));
+    }
+    if commands.len() > 1 && !draft.settings.is_empty() {
+        notes.add("options for TLS, the proxy and the version of HTTP hold for the whole plan, whichever command had them");
     }
     let host = draft.target.split("://").nth(1).unwrap_or_default().to_owned();
     draft.name = host;
@@ -196,10 +202,9 @@ fn settings(command: &Command, draft: &mut Draft, notes: &mut Notes) {
     }
     let mut network = Vec::new();
     if let Some(proxy) = &command.proxy {
-        let proxy = if proxy.contains("://") { proxy.clone() } else { format!("http://{proxy}") };
-        match proxy.starts_with("http://") && !proxy.contains('@') {
-            true => network.push(entry("proxy", text(proxy))),
-            false => notes.add("-x: only http proxies without credentials can be used"),
+        match crate::url::proxy(proxy) {
+            Some(proxy) => network.push(entry("proxy", text(proxy))),
+            None => notes.add("-x: only http proxies without credentials can be used, left out"),
         }
     }
     network.extend(command.family.map(|family| entry("addresses", plain(family))));
@@ -207,7 +212,24 @@ fn settings(command: &Command, draft: &mut Draft, notes: &mut Notes) {
         put(draft, entry("network", Yaml::Map(network)));
     }
     if let Some(socket) = &command.socket {
+        set_socket(draft, socket, notes);
+    }
+}
+
+/// Makes a Unix socket the target.
+pub(crate) fn set_socket(draft: &mut Draft, socket: &str, notes: &mut Notes) {
+    let most = plan::limits::SOCKET_PATH_BYTES;
+    let sound = socket.starts_with('/') && !socket.ends_with('/') && !socket.contains([':', '?', '#']);
+    if sound
+        && socket.len() <= most
+        && !socket.contains(char::is_control)
+        && draft.target.starts_with("http:")
+    {
         draft.target = format!("unix:{socket}");
+    } else {
+        notes.add(format!(
+            "the socket {socket} cannot be a target: it is named by its whole path, and has no TLS"
+        ));
     }
 }
 

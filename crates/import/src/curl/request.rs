@@ -2,7 +2,7 @@
 
 use crate::draft::{Auth, Body, METHODS, Part, Request, literal};
 use crate::notes::Notes;
-use crate::url::Url;
+use crate::url::{Url, encoded};
 use crate::{headers, names, payload, span};
 
 /// What a command line says.
@@ -38,7 +38,8 @@ impl Command {
     pub(super) fn url(&mut self, text: &str, notes: &mut Notes) {
         match Url::parse(text) {
             Some(url) => {
-                if text.contains(['[', '{']) && !text.contains("://[") {
+                let globs = |part: &str| part.contains('[') || part.contains("%7B");
+                if globs(&url.path) || url.query.as_deref().is_some_and(globs) {
                     notes
                         .add("a URL with [ ] or { }: curl makes several of it, the plan has it as it stands");
                 }
@@ -166,7 +167,7 @@ impl Command {
     }
 
     /// The request to `url`, which is one of `urls`.
-    pub(super) fn request(&self, url: &Url, notes: &mut Notes) -> Request {
+    pub(super) fn request(&self, url: &Url, notes: &mut Notes) -> Option<Request> {
         let mut url = url.clone();
         let mut added = self.query.clone();
         if self.get {
@@ -174,7 +175,7 @@ impl Command {
         }
         if !added.is_empty() {
             let before = url.query.take().map_or(String::new(), |query| format!("{query}&"));
-            url.query = Some(format!("{before}{}", added.join("&")));
+            url.query = Some(encoded(&format!("{before}{}", added.join("&"))));
         }
         let (path, query) = url.path_and_pairs();
         let has_body = !self.get && (!self.data.is_empty() || self.file.is_some()) || !self.parts.is_empty();
@@ -184,7 +185,7 @@ impl Command {
             (false, false) => "GET".to_owned(),
         });
         let mut request = Request {
-            method: known_method(&method, notes),
+            method: known_method(&method, notes)?,
             path: literal(&path),
             query: query.into_iter().map(|(key, value)| (key, literal(&value))).collect(),
             headers: self.headers.clone(),
@@ -215,7 +216,7 @@ impl Command {
                 request.shown()
             ));
         }
-        request
+        Some(request)
     }
 
     fn body(&self, request: &mut Request, notes: &mut Notes) {
@@ -244,14 +245,14 @@ impl Command {
     }
 }
 
-/// A method as a plan has it; another one becomes the nearest, and is told.
-pub(crate) fn known_method(method: &str, notes: &mut Notes) -> String {
+/// A method as a plan has it; `None` (and a note) for one that no plan can send.
+pub(crate) fn known_method(method: &str, notes: &mut Notes) -> Option<String> {
     let lower = method.to_ascii_lowercase();
     if METHODS.contains(&lower.as_str()) {
-        return lower;
+        return Some(lower);
     }
-    notes.add(format!("method {method}: a plan has none of that name, GET stands for it"));
-    "get".to_owned()
+    notes.add(format!("left out: a request with the method {method}, which a plan cannot send"));
+    None
 }
 
 /// `user:password`.

@@ -12,6 +12,9 @@ use crate::node::Node;
 use crate::notes::Notes;
 use crate::{names, url};
 
+/// Characters of a value that is looked for within texts, too.
+const LONG: usize = 16;
+
 /// A value that was given, by which entry, and whether it is saved already.
 struct Given {
     entry: usize,
@@ -25,7 +28,9 @@ pub(super) fn correlate(recorded: &mut [Recorded], notes: &mut Notes) {
     let mut own: HashSet<String> = HashSet::new();
     let mut names: HashSet<String> = HashSet::new();
     for index in 0..recorded.len() {
-        for value in sent(&recorded[index].request) {
+        let mut all = sent(&recorded[index].request);
+        all.extend(within_text(&recorded[index].request, &given));
+        for value in all {
             if let Some(variable) = variable(&value, &mut given, &mut names, recorded, notes) {
                 let saved_at = given[&value].entry;
                 let is_path = given[&value].found.is_path;
@@ -101,6 +106,17 @@ fn sent(request: &Request) -> Vec<String> {
     values
 }
 
+/// Values that stand within a body of text: long ones, which are there by no chance.
+fn within_text(request: &Request, given: &HashMap<String, Given>) -> Vec<String> {
+    let Body::Text(body) = &request.body else {
+        return Vec::new();
+    };
+    let mut found: Vec<String> =
+        given.keys().filter(|value| value.len() >= LONG && body.contains(value.as_str())).cloned().collect();
+    found.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+    found
+}
+
 fn replace(request: &mut Request, value: &str, variable: &str, is_path: bool) {
     let expression = format!("{{{{ {variable} }}}}");
     if is_path {
@@ -132,6 +148,7 @@ fn replace(request: &mut Request, value: &str, variable: &str, is_path: bool) {
         }
     });
     match &mut request.body {
+        Body::Text(text) if value.len() >= LONG => *text = text.replace(value, &expression),
         Body::Json(node) => numbers(node, value, &expression),
         Body::Multipart(parts) => parts.iter_mut().for_each(|(_, part)| {
             if let Part::Text(text) = part

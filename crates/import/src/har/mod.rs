@@ -4,6 +4,7 @@ mod recording;
 mod correlate;
 mod found;
 
+use crate::curl::plural;
 use crate::draft::{Draft, Scenario, Step, try_out};
 use crate::notes::Notes;
 use crate::origins::Origins;
@@ -45,9 +46,8 @@ pub(crate) fn draft(text: &str, options: &Options, notes: &mut Notes) -> Result<
         }
     }
     if assets > 0 {
-        notes.add(format!(
-            "left out: {assets} images, styles, scripts and fonts (take them with --include-assets)"
-        ));
+        let assets = plural(assets, "image, style, script or font", "images, styles, scripts and fonts");
+        notes.add(format!("left out: {assets} (take them with --include-assets)"));
     }
     made(kept, &origins, notes)
 }

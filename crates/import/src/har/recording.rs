@@ -81,7 +81,7 @@ fn entry(node: &Node, url: Url, number: i64, notes: &mut Notes) -> Option<Record
     }
     let (path, query) = url.path_and_pairs();
     let mut request = Request {
-        method: known_method(method, notes),
+        method: known_method(method, notes)?,
         path: literal(&path),
         query: query.into_iter().map(|(key, value)| (key, literal(&value))).collect(),
         ..Request::default()

@@ -2,11 +2,10 @@
 
 use super::{ms, short};
 use crate::Error;
-use crate::draft::{closed, closed_iterations, open};
+use crate::draft::{at_most, closed, closed_iterations, length, open, rate};
 use crate::node::Node;
 use crate::notes::Notes;
 use crate::span::show_ms;
-use crate::vegeta::rate_text;
 use crate::yaml::{Entry, Yaml, entry, plain};
 
 /// What the options say of load.
@@ -73,7 +72,7 @@ fn shortcut(root: &Node, notes: &mut Notes) -> Loaded {
     let loaded = by_name(executor, root, notes);
     let mut loaded = loaded.unwrap_or_else(|| {
         notes.add("the options have no load: one user for ten minutes, or say more");
-        from(closed("1", "10m"), "none")
+        from(closed(1, 600_000, notes), "none")
     });
     loaded.scenarios = vec![("default".to_owned(), None)];
     loaded
@@ -139,17 +138,17 @@ fn from(load: Vec<Entry>, executor: &str) -> Loaded {
 fn by_name(executor: &str, node: &Node, notes: &mut Notes) -> Option<Loaded> {
     let count =
         |key: &str, default: u64| node.get(key).map_or(Some(default), Node::count).filter(|count| *count > 0);
-    let duration = || node.get("duration").and_then(ms).filter(|ms| *ms > 0).map(show_ms);
+    let duration = || node.get("duration").and_then(ms).filter(|ms| *ms > 0);
     let unit = || node.get("timeUnit").map_or(Some(1000), ms).filter(|ms| *ms > 0);
     let load = match executor {
-        "constant-vus" => closed(&count("vus", 1)?.to_string(), &duration()?),
+        "constant-vus" => closed(count("vus", 1)?, duration()?, notes),
         "shared-iterations" => {
             let users = count("vus", 1)?;
-            closed_iterations(users, count("iterations", 1)?.max(users))
+            closed_iterations(users, count("iterations", 1)?, notes)
         }
         "per-vu-iterations" => {
             let users = count("vus", 1)?;
-            closed_iterations(users, users.checked_mul(count("iterations", 1)?)?)
+            closed_iterations(users, users.checked_mul(count("iterations", 1)?)?, notes)
         }
         "ramping-vus" => {
             let start =
@@ -158,21 +157,21 @@ fn by_name(executor: &str, node: &Node, notes: &mut Notes) -> Option<Loaded> {
                 } else {
                     node.get("vus").and_then(Node::number).unwrap_or(1.0)
                 });
-            let stages = stages(node, start, "users", &|level| format!("{}", level.round()), notes)?;
+            let stages = stages(node, start, "users", &|level, notes| users(level, notes), notes)?;
             vec![entry("model", plain("closed")), entry("stages", stages)]
         }
         "constant-arrival-rate" => {
-            open(&rate_text(node.get("rate")?.number().filter(|rate| *rate > 0.0)?, unit()?), &duration()?)
+            open(node.get("rate")?.number().filter(|rate| *rate > 0.0)?, unit()?, duration()?, notes)
         }
         "ramping-arrival-rate" => {
             let unit = unit()?;
             let start = node.get("startRate").and_then(Node::number).unwrap_or(0.0);
-            let stages = stages(node, start, "at", &|level| rate_text(level, unit), notes)?;
+            let stages = stages(node, start, "at", &|level, notes| rate(level, unit, notes), notes)?;
             vec![entry("model", plain("open")), entry("stages", stages)]
         }
         "externally-controlled" => {
             notes.add("externally-controlled: users are set over REST in k6; here the plan says them, and the API scales them");
-            closed(&count("vus", 1)?.to_string(), &duration().unwrap_or_else(|| "10m".to_owned()))
+            closed(count("vus", 1)?, duration().unwrap_or(600_000), notes)
         }
         other => {
             notes.add(format!("executor {other}: not known"));
@@ -187,7 +186,7 @@ fn stages(
     node: &Node,
     start: f64,
     key: &str,
-    show: &dyn Fn(f64) -> String,
+    show: &dyn Fn(f64, &mut Notes) -> String,
     notes: &mut Notes,
 ) -> Option<Yaml> {
     let mut level = start;
@@ -199,9 +198,9 @@ fn stages(
         if duration_ms == 0 {
             continue;
         }
-        let duration = plain(show_ms(duration_ms));
-        let nothing = show(0.0);
-        let (before, target) = (show(before), show(target));
+        let duration = plain(length(duration_ms, notes));
+        let nothing = show(0.0, notes);
+        let (before, target) = (show(before, notes), show(target, notes));
         if before == nothing && target == nothing {
             notes.add("a stage without load was left out: a plan has none");
         } else if before == target {
@@ -218,4 +217,15 @@ fn stages(
         }
     }
     (!stages.is_empty()).then_some(Yaml::List(stages))
+}
+
+/// A number of users, which may be none at the end of a ramp.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded")]
+fn users(level: f64, notes: &mut Notes) -> String {
+    let level = level.round().clamp(0.0, 1e15) as u64;
+    if level == 0 {
+        "0".to_owned()
+    } else {
+        at_most("users", level, plan::limits::USERS.into(), notes).to_string()
+    }
 }

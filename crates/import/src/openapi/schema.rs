@@ -44,6 +44,9 @@ impl<'a, 'n> Maker<'a, 'n> {
             self.within.pop();
             return value;
         }
+        if *schema == Node::Null {
+            return None;
+        }
         if let Some(given) = example(schema) {
             return Some(literals(given.clone()));
         }
@@ -131,10 +134,8 @@ impl<'a, 'n> Maker<'a, 'n> {
         };
         if !fixed.is_empty() {
             if fixed.contains("secret.") {
-                self.notes.add(format!(
-                    "secret {}: give its value to the drivers",
-                    crate::names::variable(key).to_uppercase()
-                ));
+                self.notes
+                    .gather("secrets to give to the drivers", &crate::names::variable(key).to_uppercase());
             }
             return fixed.to_owned();
         }

@@ -34,7 +34,7 @@ pub(super) fn apply<'a>(
 fn one(scheme: &Node, name: &str, request: &mut Request, notes: &mut Notes) {
     let base = variable(name).to_uppercase();
     let mut secret = |name: &str| {
-        notes.add(format!("secret {name}: give its value to the drivers"));
+        notes.gather("secrets to give to the drivers", name);
         format!("{{{{ secret.{name} }}}}")
     };
     let scheme_of = scheme.text_of("scheme").unwrap_or_default().to_ascii_lowercase();

@@ -24,7 +24,7 @@ pub(super) fn request(
         return None;
     };
     let mut request = Request {
-        method: known_method(node.text_of("method").unwrap_or("GET"), notes),
+        method: known_method(node.text_of("method").unwrap_or("GET"), notes)?,
         name: Some(short_name(name)),
         ..Request::default()
     };
