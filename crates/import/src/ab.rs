@@ -121,10 +121,11 @@ fn settings(options: &[(&'static str, String)], draft: &mut Draft, notes: &mut N
                     put(draft, setting);
                 }
             }
-            "E" => {
+            "E" if draft.target.starts_with("https:") => {
                 let files = vec![entry("certificate", text(value)), entry("key", text(value))];
                 put(draft, entry("tls", Yaml::Map(files)));
             }
+            "E" => notes.add("-E: a certificate has no effect on an http target"),
             "l" => notes.add("-l: answers may differ in length here anyway"),
             _ => {}
         }

@@ -68,7 +68,9 @@ pub(crate) fn epoch_ms(text: &str) -> Option<i64> {
     }
     let rest = text.get(19..)?;
     let zone = rest.find(['Z', 'z', '+', '-']).unwrap_or(rest.len());
-    let fraction: f64 = format!("0{}", &rest[..zone]).parse().ok()?;
+    let fraction = rest[..zone].strip_prefix('.').unwrap_or("0");
+    let fraction: f64 =
+        format!("0.{fraction}").parse().ok().filter(|fraction| (0.0..1.0).contains(fraction))?;
     let offset = match rest.get(zone..zone + 1) {
         Some(sign @ ("+" | "-")) => {
             let hours: u8 = rest.get(zone + 1..zone + 3)?.parse().ok()?;

@@ -87,13 +87,27 @@ pub(crate) fn proxy(text: &str) -> Option<String> {
 pub(crate) fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_ascii_graphic() && !"\"<>\\^`{|}".contains(c) {
+        if c.is_ascii_graphic() && !"\"<>\\^`{|}#".contains(c) {
             out.push(c);
         } else {
             let mut bytes = [0; 4];
             c.encode_utf8(&mut bytes).bytes().for_each(|byte| out.push_str(&format!("%{byte:02X}")));
         }
     }
+    out
+}
+
+/// A template of a path: what stands outside of expressions is encoded.
+pub(crate) fn encoded_template(path: &str) -> String {
+    let mut out = String::new();
+    let mut rest = path;
+    while let Some(at) = rest.find("{{") {
+        let end = rest[at..].find("}}").map_or(rest.len(), |end| at + end + 2);
+        out.push_str(&encoded(&rest[..at]));
+        out.push_str(&rest[at..end]);
+        rest = &rest[end..];
+    }
+    out.push_str(&encoded(rest));
     out
 }
 

@@ -118,7 +118,8 @@ fn server(root: &Node, notes: &mut Notes) -> (String, Option<String>) {
     }
     if url.starts_with('/') {
         notes.add(format!("the document's server is {url}, without a host: give it with --target"));
-        return (format!("{NO_TARGET}{}", url.trim_end_matches('/')), None);
+        let base = url.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+        return (format!("{NO_TARGET}{}", crate::url::encoded(base)), None);
     }
     match crate::url::Url::parse(&url).filter(|parsed| url.contains("://") && parsed.query.is_none()) {
         Some(parsed) => {

@@ -7,6 +7,7 @@ use crate::draft::{Body, Part, Request, literal};
 use crate::node::Node;
 use crate::notes::Notes;
 use crate::payload::{self, literals};
+use crate::url::encoded_template;
 
 /// The request of an operation; `None` for a method that a plan does not have.
 pub(super) fn request<'a>(
@@ -49,7 +50,7 @@ pub(super) fn request<'a>(
 
 /// A path whose braces are parameters yet to be put in.
 fn literal_path(path: &str) -> String {
-    let path = path.split(['?', '#']).next().unwrap_or_default().replace(' ', "%20");
+    let path = path.split(['?', '#']).next().unwrap_or_default().to_owned();
     if path.starts_with('/') { path } else { format!("/{path}") }
 }
 
@@ -149,7 +150,7 @@ fn fill(request: &mut Request, notes: &mut Notes) {
         }
     }
     path.push_str(rest);
-    request.path = path.replace('\n', "%0A");
+    request.path = encoded_template(&path);
 }
 
 /// The value that the document gives as an example or a default.

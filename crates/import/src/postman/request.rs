@@ -6,7 +6,7 @@ use crate::curl::known_method;
 use crate::draft::{Body, Part, Request, short_name};
 use crate::node::Node;
 use crate::notes::Notes;
-use crate::url::Url;
+use crate::url::{Url, encoded_template};
 use crate::{payload, read};
 
 /// Where a request goes, and the request; `None` (and a note) for what is not HTTP.
@@ -30,7 +30,7 @@ pub(super) fn request(
     };
     let (path, query) =
         path.split_once('?').map_or((path.as_str(), None), |(path, query)| (path, Some(query)));
-    request.path = in_path(&with_path_variables(path, url), variables, notes);
+    request.path = encoded_template(&variables.template(&with_path_variables(path, url), notes));
     self::query(url, query, &mut request, variables, notes);
     for header in pairs(node.get("header")) {
         request.headers.push((header.0, variables.template(&header.1, notes)));
@@ -104,34 +104,6 @@ fn with_path_variables(path: &str, url: &Node) -> String {
         .map(|segment| value(segment).unwrap_or_else(|| segment.to_owned()))
         .collect::<Vec<_>>()
         .join("/")
-}
-
-/// A path as a template, all that stands outside of expressions encoded.
-fn in_path(path: &str, variables: &mut Variables, notes: &mut Notes) -> String {
-    let path = variables.template(path, notes);
-    let mut out = String::new();
-    let mut rest = path.as_str();
-    while let Some(at) = rest.find("{{") {
-        let end = rest[at..].find("}}").map_or(rest.len(), |end| at + end + 2);
-        out.push_str(&encoded(&rest[..at]));
-        out.push_str(&rest[at..end]);
-        rest = &rest[end..];
-    }
-    out.push_str(&encoded(rest));
-    out
-}
-
-fn encoded(text: &str) -> String {
-    let keep = |c: char| c.is_ascii_graphic() && !"\"<>\\^`{|}?#".contains(c);
-    let mut out = String::new();
-    for c in text.chars() {
-        let mut bytes = [0; 4];
-        match keep(c) {
-            true => out.push(c),
-            false => c.encode_utf8(&mut bytes).bytes().for_each(|byte| out.push_str(&format!("%{byte:02X}"))),
-        }
-    }
-    out
 }
 
 fn query(url: &Node, raw: Option<&str>, request: &mut Request, variables: &mut Variables, notes: &mut Notes) {
