@@ -156,6 +156,24 @@ pub fn import(format: Format, input: Input<'_>, options: &Options) -> Result<Imp
     Ok(finished(draft, options, notes))
 }
 
+/// Says when there is more than a plan may have: nothing is left out by itself.
+fn count(draft: &mut Draft, notes: &mut Notes) {
+    let mut steps = 0;
+    let mut names = std::collections::BTreeSet::new();
+    draft.each_request(&mut |request| {
+        steps += 1;
+        names.insert(request.shown());
+    });
+    let counted = [
+        ("scenarios", draft.scenarios.len(), plan::limits::SCENARIOS),
+        ("steps", steps, plan::limits::STEPS),
+        ("names of steps", names.len(), plan::limits::STEP_NAMES),
+    ];
+    for (what, count, most) in counted.into_iter().filter(|(_, count, most)| count > most) {
+        notes.add(format!("the plan has {count} {what}, and may have {most}: import less at a time"));
+    }
+}
+
 fn finished(mut draft: Draft, options: &Options, mut notes: Notes) -> Imported {
     if let Some(name) = &options.name {
         draft.name.clone_from(name);
@@ -166,6 +184,7 @@ fn finished(mut draft: Draft, options: &Options, mut notes: Notes) -> Imported {
     }
     secrets::hide(&mut draft, &mut notes);
     draft.settle(&mut notes);
+    count(&mut draft, &mut notes);
     let plan = draft.text(&notes.lines());
     if plan.len() > plan::limits::PLAN_BYTES {
         let most = plan::limits::PLAN_BYTES;

@@ -52,6 +52,8 @@ fn no_secret_of_a_sample_is_in_a_plan() {
         "abcdefgh",
         "live_0123456789",
         "session=abc",
+        "AKIA0000EXAMPLE1",
+        "wJalrXUt-nEMI",
     ];
     for case in CASES {
         let plan = case.import_text(&case.text()).unwrap().plan;

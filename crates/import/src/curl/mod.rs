@@ -2,7 +2,7 @@
 
 mod request;
 
-pub(crate) use request::{basic, get, known_method};
+pub(crate) use request::{basic, get, known_method, of_url};
 
 use crate::draft::{Draft, Scenario, Step, literal, try_out};
 use crate::flags::{self, Flag, Given, Style};

@@ -189,10 +189,7 @@ impl Command {
             path: literal(&path),
             query: query.into_iter().map(|(key, value)| (key, literal(&value))).collect(),
             headers: self.headers.clone(),
-            auth: self.auth.clone().or_else(|| {
-                let (user, password) = url.user.as_ref()?;
-                Some(Auth::Basic { user: literal(user), password: literal(password) })
-            }),
+            auth: self.auth.clone().or_else(|| of_url(&url)),
             timeout: self.timeout.clone(),
             follow_redirects: self.follow_redirects,
             decompress: self.decompress
@@ -261,6 +258,12 @@ pub(crate) fn basic(text: &str) -> Auth {
     Auth::Basic { user: literal(user), password: literal(password) }
 }
 
+/// User and password that stand in a URL.
+pub(crate) fn of_url(url: &Url) -> Option<Auth> {
+    let (user, password) = url.user.as_ref()?;
+    Some(Auth::Basic { user: literal(user), password: literal(password) })
+}
+
 fn encode(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
@@ -277,7 +280,7 @@ pub(crate) fn get(url: &Url) -> Request {
     let (path, query) = url.path_and_pairs();
     let query = query.into_iter().map(|(key, value)| (key, literal(&value))).collect();
     let name = Some(format!("GET {}", names::stable(&path)));
-    let auth = url.user.as_ref().map(|(user, password)| basic(&format!("{user}:{password}")));
+    let auth = of_url(url);
     Request { method: "get".to_owned(), path: literal(&path), query, name, auth, ..Request::default() }
 }
 

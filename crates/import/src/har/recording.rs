@@ -1,6 +1,6 @@
 //! The entries of a recording: a request as a plan has it, and what is known of its response.
 
-use crate::curl::known_method;
+use crate::curl::{known_method, of_url};
 use crate::draft::{Body, Part, Request, literal};
 use crate::names;
 use crate::node::Node;
@@ -83,6 +83,7 @@ fn entry(node: &Node, url: Url, number: i64, notes: &mut Notes) -> Option<Record
     let mut request = Request {
         method: known_method(method, notes)?,
         path: literal(&path),
+        auth: of_url(&url),
         query: query.into_iter().map(|(key, value)| (key, literal(&value))).collect(),
         ..Request::default()
     };

@@ -123,6 +123,9 @@ fn server(root: &Node, notes: &mut Notes) -> (String, Option<String>) {
     }
     match crate::url::Url::parse(&url).filter(|parsed| url.contains("://") && parsed.query.is_none()) {
         Some(parsed) => {
+            if parsed.user.is_some() {
+                notes.add("the user in the server's URL is left out: write `auth`");
+            }
             let base = parsed.path.trim_end_matches('/');
             (
                 format!("{}{base}", parsed.origin),

@@ -13,8 +13,8 @@ use crate::url::Url;
 use crate::{Error, Options, read};
 use template::Variables;
 
-/// Folders in folders; a plan has 32 levels in all.
-const FOLDERS: usize = 8;
+/// Folders in folders that become groups in groups: a plan has 32 levels in all, a group takes two and a body 20.
+const FOLDERS: usize = 3;
 
 pub(crate) fn draft(text: &str, options: &Options, notes: &mut Notes) -> Result<Draft, Error> {
     let expected = read::FOUND[3].0;
@@ -73,6 +73,11 @@ impl Reader<'_, '_> {
                 self.script(item, None);
                 let path = format!("{folder}{name} / ");
                 let inner = self.items(inner.list(), auth, depth + 1, &path);
+                if depth >= FOLDERS && !inner.is_empty() {
+                    self.notes.add(format!(
+                        "folder \"{name}\": too deep for a group, its requests stand in the one above"
+                    ));
+                }
                 match depth < FOLDERS {
                     true if !inner.is_empty() => steps.push(Raw::Group(name.to_owned(), inner)),
                     _ => steps.extend(inner),

@@ -2,7 +2,7 @@
 
 use super::auth;
 use super::template::{UNKNOWN_HOST, Variables, replaced};
-use crate::curl::known_method;
+use crate::curl::{known_method, of_url};
 use crate::draft::{Body, Part, Request, short_name};
 use crate::node::Node;
 use crate::notes::Notes;
@@ -42,6 +42,7 @@ pub(super) fn request(
     if let Some(node) = node.get("auth").or(auth) {
         request.auth = auth::of(node, &mut request, variables, notes);
     }
+    request.auth = request.auth.take().or_else(|| of_url(&target));
     request.follow_redirects =
         node.at(&["protocolProfileBehavior", "followRedirects"]) != Some(&Node::Bool(false));
     Some((target, request))

@@ -55,6 +55,12 @@ pub const CASES: &[Case] = &[
         ..case("openapi-bookshop-two", Format::Openapi, "bookshop-3.0.yaml", "")
     },
     case("postman-todo-2.1", Format::Postman, "todo-2.1.postman_collection.json", ""),
+    case("postman-small-2.0", Format::Postman, "small-2.0.postman_collection.json", ""),
+    case("k6-added", Format::K6Options, "added.k6.json", ""),
+    Case {
+        options: |options| options.target = Some("https://shop.example".to_owned()),
+        ..case("k6-stages", Format::K6Options, "stages.k6.json", "")
+    },
     case("k6-script", Format::K6Options, "script.k6.js", ""),
     case(
         "ab",

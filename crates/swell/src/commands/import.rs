@@ -8,9 +8,9 @@ use import::{Format, Input, Options};
 
 use crate::arguments::{Import, Source};
 use crate::exit::{Ended, Exit};
-use crate::output;
+use crate::output::{self, Terminal};
 
-pub fn run(arguments: &Import) -> anyhow::Result<Exit> {
+pub fn run(arguments: &Import, terminal: Terminal) -> anyhow::Result<Exit> {
     let text = match &arguments.file {
         Some(file) => Some(read(file)?),
         None if arguments.words.is_empty() => {
@@ -34,7 +34,9 @@ pub fn run(arguments: &Import) -> anyhow::Result<Exit> {
         Some(file) => write(file, &imported.plan, arguments.force)?,
         None => output::print(&imported.plan)?,
     }
-    imported.notes.iter().for_each(|note| output::tell(&format!("note: {note}")));
+    if !terminal.quiet {
+        imported.notes.iter().for_each(|note| output::tell(&format!("note: {note}")));
+    }
     Ok(Exit::Success)
 }
 
