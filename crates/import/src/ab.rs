@@ -59,9 +59,7 @@ pub(crate) fn draft(source: &str, words: &[String], notes: &mut Notes) -> Result
             Given::Option(name, _) if QUIET.contains(&name) => {
                 notes.add("options for ab's own output have no meaning here")
             }
-            Given::Option(name, value) if OTHER.contains(&name) => {
-                notes.add(format!("-{name} {value}: not translated"))
-            }
+            Given::Option(name, _) if OTHER.contains(&name) => notes.add(format!("-{name}: not translated")),
             Given::Option(name, value) => options.push((name, value)),
             Given::Word(word) => url = Url::parse(&word).or(url),
             Given::Unknown(word) => notes.add(format!("{word}: ab has no such option, left out")),
@@ -142,7 +140,7 @@ fn request(url: &Url, options: &[(&'static str, String)], notes: &mut Notes) -> 
         match *name {
             "H" => match flags::header(value) {
                 Some(header) => request.headers.push(header),
-                None => notes.add(format!("-H {value}: no header")),
+                None => notes.add("-H: text without a colon is no header, left out"),
             },
             "C" => request.headers.push(("cookie".to_owned(), literal(value))),
             "A" => request.auth = Some(basic(value)),

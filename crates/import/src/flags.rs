@@ -43,7 +43,8 @@ pub(crate) fn given(words: &[String], table: &[Flag], style: Style) -> Vec<Given
             let (name, value) =
                 body.split_once('=').map_or((body, None), |(name, value)| (name, Some(value)));
             given.push(match find(name) {
-                None => Given::Unknown(word.clone()),
+                // Without its value, which may be a secret.
+                None => Given::Unknown(word.split('=').next().unwrap_or_default().to_owned()),
                 Some((name, true)) => match value.map(str::to_owned).or_else(|| words.next().cloned()) {
                     Some(value) => Given::Option(name, value),
                     None => Given::Lacking(name),

@@ -65,10 +65,12 @@ pub(crate) fn json(text: &str, expected: &'static str) -> Result<Node, Error> {
     }
     let mut reader = serde_json::Deserializer::from_str(text);
     let node = Seed(0).deserialize(&mut reader).and_then(|node| reader.end().map(|()| node));
-    node.or_else(|error| match yaml(text, expected) {
+    node.or_else(|error| {
         // A description in YAML that was taken for JSON: say what it is.
-        Ok(node) if !start.starts_with(['{', '[']) && recognise(&node).is_some() => Ok(node),
-        _ => Err(Error::Syntax { expected, message: error.to_string() }),
+        let other = if start.starts_with(['{', '[']) { None } else { yaml(text, expected).ok() };
+        other
+            .filter(|node| recognise(node).is_some())
+            .ok_or_else(|| Error::Syntax { expected, message: error.to_string() })
     })
 }
 

@@ -3,6 +3,7 @@
 //! Invariant: the value of a key that names a secret is never written. Values that hold an expression already are left.
 
 use crate::draft::{Auth, Body, Draft, Request, literal};
+use crate::node::Node;
 use crate::notes::Notes;
 
 /// Words before the credentials in an `authorization` header (IANA's registry, those that are in use).
@@ -83,6 +84,9 @@ fn hide_in(request: &mut Request, secrets: &mut Secrets, notes: &mut Notes) {
         notes.add(format!("{place}: a secret in its query was left out"));
         request.path = request.path.split('?').next().unwrap_or_default().to_owned();
     }
+    if let Body::Json(node) = &mut request.body {
+        hide_numbers(node, "", &mut |key, value| secrets.expression(key, value, &place, notes));
+    }
     request.each_text(&mut |key, value| {
         if value.is_empty() || value.contains("{{") || !is_secret(key) {
             return;
@@ -96,6 +100,19 @@ fn hide_in(request: &mut Request, secrets: &mut Secrets, notes: &mut Notes) {
             None => secrets.expression(key, value, &place, notes),
         };
     });
+}
+
+/// Numbers that are secret: they stay numbers.
+fn hide_numbers(node: &mut Node, key: &str, hide: &mut dyn FnMut(&str, &str) -> String) {
+    match node {
+        Node::Number(number) if is_secret(key) => {
+            let expression = hide(key, number);
+            *node = Node::Text(expression.replace(" }}", " | number }}"));
+        }
+        Node::List(nodes) => nodes.iter_mut().for_each(|node| hide_numbers(node, key, hide)),
+        Node::Map(entries) => entries.iter_mut().for_each(|(key, node)| hide_numbers(node, key, hide)),
+        _ => {}
+    }
 }
 
 fn everywhere(request: &mut Request, secrets: &Secrets) {

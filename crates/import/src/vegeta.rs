@@ -184,7 +184,7 @@ fn settings(attack: &Attack, draft: &mut Draft, requests: &mut [Request], notes:
             "rate" | "duration" | "targets" | "format" | "max-workers" => {}
             "header" => match flags::header(value) {
                 Some(header) => requests.iter_mut().for_each(|request| request.headers.push(header.clone())),
-                None => notes.add(format!("-header {value}: no header")),
+                None => notes.add("-header: text without a colon is no header, left out"),
             },
             "body" => {
                 notes.add(format!("body from the file {value}: put it beside the plan"));
@@ -219,7 +219,7 @@ fn settings(attack: &Attack, draft: &mut Draft, requests: &mut [Request], notes:
             "unix-socket" => set_socket(draft, value, notes),
             "name" => draft.name.clone_from(value),
             "insecure" | "h2c" | "http2" | "keepalive" => {}
-            other => notes.add(format!("-{other} {value}: not translated")),
+            other => notes.add(format!("-{other}: not translated")),
         }
     }
     // As vegeta does by itself.

@@ -43,7 +43,7 @@ pub(crate) fn draft(source: &str, words: &[String], notes: &mut Notes) -> Result
             }
             Given::Option("H", value) => match flags::header(&value) {
                 Some(header) => headers.push(header),
-                None => notes.add(format!("-H {value}: no header")),
+                None => notes.add("-H: text without a colon is no header, left out"),
             },
             Given::Option(..) => notes.add("options for wrk's own output have no meaning here"),
             Given::Word(word) if word.contains("://") => url = Url::parse(&word).or(url),

@@ -52,6 +52,8 @@ fn no_secret_of_a_sample_is_in_a_plan() {
         "abcdefgh",
         "live_0123456789",
         "session=abc",
+        "90817263",
+        "tok_55667788",
         "AKIA0000EXAMPLE1",
         "wJalrXUt-nEMI",
     ];

@@ -139,7 +139,7 @@ impl Command {
                 false => self.headers.push((name, value)),
             }
         } else {
-            notes.add(format!("-H {value}: no header"));
+            notes.add("-H: text without a colon is no header, left out");
         }
     }
 

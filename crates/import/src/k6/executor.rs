@@ -52,6 +52,7 @@ pub(super) fn load(root: &Node, notes: &mut Notes) -> Result<Loaded, Error> {
             short(other)
         ));
     }
+    tell(name, first, notes);
     let mut loaded = of(first, notes).ok_or_else(|| {
         Error::Nothing(format!("the executor of the scenario {name} has no load that a plan can have"))
     })?;
@@ -100,6 +101,7 @@ fn added(scenarios: &[(String, Node)], notes: &mut Notes) -> Option<Loaded> {
         entries.push((level.to_owned(), Node::Number(total.to_string())));
     }
     let mut loaded = of(&all, notes)?;
+    scenarios.iter().for_each(|(name, scenario)| tell(name, scenario, notes));
     loaded
         .comments
         .push(format!("{} scenarios of k6 added up; the weights are their shares", scenarios.len()));
@@ -115,14 +117,18 @@ fn added(scenarios: &[(String, Node)], notes: &mut Notes) -> Option<Loaded> {
     Some(loaded)
 }
 
-fn of(scenario: &Node, notes: &mut Notes) -> Option<Loaded> {
-    let executor = scenario.text_of("executor").unwrap_or_default();
+/// Tells what of a scenario has no counterpart.
+fn tell(name: &str, scenario: &Node, notes: &mut Notes) {
     for (key, value) in scenario.entries() {
         let told = ["maxDuration", "gracefulRampDown", "startTime", "tags", "maxVUs", "preAllocatedVUs"];
         if told.contains(&key.as_str()) || !READ.contains(&key.as_str()) {
-            notes.add(format!("scenario: {key}: {} is not translated", short(value)));
+            notes.add(format!("scenario {name}: {key}: {} is not translated", short(value)));
         }
     }
+}
+
+fn of(scenario: &Node, notes: &mut Notes) -> Option<Loaded> {
+    let executor = scenario.text_of("executor").unwrap_or_default();
     let mut loaded = by_name(executor, scenario, notes)?;
     // Half a minute is the default of both.
     let grace =

@@ -51,8 +51,8 @@ pub(crate) fn draft(text: &str, options: &Options, notes: &mut Notes) -> Result<
     };
     if options.target.is_none() {
         draft.target_comment = Some("give the script's, with --target".to_owned());
-        notes.add("the script's requests are not imported: one GET / stands for them");
     }
+    notes.add("the script's requests are not imported: one GET / stands for them");
     if root.get("insecureSkipTLSVerify").is_some_and(Node::is_true) {
         match options.target.as_ref().is_some_and(|target| target.starts_with("https:")) {
             true => draft.settings.push(entry("tls", Yaml::Flow(vec![entry("insecure", plain(true))]))),
@@ -64,7 +64,10 @@ pub(crate) fn draft(text: &str, options: &Options, notes: &mut Notes) -> Result<
     draft.settings.extend(drain);
     connections(root, &mut draft);
     for (key, value) in root.entries().iter().filter(|(key, _)| !KNOWN.contains(&key.as_str())) {
-        notes.add(format!("{key}: {} is not translated", short(value)));
+        // Certificates with their keys, and what extensions and clouds are told.
+        let private = ["tlsAuth", "cloud", "ext"].contains(&key.as_str());
+        let shown = if private { String::new() } else { format!(" {}", short(value)) };
+        notes.add(format!("{key}:{shown} is not translated"));
     }
     for (name, weight) in scenarios {
         let mut request = Request { method: "get".to_owned(), path: "/".to_owned(), ..Request::default() };

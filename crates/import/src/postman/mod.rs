@@ -131,15 +131,17 @@ fn made(
     options: &Options,
     notes: &mut Notes,
 ) -> Result<Draft, Error> {
-    let known = found.iter().map(|found| &found.url).filter(|url| url.host != template::UNKNOWN_HOST);
-    let origins = crate::origins::Origins::choose(known, &options.hosts);
+    let origins = crate::origins::Origins::choose(found.iter().map(|found| &found.url), &options.hosts);
+    let target = match origins.target.ends_with(template::UNKNOWN_HOST) {
+        true => NO_TARGET.to_owned(),
+        false => origins.target.clone(),
+    };
     let mut taken: Vec<bool> = Vec::new();
     for found in found {
         let unknown = found.url.host == template::UNKNOWN_HOST;
         if unknown {
             notes.add(format!(
-                "a host in a variable without a value: requests go to {}, or give --target",
-                origins.target
+                "a host in a variable without a value: the request goes to {target}, or give --target"
             ));
         }
         taken.push(unknown || origins.takes(&found.url, notes));
@@ -152,7 +154,7 @@ fn made(
     let count = taken.iter().filter(|taken| **taken).count();
     let (load, load_comments) = try_out();
     let remark =
-        (origins.target != NO_TARGET).then(|| "the collection's; give a system that you may load".to_owned());
+        (target != NO_TARGET).then(|| "the collection's; give a system that you may load".to_owned());
     Ok(Draft {
         comments: vec![format!(
             "Made from {} of the Postman collection \"{name}\".",
@@ -160,7 +162,7 @@ fn made(
         )],
         name,
         variables: variables.used(found.iter().map(|found| &found.request), notes),
-        target: origins.target,
+        target,
         target_comment: remark,
         load,
         load_comments,

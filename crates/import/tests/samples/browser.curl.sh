@@ -15,4 +15,5 @@ curl 'https://shop.example/api/orders/1234' -X DELETE -L -k --max-time 2.5 \
 curl -G https://shop.example/search -d q=shoes --data-urlencode 'brand=A & B' -A probe/1 -e https://shop.example/ ;
 curl https://shop.example/upload -F title=Beach -F 'photo=@beach.jpg;type=image/jpeg' -x proxy.example:3128 --next https://shop.example/login -d user=ada -d password=secret1 --retry 3
 curl https://other.example/ping > /dev/null 2>&1
+curl https://shop.example/pay --json '{"pin": 90817263, "amount": 5}' --retry-delay=2 --tokens=tok_55667788
 wget https://shop.example/
