@@ -185,10 +185,11 @@ fn finished(mut draft: Draft, options: &Options, mut notes: Notes) -> Imported {
     secrets::hide(&mut draft, &mut notes);
     draft.settle(&mut notes);
     count(&mut draft, &mut notes);
-    let plan = draft.text(&notes.lines());
+    let mut plan = draft.text(&notes.lines());
     if plan.len() > plan::limits::PLAN_BYTES {
         let most = plan::limits::PLAN_BYTES;
         notes.add(format!("the plan has {} bytes, and may have {most}: import less at a time", plan.len()));
+        plan = draft.text(&notes.lines());
     }
     Imported { plan, notes: notes.lines() }
 }
