@@ -52,6 +52,8 @@ pub enum Command {
     Target(Target),
     /// Check a plan and report all its faults, without sending anything
     Check(Check),
+    /// Make a plan of what another tool recorded, describes or was told
+    Import(Box<Import>),
     /// Say what the code of a plan's fault means
     Explain(Explain),
     /// List past runs
@@ -286,6 +288,73 @@ pub struct Check {
     /// Set a variable of the plans; repeatable
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
     pub variables: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub struct Import {
+    /// What it is
+    #[arg(value_enum)]
+    pub format: Source,
+
+    /// A file, or `-` for standard input. The command line of a tool may stand behind `--` instead
+    #[arg(value_name = "FILE")]
+    pub file: Option<String>,
+
+    /// Write the plan to this file instead of standard output
+    #[arg(short, long, value_name = "PLAN")]
+    pub output: Option<PathBuf>,
+
+    /// Overwrite the file that is there
+    #[arg(long, requires = "output")]
+    pub force: bool,
+
+    /// Target of the plan, instead of what the source names
+    #[arg(long, value_name = "URL")]
+    pub target: Option<String>,
+
+    /// Name of the plan
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+
+    /// Take the requests to this host; by default those to the host that has most. Repeatable
+    #[arg(long = "host", value_name = "HOST")]
+    pub hosts: Vec<String>,
+
+    /// Recordings: also take images, styles, scripts and fonts
+    #[arg(long)]
+    pub include_assets: bool,
+
+    /// OpenAPI: only operations with this tag; repeatable
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+
+    /// OpenAPI: only this operation, by its operationId or as `GET /path`; repeatable
+    #[arg(long = "operation", value_name = "ID")]
+    pub operations: Vec<String>,
+
+    /// Command line of curl, ab, wrk or vegeta
+    #[arg(last = true, value_name = "COMMAND")]
+    pub words: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Source {
+    /// Recording of a browser or proxy (HTTP Archive 1.2)
+    Har,
+    /// Command lines of curl
+    Curl,
+    /// OpenAPI 3.0 or 3.1, JSON or YAML
+    Openapi,
+    /// Postman collection 2.0 or 2.1
+    Postman,
+    /// The options of a k6 script: JSON, or the script
+    K6Options,
+    /// Command line of ApacheBench
+    Ab,
+    /// Command line of wrk or wrk2
+    Wrk,
+    /// Command line of vegeta attack, or its targets
+    Vegeta,
 }
 
 #[derive(Debug, Args)]

@@ -24,9 +24,22 @@ const EDGES: &[(&str, &[&str])] = &[
     ("report", &["plan", "metrics"]),
     ("api", &["plan", "metrics", "clock", "report", "store", "cluster"]),
     ("target", &["clock"]),
+    ("import", &["plan"]),
     (
         "swell",
-        &["plan", "metrics", "clock", "engine", "transport", "store", "cluster", "report", "api", "target"],
+        &[
+            "plan",
+            "metrics",
+            "clock",
+            "engine",
+            "transport",
+            "store",
+            "cluster",
+            "report",
+            "api",
+            "target",
+            "import",
+        ],
     ),
     ("xtask", &[]),
 ];
@@ -46,7 +59,8 @@ const SOLE_OWNERS: &[(&str, &[&str])] = &[
     ("rustls", &["protocol"]),
     ("rustls-webpki", &["protocol"]),
     ("rustls-native-certs", &["engine"]),
-    ("saphyr-parser", &["plan"]),
+    ("saphyr-parser", &["plan", "import"]),
+    ("json5", &["import"]),
     ("csv-core", &["data"]),
     ("clap", &["swell", "xtask"]),
     ("anyhow", &["swell", "xtask"]),
@@ -54,7 +68,7 @@ const SOLE_OWNERS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that do no IO and know no clock and no async.
-const PURE: &[&str] = &["plan", "data", "metrics", "report", "protocol"];
+const PURE: &[&str] = &["plan", "data", "metrics", "report", "protocol", "import"];
 
 /// What pure crates must not name.
 const IMPURE_WORDS: &[&str] = &[

@@ -7,6 +7,7 @@ pub mod driver;
 pub mod target;
 pub mod check;
 pub mod plan_file;
+pub mod import;
 pub mod explain;
 pub mod runs;
 pub mod report;
