@@ -23,17 +23,20 @@ pub enum Topic {
     Metrics,
     /// Signs of life.
     Heartbeat,
+    /// Files of plans, in pieces.
+    Files,
 }
 
 impl Topic {
     /// All topics.
-    pub const ALL: [Topic; 6] = [
+    pub const ALL: [Topic; 7] = [
         Topic::Register,
         Topic::TestConfig,
         Topic::Trigger,
         Topic::Control,
         Topic::Metrics,
         Topic::Heartbeat,
+        Topic::Files,
     ];
 
     /// Its name without the prefix.
@@ -45,6 +48,7 @@ impl Topic {
             Topic::Control => "control",
             Topic::Metrics => "metrics",
             Topic::Heartbeat => "heartbeat",
+            Topic::Files => "files",
         }
     }
 

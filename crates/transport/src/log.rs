@@ -18,6 +18,9 @@ use crate::{Start, Topic};
 /// The only partition of each topic.
 pub const PARTITION: i32 = 0;
 
+/// A gigabyte, by a third larger for its base64, and the frames.
+const FILES_KEPT_BYTES: usize = 1_400 << 20;
+
 /// What a record costs besides its key and value.
 const RECORD_OVERHEAD_BYTES: usize = 64;
 
@@ -92,13 +95,16 @@ impl Default for Log {
 }
 
 impl Log {
-    /// An empty log that keeps at most 64 MiB of measurements, 8 MiB of plans and 1 MiB of every other topic.
+    /// An empty log that keeps at most 64 MiB of measurements, 8 MiB of plans, the files of one run, and 1 MiB of every
+    /// other topic.
     pub fn new() -> Self {
         Self::with_retention(|topic| match topic {
             // A minute of the largest measurements that are foreseen, an hour of usual ones.
             Topic::Metrics => 64 << 20,
             // Several plans of the largest size.
             Topic::TestConfig => 8 << 20,
+            // The largest files of a run, in base64. In one process they go by another way, and nothing is here.
+            Topic::Files => FILES_KEPT_BYTES,
             // Thousands of small messages: minutes of heartbeats of a large fleet.
             Topic::Register | Topic::Trigger | Topic::Control | Topic::Heartbeat => 1 << 20,
         })

@@ -27,6 +27,8 @@ pub enum Message {
     Metrics(Metrics),
     /// A node lives.
     Heartbeat(Heartbeat),
+    /// A piece of a file.
+    FileChunk(FileChunk),
 }
 
 impl Message {
@@ -39,6 +41,7 @@ impl Message {
             Message::Control(_) => Topic::Control,
             Message::Metrics(_) => Topic::Metrics,
             Message::Heartbeat(_) => Topic::Heartbeat,
+            Message::FileChunk(_) => Topic::Files,
         }
     }
 }
@@ -114,6 +117,36 @@ pub struct TestConfigOurs {
     pub epoch: i64,
     /// Who owns which lane.
     pub shares: plan::Shares,
+    /// The files that the plan names; none from a version that did not know any.
+    pub files: Vec<FileInfo>,
+}
+
+/// A file of a run, and where its pieces are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileInfo {
+    /// As the plan names it. Nobody but who submitted the plan opens a file of this name.
+    pub path: String,
+    /// SHA-256 of its content, lower-case hexadecimal.
+    pub sha256: String,
+    /// Bytes.
+    pub size: u64,
+    /// Offset of its first piece in the topic of files.
+    pub first_offset: i64,
+    /// Offset of its last piece; below the first when the log has none of it.
+    pub last_offset: i64,
+}
+
+/// A piece of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileChunk {
+    /// SHA-256 of the whole file, lower-case hexadecimal.
+    pub sha256: String,
+    /// Which piece, from 0.
+    pub chunk: u32,
+    /// Pieces of the file, at least 1.
+    pub chunks: u32,
+    /// All but the last have [`crate::wire::MAX_CHUNK_BYTES`].
+    pub bytes: Vec<u8>,
 }
 
 /// Start of a run.

@@ -15,7 +15,8 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use transport::kafka::{Cluster, Settings};
-use transport::{Command, Connect, Event, Message, Record, SendError, Start, Topic, Transport};
+use transport::wire;
+use transport::{Command, Connect, Event, FileChunk, Message, Record, SendError, Start, Topic, Transport};
 use xtask::services::Kafka;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -185,6 +186,26 @@ fn every_message_arrives_with_the_stamp_of_its_acknowledgement() {
     let began = clock::now();
     drop((reader, writer));
     println!("two nodes ended in {:?}", clock::now().since(began));
+}
+
+#[test]
+fn a_file_of_many_pieces_is_read_again_from_its_first() {
+    let cluster = prepared("files");
+    let mut writer = node(&cluster, "writer", &[]);
+    let chunk = |chunk: u32| {
+        let bytes = (0..wire::MAX_CHUNK_BYTES).map(|at| (at >> (chunk % 8)).to_le_bytes()[0]).collect();
+        Message::FileChunk(FileChunk { sha256: "0".repeat(64), chunk, chunks: 20, bytes })
+    };
+    let offsets: Vec<i64> = (0..20).map(|number| append(&mut *writer, &chunk(number))).collect();
+    for _ in 0..2 {
+        let start = Start::At(vec![(Topic::Files, 0, offsets[2])]);
+        let mut reader = node(&cluster, "reader", &[(Topic::Files, start)]);
+        for number in 2..20 {
+            let record = next_record(&mut *reader);
+            assert_eq!(record.offset, offsets[number as usize]);
+            assert!(record.message.unwrap() == chunk(number), "piece {number}");
+        }
+    }
 }
 
 #[test]

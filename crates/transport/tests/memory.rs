@@ -7,7 +7,7 @@ mod samples;
 use std::time::Duration;
 
 use transport::log::Log;
-use transport::{Command, Connect, Event, Message, Start, Topic, memory};
+use transport::{Command, Connect, Event, FileChunk, Message, Start, Topic, memory};
 
 fn connect(node: &str, subscriptions: Vec<(Topic, Start)>) -> Connect {
     Connect { node: node.to_owned(), subscriptions }
@@ -98,6 +98,27 @@ fn measurements_are_let_go_when_all_have_read_them() {
     assert_eq!(kept(), 2);
     drop(slow);
     assert_eq!(kept(), 0);
+}
+
+#[test]
+fn a_file_is_read_again_by_whoever_comes_later() {
+    let broker = memory::Broker::new();
+    let mut writer = broker.node(connect("writer", vec![]));
+    let chunk = |chunk: u32| {
+        let bytes = vec![7; transport::wire::MAX_CHUNK_BYTES];
+        Message::FileChunk(FileChunk { sha256: "0".repeat(64), chunk, chunks: 30, bytes })
+    };
+    for number in 0..30 {
+        writer.send(&chunk(number)).unwrap();
+    }
+    for _ in 0..2 {
+        let start = Start::At(vec![(Topic::Files, 0, 3)]);
+        let mut reader = broker.node(connect("reader", vec![(Topic::Files, start)]));
+        for number in 3..30 {
+            let Some(Event::Record(record)) = reader.next(SOON) else { panic!("no record") };
+            assert_eq!((record.offset, record.message.unwrap()), (i64::from(number), chunk(number)));
+        }
+    }
 }
 
 #[test]

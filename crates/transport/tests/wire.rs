@@ -43,6 +43,7 @@ fn what_is_written() {
         {"test_id":"7","trigger":"YES"}
         {"node_id":"f1","heartbeat":"YES","timestamp":"1970-01-01T00:00:00.000Z"}
         {"node_id":"d1","node_IP":"10.0.0.7","message_type":"DRIVER_NODE_REGISTER","incarnation":"01930000-0000-7000-8000-000000000001","protocol":1,"version":"0.1.0","cores":8,"memory_bytes":17179869184,"zone":"eu-1a","labels":{"rack":"7"}}
+        {"sha256":"3aa01923d1f1931b24c07918c29c4e8cf5229db2c118f51f29044e0f82edcd66","chunk":0,"chunks":1,"data":"bmFtZQphZGEK"}
         {"test_id":"run-1","trigger":"YES","epoch":17,"start_at":1795226712000}
         {"command":"claim","epoch":-1,"seq":0,"store":"01930000-0000-7000-8000-000000000009"}
         {"command":"lease","test_id":"run-1","epoch":17,"seq":3,"store":"01930000-0000-7000-8000-000000000009","expires_at":1795226712000}
@@ -280,6 +281,66 @@ fn what_is_refused_and_why() {
         &"[".repeat(1000).replacen('[', "{\"a\":", 1),
         expect!["heartbeat message, field `a`: EOF while parsing a list at line 1 column 1004"],
     );
+}
+
+#[test]
+fn files_are_refused_that_nobody_can_have_sent() {
+    use Topic::{Files, TestConfig};
+    let chunk = |sha256: &str, rest: &str| format!(r#"{{"sha256":"{sha256}",{rest}}}"#);
+    let hash = "0".repeat(64);
+    refused(Files, "{}", expect!["files message, field `sha256`: missing field `sha256` at line 1 column 2"]);
+    refused(
+        Files,
+        &chunk("abc", r#""chunk":0,"chunks":1,"data":"""#),
+        expect!["files message, field `sha256`: expected a SHA-256 in hexadecimal"],
+    );
+    refused(
+        Files,
+        &chunk(&hash, r#""chunk":1,"chunks":1,"data":"""#),
+        expect!["files message, field `chunk`: expected less than `chunks` (1), found 1"],
+    );
+    refused(
+        Files,
+        &chunk(&hash, r#""chunk":0,"chunks":1,"data":"!""#),
+        expect!["files message, field `data`: Invalid symbol 33, offset 0."],
+    );
+    let large = "A".repeat(4 * (wire::MAX_CHUNK_BYTES / 3 + 1));
+    refused(
+        Files,
+        &chunk(&hash, &format!(r#""chunk":0,"chunks":1,"data":"{large}""#)),
+        expect!["files message, field `data`: expected at most 524288 bytes"],
+    );
+    let config = written(&samples::test_config());
+    let size = r#""size":9"#;
+    refused(
+        TestConfig,
+        &config.replace(size, r#""size":1073741825"#),
+        expect!["test_config message, field `files`: expected at most 1000 files of 1073741824 bytes"],
+    );
+    refused(
+        TestConfig,
+        &config.replace(size, r#""size":-1"#),
+        expect![
+            "test_config message, field `files[0].size`: expected a whole number of at least 0, found -1 at line 1 column 2505"
+        ],
+    );
+    let wrong = config.replace(&wire::sha256("name\nada\n"), "../../etc/passwd");
+    refused(
+        TestConfig,
+        &wrong,
+        expect![[r#"test_config message, field `files`: "data/users.csv" has no SHA-256"#]],
+    );
+}
+
+#[test]
+fn a_plan_of_a_version_without_files_is_understood() {
+    let config = written(&samples::test_config());
+    let (before, files) = config.split_once(r#","files":["#).unwrap();
+    let without = before.to_owned() + files.split_once(']').unwrap().1;
+    let Message::TestConfig(understood) = understood(Topic::TestConfig, &without) else {
+        panic!("{without}")
+    };
+    assert_eq!(understood.ours.unwrap().files, []);
 }
 
 #[test]

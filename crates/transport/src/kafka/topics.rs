@@ -51,7 +51,7 @@ const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 const fn specification(topic: Topic) -> Specification {
     match topic {
         Topic::Register | Topic::Trigger | Topic::Control => ordered_for(DAY_MS),
-        Topic::TestConfig => ordered_for(7 * DAY_MS),
+        Topic::TestConfig | Topic::Files => ordered_for(7 * DAY_MS),
         Topic::Metrics => Specification {
             partitions: 4,
             ordered: false,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize, de, ser};
 
+use super::files::{FileFields, check_files};
 use super::form::{Count, Delay, Id, Moment, Name, Number, Offset, Text, Timestamp, Yes};
 use super::{Labels, MAX_LABELS, MAX_PLAN_BYTES, Malformed, Mark, PROTOCOL, Shares, Source, Whole, sha256};
 use crate::message::{
@@ -140,6 +141,8 @@ struct TestConfigAdded {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     target_throughput_per_driver: Option<Number>,
     shares: Shares,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    files: Vec<FileFields>,
 }
 
 pub fn write_test_config(config: &TestConfig) -> serde_json::Result<Vec<u8>> {
@@ -155,6 +158,7 @@ pub fn write_test_config(config: &TestConfig) -> serde_json::Result<Vec<u8>> {
         plan_sha256: ours.plan_sha256.clone(),
         target_throughput_per_driver: ours.target_throughput_per_driver.map(Number),
         shares: Shares::of(&ours.shares),
+        files: ours.files.iter().map(FileFields::of).collect(),
     });
     Whole::write(basis, added)
 }
@@ -189,6 +193,7 @@ fn check_plan(added: TestConfigAdded, source: &Source) -> Result<TestConfigOurs,
         target_throughput_per_driver: limit.filter(|limit| *limit > 0.0),
         epoch: added.epoch.0,
         shares: added.shares.check(source)?,
+        files: check_files(added.files, source)?,
     })
 }
 

@@ -17,11 +17,13 @@ use crate::{Message, SendError, Topic};
 
 mod basic;
 mod control;
+mod files;
 mod metrics_report;
 mod windows;
 mod form;
 mod rfc3339;
 
+pub use files::{MAX_CHUNK_BYTES, MAX_FILES};
 pub use form::{MAX_NAME_BYTES, MAX_TEXT_BYTES};
 pub use windows::{MAX_PART_BYTES, split};
 
@@ -42,6 +44,8 @@ pub const fn max_bytes(topic: Topic) -> usize {
         Topic::Register | Topic::Trigger | Topic::Heartbeat => 512 * 1024,
         // The plan, escaped, and the shares; a table of shares is at most 270 KiB.
         Topic::TestConfig | Topic::Control => 960 * 1024,
+        // A piece of 512 KiB in base64, and its frame.
+        Topic::Files => 720 * 1024,
         // One part of 512 KiB and its frame.
         Topic::Metrics => 640 * 1024,
     }
@@ -85,6 +89,7 @@ pub fn encode(message: &Message) -> Result<Encoded, SendError> {
         Message::Control(control) => (control.test_id.as_deref().unwrap_or(""), control::write(control)),
         Message::Metrics(metrics) => (&*metrics.node_id, metrics_report::write(metrics)),
         Message::Heartbeat(heartbeat) => (&*heartbeat.node_id, basic::write_heartbeat(heartbeat)),
+        Message::FileChunk(chunk) => (&*chunk.sha256, files::write_chunk(chunk)),
     };
     let topic = message.topic();
     let value = value.map_err(|error| SendError::Refused { topic, reason: error.to_string() })?;
@@ -112,12 +117,17 @@ pub fn decode(topic: Topic, value: &[u8]) -> Result<Message, Malformed> {
         Topic::Control => control::read(&source).map(Message::Control),
         Topic::Metrics => metrics_report::read(&source).map(Message::Metrics),
         Topic::Heartbeat => basic::read_heartbeat(&source).map(Message::Heartbeat),
+        Topic::Files => files::read_chunk(&source).map(Message::FileChunk),
     }
 }
 
-/// SHA-256 of a plan's text in lower-case hexadecimal, as `plan_sha256` says it.
-pub fn sha256(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+/// SHA-256 of a plan's text or a file in lower-case hexadecimal, as `plan_sha256` says it.
+pub fn sha256(content: impl AsRef<[u8]>) -> String {
+    Sha256::digest(content.as_ref()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// One value that is being read.

@@ -9,8 +9,9 @@ use clock::BrokerTime;
 use metrics::{DriverWindow, ErrorKind, Outcome, PhaseTimings, Phases, StageWindow, StepWindow, Totals};
 use plan::{Shares, StageId, StepId};
 use transport::{
-    Command, Control, Heartbeat, HeartbeatOurs, Message, Metrics, MetricsOurs, NodeState, Register,
-    RegisterOurs, Role, Summary, TestConfig, TestConfigOurs, TestType, Trigger, TriggerOurs, Uuid, wire,
+    Command, Control, FileChunk, FileInfo, Heartbeat, HeartbeatOurs, Message, Metrics, MetricsOurs,
+    NodeState, Register, RegisterOurs, Role, Summary, TestConfig, TestConfigOurs, TestType, Trigger,
+    TriggerOurs, Uuid, wire,
 };
 
 pub fn uuid(number: u128) -> Uuid {
@@ -141,8 +142,24 @@ pub fn test_config() -> Message {
             target_throughput_per_driver: Some(99.5),
             epoch: 17,
             shares: shares(3),
+            files: vec![file_info()],
         }),
     })
+}
+
+pub fn file_info() -> FileInfo {
+    FileInfo {
+        path: "data/users.csv".to_owned(),
+        sha256: wire::sha256("name\nada\n"),
+        size: 9,
+        first_offset: 4,
+        last_offset: 4,
+    }
+}
+
+pub fn file_chunk() -> Message {
+    let bytes = b"name\nada\n".to_vec();
+    Message::FileChunk(FileChunk { sha256: wire::sha256(&bytes), chunk: 0, chunks: 1, bytes })
 }
 
 pub fn shares(drivers: usize) -> Shares {
@@ -195,6 +212,7 @@ pub fn all() -> Vec<Message> {
     let ours = [
         register(),
         test_config(),
+        file_chunk(),
         Message::Trigger(Trigger {
             test_id: "run-1".to_owned(),
             ours: Some(TriggerOurs { epoch: 17, start_at }),
