@@ -50,6 +50,11 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     let Query(options) = options.map_err(|rejection| bad_query(&rejection.body_text()))?;
     let plan = intake::plan(request).await?;
+    let not_sent = plan.files().into_iter().map(|file| file.fault("plan", &plan::FileTrouble::NotSent));
+    let not_sent: Vec<_> = not_sent.collect();
+    if !not_sent.is_empty() {
+        return Err(Problem::faults("The plan needs files", not_sent));
+    }
     let run_id = ask(&app, move |control| control.create(plan)).await?;
     let mut answer = json!({ "run_id": run_id, "state": RunState::Created.as_str() });
     if options.start {

@@ -139,7 +139,8 @@ impl From<Failure> for Refused {
                 | orchestrator::Refused::NotCurrent(_)
                 | orchestrator::Refused::Led { .. }
                 | orchestrator::Refused::Unsupported(_),
-            ) => Self::Conflict { why },
+            )
+            | Failure::Files(_) => Self::Conflict { why },
             Failure::Refused(orchestrator::Refused::NoLog(_) | orchestrator::Refused::ShuttingDown)
             | Failure::Store(_)
             | Failure::Unsaved(_)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use data::Files;
 use plan::Plan;
 
 use crate::board::Board;
@@ -13,6 +14,9 @@ use crate::view::{DriverView, RunState, RunView, Tick};
 
 /// How long an answer may take: a start waits for the claim to come back from the log.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(20);
+
+/// The same where files are sent first: a gigabyte, at four megabytes a second.
+const FILES_PATIENCE: Duration = Duration::from_secs(300);
 
 /// Requests that may wait for the control thread.
 pub(crate) const MAX_REQUESTS: usize = 64;
@@ -42,7 +46,7 @@ impl Default for Wanted {
 /// What is asked of the control thread.
 #[derive(Debug)]
 pub(crate) enum Request {
-    Create { plan: Box<Plan>, answer: Sender<Result<String, Failure>> },
+    Create { plan: Box<Plan>, files: Files, answer: Sender<Result<String, Failure>> },
     Start { run_id: String, wanted: Wanted, answer: Sender<Result<RunState, Failure>> },
     Command { command: Command, answer: Sender<Result<RunState, Failure>> },
 }
@@ -70,6 +74,9 @@ pub enum Failure {
     /// The stored plan is not one that this version reads.
     #[error("the stored plan of run {0} cannot be read by this version")]
     Plan(String),
+    /// The files of a plan are not there, or cannot be sent.
+    #[error("{0}")]
+    Files(String),
     /// The orchestrator is ending, or too much is asked of it at once.
     #[error("the orchestrator does not answer: it is ending, or overloaded")]
     NoAnswer,
@@ -118,7 +125,13 @@ impl Handle {
 
     /// Stores a plan as a run that can be started; its identity. Blocks until it is on the disk.
     pub fn create(&self, plan: Plan) -> Result<String, Failure> {
-        self.ask(|answer| Request::Create { plan: Box::new(plan), answer })
+        self.create_with(plan, Files::default())
+    }
+
+    /// The same with the files that the plan needs. Blocks until these are where drivers find them, too.
+    pub fn create_with(&self, plan: Plan, files: Files) -> Result<String, Failure> {
+        let patience = if files.is_empty() { ANSWER_PATIENCE } else { FILES_PATIENCE };
+        self.ask_for(patience, |answer| Request::Create { plan: Box::new(plan), files, answer })
     }
 
     /// Starts a run that was created. Blocks until the orchestrator has the lead; the state then.
@@ -146,8 +159,16 @@ impl Handle {
     }
 
     fn ask<T>(&self, request: impl FnOnce(Sender<Result<T, Failure>>) -> Request) -> Result<T, Failure> {
+        self.ask_for(ANSWER_PATIENCE, request)
+    }
+
+    fn ask_for<T>(
+        &self,
+        patience: Duration,
+        request: impl FnOnce(Sender<Result<T, Failure>>) -> Request,
+    ) -> Result<T, Failure> {
         let (answer, answers): (_, Receiver<Result<T, Failure>>) = bounded(1);
         self.requests.try_send(request(answer)).map_err(|_| Failure::NoAnswer)?;
-        answers.recv_timeout(ANSWER_PATIENCE).map_err(|_| Failure::NoAnswer)?
+        answers.recv_timeout(patience).map_err(|_| Failure::NoAnswer)?
     }
 }

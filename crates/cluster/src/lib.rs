@@ -14,6 +14,7 @@ pub mod view;
 pub mod run;
 pub mod driver;
 pub mod orchestrator;
+pub mod files;
 mod collector;
 mod board;
 mod handle;

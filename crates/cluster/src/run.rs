@@ -11,7 +11,7 @@ use transport::Message;
 use uuid::Uuid;
 
 pub(crate) use bugs::{Bug, Bugs};
-pub use record::{MemberRecord, RecordError, RunRecord, SharesRecord};
+pub use record::{FileRecord, MemberRecord, RecordError, RunRecord, SharesRecord};
 
 /// The moment at which an event happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,9 @@ impl Sent {
             Message::Heartbeat(_) => Self::Heartbeat,
             Message::TestConfig(config) => Self::Config { test_id: config.test_id.clone() },
             Message::Metrics(_) => Self::Metrics,
-            Message::Register(_) | Message::Trigger(_) | Message::Control(_) => Self::Other,
+            Message::Register(_) | Message::Trigger(_) | Message::Control(_) | Message::FileChunk(_) => {
+                Self::Other
+            }
         }
     }
 }

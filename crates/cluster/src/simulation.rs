@@ -9,6 +9,7 @@ mod users;
 mod engine;
 mod ledger;
 mod world;
+mod files;
 mod driver_host;
 mod orchestrator_host;
 mod checks;

@@ -8,8 +8,8 @@
 //! Invariant: a [`Table`] exists only if all of its rows were found sound, so that reading a cell can only fail where
 //! there is none. Deliberately absent: IO, and the meaning of a value.
 
-mod fault;
 mod files;
+mod fault;
 mod separated;
 mod lines;
 mod table;

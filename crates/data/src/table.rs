@@ -118,6 +118,13 @@ impl Table {
         self.columns.iter().position(|column| column == name)
     }
 
+    /// What is said when the table has no column `name`, which an expression reads from `source`.
+    pub fn without(&self, name: &str, source: &str) -> TableFault {
+        let message = format!("{source} has no column \"{name}\", which the plan reads");
+        let help = format!("its columns are {}", self.columns.join(", "));
+        TableFault::new("unknown_column", 1, message, help)
+    }
+
     /// The value of a column in a row, both from 0; `None` beyond the last of either. `buffer` loses what
     /// it had; it grows to the largest value and allocates nothing then.
     pub fn cell<'a>(&'a self, row: usize, column: usize, buffer: &'a mut Buffer) -> Option<Cell<'a>> {

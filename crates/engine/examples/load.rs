@@ -103,13 +103,13 @@ fn parse(name: &str, text: &str) -> plan::Plan {
 fn run(work: Work) {
     let prepared = engine::prepare(Job {
         plan: Arc::new(work.plan),
+        files: data::Files::default(),
         run_id: "load".to_owned(),
         threads: work.threads,
         share: plan::LaneSet::all(),
         allow: Allow::default(),
         user_agent: "groundswell/0.1 (run load)".to_owned(),
         io: work.io,
-        files: data::Files::default(),
         secrets: engine::Secrets::default(),
     })
     .unwrap_or_else(|error| panic!("{error:?}"));

@@ -13,6 +13,8 @@ use crate::{Allow, Io, Refused};
 pub struct Job {
     /// What to send and when.
     pub plan: Arc<plan::Plan>,
+    /// The files that the plan names.
+    pub files: data::Files,
     /// The run, for the log.
     pub run_id: String,
     /// Engine threads, at least 1; fewer are used where there are fewer connections than threads.
@@ -25,8 +27,6 @@ pub struct Job {
     pub user_agent: String,
     /// The loop that drives the sockets.
     pub io: Io,
-    /// The files that the plan needs.
-    pub files: data::Files,
     /// What this driver knows of the plan's secrets.
     pub secrets: Secrets,
 }

@@ -439,7 +439,7 @@ fn a_long_backlog_is_read_whole() {
     let sent = 1000;
     for seq in 0..sent {
         let message = samples::metrics(&format!("d{}", seq % 8), seq, samples::window(0, 30, 400));
-        bytes += transport::wire::encode(&message).unwrap().value.len();
+        bytes += wire::encode(&message).unwrap().value.len();
         while writer.send(&message).is_err() {
             writer.next(SOON);
         }

@@ -29,6 +29,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "swell",
         &[
             "plan",
+            "data",
             "metrics",
             "clock",
             "engine",

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use clock::{BrokerTime, Instant};
 use plan::{LaneSet, Plan};
 use serde_json::{Map, Value, json};
-use transport::{Command, Control, Message, Record, TestConfig, TestType, Trigger};
+use transport::{Command, Control, FileInfo, Message, Record, TestConfig, TestType, Trigger};
 
 use super::task::{Lease, Phase, Share, Task};
 use super::{Action, Driver, Exit, Preparation};
@@ -79,15 +79,16 @@ impl Driver {
 
     fn task_of(&self, config: TestConfig, now: Now) -> Result<Task, String> {
         let node_id = &self.settings.node_id;
-        let (foreign, plan, share) = match config.ours {
+        let (foreign, plan, share, files) = match config.ours {
             Some(ours) => {
                 let plan = plan::parse("plan", &ours.plan).map_err(|faults| first_fault(&faults))?;
                 let lanes = ours.shares.lanes_of(node_id);
-                (false, plan, Share { version: ours.shares.version, from_ns: 0, lanes })
+                check_files(&plan, &ours.files)?;
+                (false, plan, Share { version: ours.shares.version, from_ns: 0, lanes }, ours.files)
             }
             None => {
                 let plan = self.foreign_plan(&config)?;
-                (true, plan, Share { version: 0, from_ns: 0, lanes: LaneSet::all() })
+                (true, plan, Share { version: 0, from_ns: 0, lanes: LaneSet::all() }, Vec::new())
             }
         };
         Ok(Task {
@@ -95,6 +96,7 @@ impl Driver {
             incarnation: self.incarnation,
             foreign,
             plan: Arc::new(plan),
+            files,
             phase: Phase::Preparing,
             shares: vec![share],
             rates: Vec::new(),
@@ -138,6 +140,7 @@ impl Driver {
         self.actions.push(Action::Prepare(Box::new(Preparation {
             test_id: task.test_id.clone(),
             plan: Arc::clone(&task.plan),
+            files: task.files.clone(),
             lanes: task.shares.first().map_or(LaneSet::empty(), |share| share.lanes),
         })));
         let early = self.early_trigger.take_if(|trigger| trigger.test_id == task.test_id);
@@ -293,6 +296,17 @@ impl Driver {
             let Share { version, from_ns, lanes } = share;
             self.actions.push(Action::ChangeLanes { version, from_ns, lanes });
         }
+    }
+}
+
+/// Whether the run says of each file that the plan needs where it is.
+fn check_files(plan: &Plan, files: &[FileInfo]) -> Result<(), String> {
+    let is_there = |path: &str| files.iter().any(|file| file.path == path);
+    match plan.files().into_iter().find(|file| !is_there(&file.path)) {
+        Some(file) => {
+            Err(format!("the plan needs the file {}, and the run has none of that name", file.path))
+        }
+        None => Ok(()),
     }
 }
 

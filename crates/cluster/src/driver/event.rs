@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clock::Instant;
 use metrics::{DriverWindow, Totals};
 use plan::{LaneSet, Plan};
-use transport::{Message, Record};
+use transport::{FileInfo, Message, Record};
 
 use crate::run::{Acknowledged, Level};
 
@@ -98,6 +98,8 @@ pub struct Preparation {
     pub test_id: String,
     /// Its plan.
     pub plan: Arc<Plan>,
+    /// The files of the plan, to be fetched and checked first.
+    pub files: Vec<FileInfo>,
     /// The lanes it begins with; none for a driver that joins a run later.
     pub lanes: LaneSet,
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clock::{BrokerTime, Instant};
 use metrics::Totals;
 use plan::{LaneSet, Plan};
+use transport::FileInfo;
 use uuid::Uuid;
 
 /// Tables and rates that a run may have, each. A fleet that changes more often is broken.
@@ -52,6 +53,7 @@ pub(super) struct Task {
     /// Commanded by one that knows only the basic messages.
     pub foreign: bool,
     pub plan: Arc<Plan>,
+    pub files: Vec<FileInfo>,
     pub phase: Phase,
     /// The first table holds from the start.
     pub shares: Vec<Share>,

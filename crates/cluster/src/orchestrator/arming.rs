@@ -37,7 +37,7 @@ impl Orchestrator {
             chosen.truncate(run.max_drivers);
             run.members = chosen;
             run.state = RunState::Arming;
-            run.arm_by = Some(now.instant + self.settings.arm_timeout);
+            run.arm_by = Some(now.instant + self.settings.arm_timeout + run.fetching());
             self.configure(now);
         } else if now.instant >= arm_by {
             let waited_s = self.settings.arm_timeout.as_secs();
@@ -79,7 +79,7 @@ impl Orchestrator {
         if run.state != RunState::Arming || run.ending.is_some() {
             return;
         }
-        run.arm_by = Some(now.instant + arm_timeout);
+        run.arm_by = Some(now.instant + arm_timeout + run.fetching());
         if let Some(table) = run.tables.last() {
             let shares = table.shares.clone();
             self.send_config(shares);
@@ -160,7 +160,7 @@ impl Orchestrator {
             member.gone_at = Some(now.instant);
         }
         run.tables.push(Table { from_ns: 0, shares: shares.clone() });
-        run.arm_by = Some(now.instant + arm_timeout);
+        run.arm_by = Some(now.instant + arm_timeout + run.fetching());
         let incarnation =
             run.members.iter().find(|member| member.node_id == node_id).and_then(|m| m.incarnation);
         self.persist();
@@ -220,6 +220,7 @@ fn test_config(run: &Run, epoch: i64, shares: plan::Shares) -> TestConfig {
             target_throughput_per_driver: run.plan.limit().map(|limit| limit.per_second()),
             epoch,
             shares,
+            files: run.files.clone(),
         }),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clock::BrokerTime;
 use metrics::Totals;
 use plan::Plan;
-use transport::{Message, Record, Summary};
+use transport::{FileInfo, Message, Record, Summary};
 use uuid::Uuid;
 
 use crate::run::{Acknowledged, Level, RunRecord};
@@ -99,6 +99,8 @@ pub struct Start {
     pub run_id: String,
     /// Its plan.
     pub plan: Arc<Plan>,
+    /// The files of the plan, and where they are in the log.
+    pub files: Vec<FileInfo>,
     /// Drivers it needs; waited for until the arming deadline.
     pub min_drivers: usize,
     /// Drivers it takes at most.

@@ -48,7 +48,9 @@ impl Orchestrator {
         }
         let claim = self.claim(&start.run_id, Some(token), now);
         let drivers = (start.min_drivers, start.max_drivers.max(start.min_drivers));
-        self.run = Some(Run::new(start.run_id, Arc::clone(&start.plan), claim, drivers));
+        let mut run = Run::new(start.run_id, Arc::clone(&start.plan), claim, drivers);
+        run.files = start.files;
+        self.run = Some(run);
         // Stored before the claim is sent: a restart must claim the same run.
         let claimed = self.actions.pop();
         self.persist();

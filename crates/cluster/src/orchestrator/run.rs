@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use clock::{BrokerTime, Instant};
 use plan::{LaneSet, Plan, Schedule, Shares};
-use transport::{Summary, Uuid};
+use transport::{FileInfo, Summary, Uuid};
 
 use super::claim::Claim;
 use super::event::Collected;
-use crate::run::{Bug, Bugs, MemberRecord, RunRecord, SharesRecord};
+use crate::run::{Bug, Bugs, FileRecord, MemberRecord, RunRecord, SharesRecord};
 use crate::view::RunState;
 
 /// Where a driver stands in a run.
@@ -135,6 +135,8 @@ pub struct Run {
     pub run_id: String,
     /// What is run.
     pub plan: Arc<Plan>,
+    /// The files of the plan, and where they are in the log.
+    pub files: Vec<FileInfo>,
     /// Where it stands.
     pub state: RunState,
     /// Why, when that needs saying.
@@ -172,6 +174,7 @@ impl Run {
             run_id,
             schedule: plan.schedule(),
             plan,
+            files: Vec::new(),
             state: RunState::Created,
             reason: None,
             ending: None,
@@ -197,6 +200,7 @@ impl Run {
             plan::parse("plan", &record.plan_source).map_err(|_| "its plan cannot be read".to_owned())?;
         let drivers = (record.min_drivers, record.max_drivers);
         let mut run = Self::new(record.run_id.clone(), Arc::new(plan), claim, drivers);
+        run.files = record.files.iter().map(file).collect();
         run.state = record.state;
         run.reason.clone_from(&record.reason);
         run.ending = record.ending;
@@ -215,6 +219,7 @@ impl Run {
     pub(super) fn record(&self) -> RunRecord {
         let mut record =
             RunRecord::new(self.run_id.clone(), self.plan.source.clone(), self.min_drivers, self.max_drivers);
+        record.files = self.files.iter().map(file_record).collect();
         record.state = self.state;
         record.reason.clone_from(&self.reason);
         record.ending = self.ending;
@@ -225,6 +230,13 @@ impl Run {
         record.tables = self.tables.iter().map(table_record).collect();
         record.members = self.members.iter().map(member_record).collect();
         record
+    }
+
+    /// How long drivers may take to fetch the files, beyond what arming takes.
+    pub(super) fn fetching(&self) -> Duration {
+        /// Bytes in a second, of a slow network and a broker that has other things to do.
+        const SLOW: u64 = 4 << 20;
+        Duration::from_secs(self.files.iter().map(|file| file.size).sum::<u64>() / SLOW)
     }
 
     /// The epoch it is commanded under.
@@ -331,6 +343,26 @@ fn member_record(member: &Member) -> MemberRecord {
         standing: member.standing.as_str().to_owned(),
         first_version: member.first_version,
         end_version: member.end_version,
+    }
+}
+
+fn file(record: &FileRecord) -> FileInfo {
+    FileInfo {
+        path: record.path.clone(),
+        sha256: record.sha256.clone(),
+        size: record.size,
+        first_offset: record.first_offset,
+        last_offset: record.last_offset,
+    }
+}
+
+fn file_record(file: &FileInfo) -> FileRecord {
+    FileRecord {
+        path: file.path.clone(),
+        sha256: file.sha256.clone(),
+        size: file.size,
+        first_offset: file.first_offset,
+        last_offset: file.last_offset,
     }
 }
 

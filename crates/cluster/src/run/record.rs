@@ -28,6 +28,9 @@ pub struct RunRecord {
     pub ending: Option<RunState>,
     /// Offset of the claim it is commanded under; `None` while claiming.
     pub epoch: Option<i64>,
+    /// The files of its plan, and where they are in the log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileRecord>,
     /// Drivers it needs.
     pub min_drivers: usize,
     /// Drivers it takes at most.
@@ -42,6 +45,21 @@ pub struct RunRecord {
     pub rates: Vec<(u64, f64)>,
     /// Who takes or took part, in the order in which they came.
     pub members: Vec<MemberRecord>,
+}
+
+/// A file of a run, as [`transport::FileInfo`] says it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// As the plan names it.
+    pub path: String,
+    /// SHA-256 of its content.
+    pub sha256: String,
+    /// Bytes.
+    pub size: u64,
+    /// Offset of its first piece.
+    pub first_offset: i64,
+    /// Offset of its last piece.
+    pub last_offset: i64,
 }
 
 /// A table of lanes and the run time from which it holds.
@@ -94,6 +112,7 @@ impl RunRecord {
             reason: None,
             ending: None,
             epoch: None,
+            files: Vec::new(),
             min_drivers,
             max_drivers,
             start_at_ms: None,

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::error::Error;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use engine::{Allow, Io, Job, Prepared, Running, Secrets};
 use transport::{SendError, Start, Ticket, Topic, Transport};
 use uuid::Uuid;
 
+use super::files::FileSource;
 use crate::driver::{Action, Driver, Event, Exit, Preparation, Settings, Vitals};
 use crate::run::{Acknowledged, Now, Sent};
 
@@ -40,6 +42,8 @@ pub struct Load {
     pub product: String,
     /// The loop of the engine threads.
     pub io: Io,
+    /// Where it gets the files of a plan from.
+    pub files: FileSource,
     /// Whether to look before each run if this machine can do it. Whoever puts several drivers into one process looks
     /// for all of them at once.
     pub looks_ahead: bool,
@@ -70,6 +74,8 @@ struct Host {
     backlog: VecDeque<transport::Message>,
     /// The run that is being prepared; answers for others are let go.
     preparing: Option<String>,
+    /// Tells the thread that prepares it when nobody wants it any more.
+    unwanted: Arc<AtomicBool>,
     prepared: Option<(String, Prepared)>,
     preparations: (Sender<Preparing>, Receiver<Preparing>),
     engine: Option<Running>,
@@ -94,6 +100,7 @@ impl Host {
             sent: HashMap::new(),
             backlog: VecDeque::new(),
             preparing: None,
+            unwanted: Arc::default(),
             prepared: None,
             preparations: bounded(4),
             engine: None,
@@ -239,25 +246,29 @@ impl Host {
     }
 
     fn prepare(&mut self, preparation: Preparation) {
-        let Preparation { test_id, plan, lanes } = preparation;
-        let job = Job {
+        let Preparation { test_id, plan, files: wanted, lanes } = preparation;
+        let mut job = Job {
             plan,
+            files: data::Files::default(),
             run_id: test_id.clone(),
             threads: self.load.threads,
             share: lanes,
             allow: self.load.allow.clone(),
             user_agent: format!("{} (run {test_id}; driver {})", self.load.product, self.node_id),
             io: self.load.io,
-            files: data::Files::default(),
             secrets: self.load.secrets.clone(),
         };
+        self.discard();
         self.preparing = Some(test_id.clone());
+        let (source, node_id, unwanted) =
+            (self.load.files.clone(), self.node_id.clone(), Arc::clone(&self.unwanted));
         let answers = self.preparations.0.clone();
         let looks_ahead = self.load.looks_ahead;
         let spawned = thread::Builder::new().name("prepare".to_owned()).spawn({
             let test_id = test_id.clone();
             move || {
-                let ahead = if looks_ahead { look_ahead(&job) } else { Ok(()) };
+                let fetched = source.get(&node_id, &wanted, &unwanted).map(|files| job.files = files);
+                let ahead = fetched.and_then(|()| if looks_ahead { look_ahead(&job) } else { Ok(()) });
                 let prepared = ahead.and_then(|()| engine::prepare(job).map_err(|error| sentence(&error)));
                 // Nobody waits for it any more when the driver has exited.
                 answers.send((test_id, prepared)).ok();
@@ -287,6 +298,7 @@ impl Host {
     fn discard(&mut self) {
         self.preparing = None;
         self.prepared = None;
+        mem::take(&mut self.unwanted).store(true, Ordering::Relaxed);
     }
 
     fn start(&mut self, at: Instant, lease_until: Instant) {

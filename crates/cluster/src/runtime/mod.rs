@@ -8,7 +8,9 @@ use crate::run::Level;
 
 pub mod driver;
 pub mod orchestrator;
+pub mod files;
 mod collector;
+mod sending;
 mod shown;
 
 /// Logs what a machine noticed.

@@ -15,12 +15,14 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use metrics::Verdict;
 use plan::Plan;
 use store::{EventRow, RunRow, Store};
-use transport::{Connect, SendError, Start, Ticket, Topic, Transport, Uuid};
+use transport::{Connect, FileInfo, SendError, Start, Ticket, Topic, Transport, Uuid};
 
 use super::collector::{Collector, News, Order};
+use super::sending::{Ready, Sending};
 use super::{locked, shown};
 use crate::board::{Board, Current};
 use crate::collector::Gathering;
+use crate::files::Shelf;
 use crate::handle::{Failure, Handle, MAX_REQUESTS, Request, Wanted};
 use crate::orchestrator::{self, Action, Command, Event, Orchestrator, Outcome, Settings};
 use crate::result::{self, Ending, Extras};
@@ -59,6 +61,8 @@ pub struct Ground<'a> {
     pub store: Store,
     /// Whether the log outlives this process, so that a run that the store knows as under way can be continued.
     pub log_survives: bool,
+    /// Where the drivers of this process find the files of runs. Without it they are sent through the log.
+    pub shelf: Option<Shelf>,
     /// The command that makes the broker stamp heartbeats, for whoever starts a run while it does not.
     pub stamp_command: Option<String>,
     /// Connects to the log.
@@ -183,6 +187,7 @@ pub fn start(mut ground: Ground<'_>) -> Result<Running, StartError> {
         store,
         transport: commands,
         sent: HashMap::new(),
+        files: Sending::new(ground.shelf),
         asked,
         orders,
         collected,
@@ -274,6 +279,7 @@ struct Control {
     store: Arc<Mutex<Store>>,
     transport: Box<dyn Transport>,
     sent: HashMap<Ticket, Sent>,
+    files: Sending,
     asked: Receiver<Request>,
     orders: Sender<Order>,
     collected: Receiver<News>,
@@ -310,6 +316,7 @@ impl Control {
             while let Ok(request) = self.asked.try_recv() {
                 self.requested(request);
             }
+            self.send_files();
             if shutdown.load(Ordering::Relaxed) && !told {
                 told = true;
                 self.tell(Event::Shutdown);
@@ -368,6 +375,9 @@ impl Control {
         use transport::Event as Heard;
         match event {
             Heard::Record(record) => self.tell(Event::Record(record)),
+            Heard::Acknowledged { ticket, partition, offset, .. }
+                if self.files.acknowledged(ticket, partition, offset) => {}
+            Heard::Undelivered { ticket, reason } if self.files.undelivered(ticket, &reason) => {}
             Heard::Acknowledged { ticket, stamp, sent: handed_over, acknowledged, .. } => {
                 if let Some(sent) = self.sent.remove(&ticket) {
                     if sent == Sent::Heartbeat {
@@ -417,18 +427,41 @@ impl Control {
     fn requested(&mut self, request: Request) {
         match request {
             // Whoever asked has stopped waiting when an answer cannot be given.
-            Request::Create { plan, answer } => drop(answer.send(self.create(&plan))),
+            Request::Create { plan, files, answer } => {
+                if let Some(ready) = self.files.take(plan, &files, answer) {
+                    self.created(ready);
+                }
+            }
             Request::Start { run_id, wanted, answer } => match self.startable(&run_id) {
-                Ok(plan) => {
+                Ok((plan, files)) => {
                     let Wanted { min_drivers, max_drivers } = wanted;
-                    let start =
-                        orchestrator::Start { run_id, plan: Arc::new(plan), min_drivers, max_drivers };
+                    let plan = Arc::new(plan);
+                    let start = orchestrator::Start { run_id, plan, files, min_drivers, max_drivers };
                     self.command(Command::Start(Box::new(start)), answer);
                 }
                 Err(failure) => drop(answer.send(Err(failure))),
             },
             Request::Command { command, answer } => self.command(command, answer),
         }
+    }
+
+    /// Goes on with the files that a run waits for.
+    fn send_files(&mut self) {
+        self.files.send(&mut *self.transport);
+        if let Some(ready) = self.files.ready() {
+            self.created(ready);
+        }
+    }
+
+    /// Stores a run whose files are where drivers find them.
+    fn created(&mut self, ready: Ready) {
+        let Ready { plan, files, answer } = ready;
+        let created = self.create(&plan);
+        if let (Ok(run_id), false) = (&created, files.is_empty()) {
+            self.files.created(run_id.clone(), files);
+        }
+        // Whoever asked may have stopped waiting.
+        answer.send(created).ok();
     }
 
     fn create(&self, plan: &Plan) -> Result<String, Failure> {
@@ -446,8 +479,8 @@ impl Control {
         Ok(run_id)
     }
 
-    /// The plan of a run that was created and not started yet, if there is ground to start it on.
-    fn startable(&mut self, run_id: &str) -> Result<Plan, Failure> {
+    /// The plan of a run that was created and not started yet, and where its files are, if there is ground to start it on.
+    fn startable(&mut self, run_id: &str) -> Result<(Plan, Vec<FileInfo>), Failure> {
         if self.unstamped {
             return Err(Failure::Unstamped(self.stamp_command.clone().unwrap_or_default()));
         }
@@ -465,7 +498,10 @@ impl Control {
         }
         // What a restart must know of a run is stored before anybody hears of it, so the store must be able to.
         locked(&self.store).update_run(&row)?;
-        plan::parse("stored plan", &row.plan_source).map_err(|_| Failure::Plan(run_id.to_owned()))
+        let plan =
+            plan::parse("stored plan", &row.plan_source).map_err(|_| Failure::Plan(run_id.to_owned()))?;
+        let files = self.files.files_of(run_id, &plan)?;
+        Ok((plan, files))
     }
 
     fn stored(&self, run_id: &str) -> Result<RunRow, Failure> {

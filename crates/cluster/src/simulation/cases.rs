@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::script::{Fault, SECOND, Script, open_plan};
+use super::script::{Fate, Fault, File, SECOND, START_AT, Script, open_plan};
 use super::{CROSSED, Report, simulate};
 use crate::orchestrator::Outcome;
 use crate::view::RunState;
@@ -215,4 +215,39 @@ fn sixty_four_drivers() {
     let report =
         run(Script { plan: open_plan("redistribute", "fail", 12, 640), ..Script::calm(11, 64, vec![]) });
     assert_eq!(finished(only(&report)), (12 * 640, 0));
+}
+
+/// A run whose plan needs a file of three pieces.
+fn with_file(fate: Fate, script: Script) -> Report {
+    run(script.with_file(Some(File { bytes: 1_200_000, fate })))
+}
+
+#[test]
+fn a_file_arrives_at_every_driver() {
+    // Also at one that joins, after an orchestrator that was killed while the drivers armed, and with everything twice.
+    let faults = vec![
+        (START_AT + SECOND / 2, Fault::KillOrchestrator { restart_after_ms: Some(2_000) }),
+        (11 * SECOND, Fault::Join),
+    ];
+    let script = Script { repeats: 255, ..Script::calm(11, 3, faults) };
+    let report = with_file(Fate::Whole, script);
+    let outcome = only(&report);
+    assert_eq!(finished(outcome), (PLANNED, 0));
+    assert_eq!(outcome.members.len(), 4);
+}
+
+#[test]
+fn a_file_that_is_not_what_was_sent_stops_the_run_before_it_starts() {
+    let says = [
+        (Fate::Spoilt, "the file users.csv came with another content than was sent"),
+        (Fate::Deleted, "the file users.csv is not in the message log any more; start the run anew"),
+    ];
+    for (fate, says) in says {
+        let report = with_file(fate, Script::calm(11, 3, vec![]));
+        let outcome = only(&report);
+        assert_eq!(outcome.state, RunState::Failed);
+        let reason = outcome.reason.clone().unwrap_or_default();
+        assert!(reason.starts_with("driver driver-") && reason.ends_with(says), "{reason}");
+        assert_eq!(due(outcome), 0);
+    }
 }

@@ -1,11 +1,12 @@
 //! What the runtime does for a driver, in virtual time: the machine, its model engine, and what it asks for.
 
 use clock::Instant;
+use data::Files;
 use plan::LaneSet;
 use transport::{Message, Start, Topic, Uuid};
 
 use super::engine::{Engine, Said};
-use super::script::MS;
+use super::script::{FILE, File, MS};
 use super::world::{Body, Due, World};
 use crate::driver::{Action, Driver, Event, Exit, Preparation, Settings, Vitals};
 
@@ -20,6 +21,8 @@ pub(super) struct DriverHost {
     pub exited: Option<Exit>,
     started: bool,
     preparation: Option<Preparation>,
+    /// What became of the files of the preparation.
+    files: Result<Files, String>,
     prepared: bool,
     /// `control` is to be read up to here.
     catch_up_to: Option<i64>,
@@ -52,6 +55,7 @@ impl World {
             exited: None,
             started: false,
             preparation: None,
+            files: Ok(Files::default()),
             prepared: false,
             catch_up_to: None,
             due: Vec::new(),
@@ -215,7 +219,9 @@ impl World {
         let test_id = preparation.test_id.clone();
         let fails = self.rng.u8(..16) < self.script.unprepared;
         let took = self.rng.u64(20 * MS..800 * MS);
+        let files = self.fetch_files(&preparation.files);
         if let Some(host) = self.driver(id) {
+            host.files = files;
             host.preparation = Some(preparation);
             host.prepared = false;
         }
@@ -227,11 +233,12 @@ impl World {
         if host.preparation.as_ref().is_none_or(|preparation| preparation.test_id != test_id) {
             return;
         }
-        host.prepared = well;
-        let event = if well {
-            Event::Prepared { test_id }
-        } else {
-            Event::PrepareFailed { test_id, reason: "the target refused".to_owned() }
+        let refused = || "the target refused".to_owned();
+        let outcome = host.files.clone().and_then(|_| if well { Ok(()) } else { Err(refused()) });
+        host.prepared = outcome.is_ok();
+        let event = match outcome {
+            Ok(()) => Event::Prepared { test_id },
+            Err(reason) => Event::PrepareFailed { test_id, reason },
         };
         self.tell_driver(id, event);
     }
@@ -246,6 +253,12 @@ impl World {
             self.facts.violate("a driver started what was not prepared");
             return;
         };
+        let content =
+            host.files.as_ref().ok().and_then(|files| files.get(FILE)).map(|content| content.to_vec());
+        if content != self.script.file.map(File::content) {
+            self.facts.violate("a driver started without the file of its plan");
+        }
+        let Some(host) = self.driver(id) else { return };
         let lanes: LaneSet = preparation.lanes;
         host.requests_sent = 0;
         let engine = Engine::start(&preparation.plan, lanes, at.as_nanos(), lease_until.as_nanos(), rng);

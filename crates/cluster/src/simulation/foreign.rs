@@ -155,7 +155,13 @@ fn a_foreign_driver_takes_part() {
     let register =
         Register { node_id: "theirs".to_owned(), node_ip: "10.0.0.9".to_owned(), leaving: false, ours: None };
     world.log(Message::Register(register), SECOND / 10);
-    let start = orchestrator::Start { run_id: "r".to_owned(), plan, min_drivers: 1, max_drivers: 9 };
+    let start = orchestrator::Start {
+        run_id: "r".to_owned(),
+        plan,
+        files: Vec::new(),
+        min_drivers: 1,
+        max_drivers: 9,
+    };
     let command = orchestrator::Command::Start(Box::new(start));
     world.tell(orchestrator::Event::Command { token: 1, command }, SECOND);
     for quarter in 5..200 {
@@ -193,7 +199,13 @@ fn an_expired_lease_is_not_sent_again() {
                 load: { model: open, stages: [{ at: 5/s, for: 90s }] }\n\
                 scenarios:\n  only:\n    steps:\n      - get: /ping\n";
     let plan = Arc::new(plan::parse("p", text).unwrap());
-    let start = orchestrator::Start { run_id: "r".to_owned(), plan, min_drivers: 1, max_drivers: 9 };
+    let start = orchestrator::Start {
+        run_id: "r".to_owned(),
+        plan,
+        files: Vec::new(),
+        min_drivers: 1,
+        max_drivers: 9,
+    };
     let command = orchestrator::Command::Start(Box::new(start));
     world.tell(orchestrator::Event::Command { token: 1, command }, SECOND);
     world.tell(orchestrator::Event::Tick, 2 * SECOND);

@@ -162,7 +162,9 @@ impl World {
 
     pub fn start_run(&mut self, id: usize, run_id: String) {
         let plan = self.plan();
-        let start = StartRun { run_id, plan, min_drivers: self.script.min_drivers, max_drivers: 64 };
+        let files = self.send_files();
+        let min_drivers = self.script.min_drivers;
+        let start = StartRun { run_id, plan, files, min_drivers, max_drivers: 64 };
         self.restarts -= u64::from(start.run_id != "run-0");
         self.operate(id, Command::Start(Box::new(start)));
     }

@@ -59,6 +59,32 @@ pub(super) enum Fault {
     },
 }
 
+/// A file that travels with the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct File {
+    pub bytes: usize,
+    pub fate: Fate,
+}
+
+/// What becomes of it in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Whole,
+    /// A byte of it changes.
+    Spoilt,
+    /// Its first piece is deleted before anybody reads it.
+    Deleted,
+}
+
+/// Its name in the plan.
+pub(super) const FILE: &str = "users.csv";
+
+impl File {
+    pub fn content(self) -> Vec<u8> {
+        (0..self.bytes).map(|at| b"name\nada\n"[at % 9]).collect()
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Script {
     pub seed: u64,
@@ -75,6 +101,8 @@ pub(super) struct Script {
     pub deaf: Option<usize>,
     /// Of 16 preparations so many fail.
     pub unprepared: u8,
+    /// The file that the plan needs, if it needs one.
+    pub file: Option<File>,
     /// True time of each fault, ns.
     pub faults: Vec<(u64, Fault)>,
 }
@@ -108,8 +136,11 @@ impl Script {
             collect_ms: [100, 500, 3000][rng.usize(0..3)],
             deaf: (rng.u8(0..20) == 0).then(|| rng.usize(0..drivers)),
             unprepared: u8::from(rng.u8(0..16) == 0),
+            file: None,
             faults,
         }
+        // Not drawn, so that all else of a seed is what it was before there were files.
+        .with_file(seed.is_multiple_of(4).then_some(File { bytes: 3_000, fate: Fate::Whole }))
     }
 
     /// Whether nothing happens that should cost a measurement.
@@ -159,8 +190,15 @@ impl Script {
             collect_ms: 100,
             deaf: None,
             unprepared: 0,
+            file: None,
             faults,
         }
+    }
+
+    /// The same with a plan that needs a file.
+    pub fn with_file(self, file: Option<File>) -> Self {
+        let data = file.map_or(String::new(), |_| format!("data: {{ users: {{ file: {FILE} }} }}\n"));
+        Self { plan: self.plan + &data, file, ..self }
     }
 }
 

@@ -121,7 +121,7 @@ pub(super) struct World {
     queue: BinaryHeap<Reverse<Entry>>,
     order: u64,
     pub log: Log,
-    decoded: HashMap<(Topic, i64), Result<Message, Malformed>>,
+    pub decoded: HashMap<(Topic, i64), Result<Message, Malformed>>,
     broker_away_until: u64,
     /// The broker's clock less true time.
     pub broker_offset_ms: i64,
@@ -262,7 +262,7 @@ impl World {
         }
     }
 
-    fn append(&mut self, encoded: wire::Encoded) {
+    fn append(&mut self, encoded: wire::Encoded) -> i64 {
         let topic = encoded.topic;
         let message = wire::decode(topic, &encoded.value);
         let stamp = self.broker_time();
@@ -277,11 +277,12 @@ impl World {
                 self.poll(id, topic);
             }
         }
+        offset
     }
 
     /// Puts a message into the log that no process of this cluster sent.
-    pub fn forge(&mut self, message: &Message) {
-        self.append(wire::encode(message).unwrap());
+    pub fn forge(&mut self, message: &Message) -> i64 {
+        self.append(wire::encode(message).unwrap())
     }
 
     /// The next record for a process, if it can be read now.

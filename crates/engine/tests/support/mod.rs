@@ -167,13 +167,13 @@ pub fn loops() -> Vec<Io> {
 pub fn job(plan: plan::Plan) -> Job {
     Job {
         plan: Arc::new(plan),
+        files: data::Files::default(),
         run_id: "test".to_owned(),
         threads: 1,
         share: plan::LaneSet::all(),
         allow: Allow::default(),
         user_agent: "groundswell/test".to_owned(),
         io: named().unwrap_or_default(),
-        files: data::Files::default(),
         secrets: engine::Secrets::default(),
     }
 }

@@ -1,5 +1,6 @@
 //! `swell check`: all faults of plans, without sending anything.
 
+use super::files;
 use super::plan_file::PlanFile;
 use crate::arguments::Check;
 use crate::exit::Exit;
@@ -9,8 +10,15 @@ pub fn run(arguments: &Check, terminal: Terminal) -> anyhow::Result<Exit> {
     let mut faulty = 0;
     for file in &arguments.plans {
         let file = PlanFile::read(file)?;
-        match file.plan(&arguments.variables, None) {
-            Ok(plan) => output::print(&format!("{}: ok, {}\n", file.name, describe(&plan)))?,
+        let looked = file.plan(&arguments.variables, None).and_then(|plan| {
+            let files = files::read(&plan, &file.name)?;
+            Ok((files::look_through(&plan, &file.name, &files)?, plan))
+        });
+        match looked {
+            Ok((data, plan)) => {
+                let data: String = data.iter().map(|line| format!("  {line}\n")).collect();
+                output::print(&format!("{}: ok, {}\n{data}", file.name, describe(&plan)))?;
+            }
             Err(faults) => {
                 faulty += 1;
                 output::tell(&file.shown(&faults, terminal.color_err));

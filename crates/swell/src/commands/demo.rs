@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 
 use cluster::Wanted;
+use cluster::files::Shelf;
+use data::Files;
 use engine::{Allow, Io};
 use target::Settings;
 use transport::memory;
@@ -34,16 +36,20 @@ pub fn run(arguments: &Demo, terminal: Terminal) -> anyhow::Result<Exit> {
     })?;
 
     let store = serving::open_store(folder)?;
+    let shelf = Shelf::default();
     let broker = memory::Broker::new();
     let orchestrator =
-        serving::orchestrate(store, serving::IN_PROCESS, None, &|connect| Ok(broker.node(connect)))?;
-    let drivers = Drivers::start(&broker, DRIVERS, local::default_threads(), &Allow::default(), Io::Auto)?;
+        serving::orchestrate(store, serving::IN_PROCESS, None, Some(shelf.clone()), &|connect| {
+            Ok(broker.node(connect))
+        })?;
+    let drivers =
+        Drivers::start(&broker, &shelf, DRIVERS, local::default_threads(), &Allow::default(), Io::Auto)?;
     let page = serving::serve(arguments.listen, &orchestrator.handle(), folder)?;
     output::tell(&format!("dashboard on http://{}", page.local_addr()));
     output::tell(&format!("target on {target}, {DRIVERS} drivers in this process"));
 
     let wanted = Wanted { min_drivers: DRIVERS, max_drivers: DRIVERS };
-    let result = run::one_run(&orchestrator, plan, wanted, &interrupts, terminal);
+    let result = run::one_run(&orchestrator, (plan, Files::default()), wanted, &interrupts, terminal);
     if let Ok(result) = &result {
         output::print(&report::text(&api::summary(result), terminal.color_out, output::WIDTH))?;
     }

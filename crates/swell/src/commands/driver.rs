@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::thread;
 
 use cluster::driver::{self, Settings};
+use cluster::files::Shelf;
 use cluster::runtime::driver::{Load, run as run_driver, subscriptions};
+use cluster::runtime::files::{Connector, FileSource};
 use engine::{Allow, Io};
 use transport::{Connect, Uuid};
 
@@ -42,7 +45,9 @@ pub fn run(arguments: &Driver, terminal: Terminal) -> anyhow::Result<Exit> {
         target: arguments.target.clone(),
         ..settings(node_id)
     };
-    let load = Load { looks_ahead: true, ..load(threads, allow, arguments.generator.io) };
+    let connect: Connector = Arc::new(move |connect| Ok(cluster.node(connect)?));
+    let files = FileSource { shelf: Shelf::default(), connect };
+    let load = Load { looks_ahead: true, ..load(threads, allow, arguments.generator.io, files) };
     match run_driver(settings, load, transport, interrupts.flag()) {
         driver::Exit::Done => Ok(Exit::Success),
         driver::Exit::NameTaken(text) => {
@@ -66,9 +71,9 @@ pub fn settings(node_id: String) -> Settings {
 }
 
 /// How a driver of this program loads.
-pub fn load(threads: usize, allow: Allow, io: Io) -> Load {
+pub fn load(threads: usize, allow: Allow, io: Io, files: FileSource) -> Load {
     let product = format!("groundswell/{}", env!("CARGO_PKG_VERSION"));
-    Load { threads, allow, product, io, looks_ahead: false, secrets: plan_file::secrets() }
+    Load { threads, allow, product, io, files, looks_ahead: false, secrets: plan_file::secrets() }
 }
 
 /// The rules of `--allow`.

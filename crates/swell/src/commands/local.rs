@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
+use cluster::files::Shelf;
 use cluster::runtime::driver::{run as run_driver, subscriptions};
+use cluster::runtime::files::{Connector, FileSource};
 use engine::{Allow, Io, Machine, Part};
 use plan::Plan;
 use transport::{Connect, memory};
@@ -22,6 +24,7 @@ impl Drivers {
     /// Starts `count` drivers, `d1` and so on, that share the engine threads.
     pub fn start(
         broker: &memory::Broker,
+        shelf: &Shelf,
         count: usize,
         threads: usize,
         allow: &Allow,
@@ -33,10 +36,13 @@ impl Drivers {
             let node_id = format!("d{number}");
             let transport = broker.node(Connect { node: node_id.clone(), subscriptions: subscriptions() });
             let (allow, shutdown) = (allow.clone(), Arc::clone(&shutdown));
+            let broker = broker.clone();
+            let connect: Connector = Arc::new(move |connect| Ok(broker.node(connect)));
+            let files = FileSource { shelf: shelf.clone(), connect };
             thread::Builder::new().name(format!("driver-{number}")).spawn(move || {
                 run_driver(
                     driver::settings(node_id),
-                    driver::load(threads_each, allow, io),
+                    driver::load(threads_each, allow, io, files),
                     transport,
                     &shutdown,
                 );

@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod completions;
 
 mod faults;
+mod files;
 mod kafka;
 mod local;
 mod serving;

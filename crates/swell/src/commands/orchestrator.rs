@@ -16,7 +16,7 @@ pub fn run(arguments: &Orchestrator, terminal: Terminal) -> anyhow::Result<Exit>
     serving::check_listen(arguments.listen)?;
     let store = serving::open_store(&arguments.storage.store)?;
     let cluster = kafka::require(&arguments.kafka, "orchestrator")?;
-    let orchestrator = serving::orchestrate(store, serving::OVER_KAFKA, Some(&cluster), &|connect| {
+    let orchestrator = serving::orchestrate(store, serving::OVER_KAFKA, Some(&cluster), None, &|connect| {
         Ok(cluster.node(connect)?)
     })?;
     let server = serving::serve(arguments.listen, &orchestrator.handle(), &arguments.storage.store)?;

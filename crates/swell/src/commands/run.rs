@@ -5,16 +5,18 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
+use cluster::files::Shelf;
 use cluster::runtime::orchestrator::Running;
 use cluster::view::RunState;
 use cluster::{RunResult, Wanted};
+use data::Files;
 use engine::Allow;
 use plan::{Diagnostic, Plan, Quick};
 use transport::memory;
 
 use super::local::{self, Drivers};
 use super::plan_file::PlanFile;
-use super::{driver, faults, follow, kafka, orchestrator, serving};
+use super::{driver, faults, files, follow, kafka, orchestrator, serving};
 use crate::arguments::Run;
 use crate::exit::{Ended, Exit};
 use crate::output::{self, Terminal};
@@ -24,18 +26,19 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
     let interrupts = Interrupts::listen()?;
     let outputs =
         arguments.output.iter().map(|text| Output::parse(text)).collect::<anyhow::Result<Vec<_>>>()?;
-    let plan = plan_of(arguments, terminal)?;
+    let (plan, files) = plan_of(arguments, terminal)?;
     let with_page = arguments.ui || arguments.linger;
     if with_page {
         serving::check_listen(arguments.listen)?;
     }
     let store = serving::open_store(&arguments.storage.store)?;
     let remote = kafka::connect(&arguments.kafka)?;
-    let broker = memory::Broker::new();
+    let (broker, shelf) = (memory::Broker::new(), Shelf::default());
     let (orchestrator, drivers, wanted) = match &remote {
         Some(cluster) => {
             let connect = |connect| Ok(cluster.node(connect)?);
-            let orchestrator = serving::orchestrate(store, serving::OVER_KAFKA, Some(cluster), &connect)?;
+            let orchestrator =
+                serving::orchestrate(store, serving::OVER_KAFKA, Some(cluster), None, &connect)?;
             let max_drivers = arguments.drivers.map_or(cluster::MAX_DRIVERS, usize::from);
             (orchestrator, None, Wanted { min_drivers: usize::from(arguments.min_drivers), max_drivers })
         }
@@ -50,8 +53,10 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
                 .filter(|_| !terminal.quiet)
                 .for_each(|text| output::tell(&format!("warning: {text}")));
             let orchestrator =
-                serving::orchestrate(store, serving::IN_PROCESS, None, &|connect| Ok(broker.node(connect)))?;
-            let drivers = Drivers::start(&broker, count, threads, &allow, arguments.generator.io)?;
+                serving::orchestrate(store, serving::IN_PROCESS, None, Some(shelf.clone()), &|connect| {
+                    Ok(broker.node(connect))
+                })?;
+            let drivers = Drivers::start(&broker, &shelf, count, threads, &allow, arguments.generator.io)?;
             (orchestrator, Some(drivers), Wanted { min_drivers: count, max_drivers: count })
         }
     };
@@ -63,7 +68,7 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
     } else {
         None
     };
-    let result = one_run(&orchestrator, plan, wanted, &interrupts, terminal);
+    let result = one_run(&orchestrator, (plan, files), wanted, &interrupts, terminal);
     let told = result.as_ref().map_or(Ok(()), |result| {
         let summary = api::summary(result);
         output::print(&report::text(&summary, terminal.color_out, output::WIDTH))?;
@@ -89,14 +94,14 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
 /// Creates, starts and follows a run to its end.
 pub fn one_run(
     orchestrator: &Running,
-    plan: Plan,
+    (plan, files): (Plan, Files),
     wanted: Wanted,
     interrupts: &Interrupts,
     terminal: Terminal,
 ) -> anyhow::Result<RunResult> {
     let handle = orchestrator.handle();
     let refused = |failure: cluster::Failure| Ended::because(Exit::Preflight, failure.to_string());
-    let run_id = handle.create(plan).map_err(refused)?;
+    let run_id = handle.create_with(plan, files).map_err(refused)?;
     handle.start(&run_id, wanted).map_err(refused)?;
     let result = follow::to_the_end(orchestrator, &run_id, interrupts, terminal)?;
     if result.view.state == RunState::Failed && result.view.started_ms.is_none() {
@@ -150,7 +155,8 @@ fn allow_plan(mut allow: Allow, plan: &Plan) -> anyhow::Result<Allow> {
     Ok(allow)
 }
 
-fn plan_of(arguments: &Run, terminal: Terminal) -> anyhow::Result<Plan> {
+/// The plan, and the files that it names.
+fn plan_of(arguments: &Run, terminal: Terminal) -> anyhow::Result<(Plan, Files)> {
     let quick = &arguments.quick;
     let is_url = arguments.plan.contains("://") || arguments.plan.starts_with("unix:");
     if is_url && arguments.target.is_some() {
@@ -179,7 +185,9 @@ fn plan_of(arguments: &Run, terminal: Terminal) -> anyhow::Result<Plan> {
             insecure: quick.insecure,
             seed: quick.seed,
         });
-        plan.map_err(|faults| said(&faults, faults::shown(&faults, |_| None, terminal.color_err)))
+        let plan =
+            plan.map_err(|faults| said(&faults, faults::shown(&faults, |_| None, terminal.color_err)))?;
+        Ok((plan, Files::default()))
     } else {
         if quick.is_given() {
             return Err(Ended::because(
@@ -188,7 +196,11 @@ fn plan_of(arguments: &Run, terminal: Terminal) -> anyhow::Result<Plan> {
             ));
         }
         let file = PlanFile::read(&arguments.plan)?;
-        let plan = file.plan(&arguments.variables, arguments.target.as_deref());
+        let plan = file.plan(&arguments.variables, arguments.target.as_deref()).and_then(|plan| {
+            let files = files::read(&plan, &file.name)?;
+            files::look_through(&plan, &file.name, &files)?;
+            Ok((plan, files))
+        });
         plan.map_err(|faults| said(&faults, file.shown(&faults, terminal.color_err)))
     }
 }

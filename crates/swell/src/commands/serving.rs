@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use cluster::Handle;
+use cluster::files::Shelf;
 use cluster::runtime::orchestrator::{ConnectError, Ground, Running, StartError, start};
 use store::Store;
 use transport::kafka::Cluster;
@@ -40,12 +41,14 @@ pub fn orchestrate(
     store: Store,
     patience: Patience,
     kafka: Option<&Cluster>,
+    shelf: Option<Shelf>,
     connect: &dyn Fn(Connect) -> Result<Box<dyn Transport>, ConnectError>,
 ) -> anyhow::Result<Running> {
     let node_id = format!("orchestrator-{}", rustix::system::uname().nodename().to_string_lossy());
     let Patience { start_lead, arm_timeout } = patience;
     let (log_survives, stamp_command) = (kafka.is_some(), kafka.map(Cluster::stamp_command));
-    let ground = Ground { node_id, start_lead, arm_timeout, store, log_survives, stamp_command, connect };
+    let ground =
+        Ground { node_id, start_lead, arm_timeout, store, log_survives, shelf, stamp_command, connect };
     start(ground).map_err(|error| {
         let exit = match &error {
             StartError::Transport(_) => Exit::Preflight,
