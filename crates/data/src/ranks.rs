@@ -72,7 +72,8 @@ impl Ranks {
     }
 
     /// How many of the iterations 0 to `index`, without `index` itself, use the source. `scenario_of` is
-    /// [`plan::Plan::scenario_of`].
+    /// [`plan::Plan::scenario_of`]. The first question counts all iterations before it, some nanoseconds each: whoever joins
+    /// a run that is on asks once while it prepares.
     pub fn rank(&mut self, index: u64, scenario_of: impl Fn(u64) -> usize) -> u64 {
         if self.uses.is_empty() {
             return index;
