@@ -13,13 +13,13 @@ mod fault;
 mod separated;
 mod lines;
 mod table;
-mod ranks;
+mod order;
 mod hand;
 mod rows;
 
 pub use fault::{FAULTS, TableFault};
 pub use files::Files;
 pub use hand::Hand;
-pub use ranks::Ranks;
+pub use order::Order;
 pub use rows::{Rows, row_at_random, row_of_user};
 pub use table::{Buffer, Cell, Table};

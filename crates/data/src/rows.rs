@@ -2,17 +2,19 @@
 //!
 //! | pick | open load | other loads |
 //! | --- | --- | --- |
-//! | `once`, `in_turn` | the iteration's rank in the fleet ([`Ranks`]) | the next of the thread's own rows ([`Hand`]) |
+//! | `once`, `in_turn` | the iteration's place in the fleet ([`Order`]) | the next of the thread's own rows ([`Hand`]) |
 //! | `random` | from seed and index | from seed and index |
 //! | `per_user` | – | the user's number |
 //!
 //! Invariant: drivers and threads agree without a word between them. Deliberately absent: what becomes of an iteration
 //! that gets no row; the plan's [`WhenExhausted`] says it.
 
-use plan::{DataSource, LaneSet, Load, Pick, Plan, WhenExhausted, mix};
+use std::sync::Arc;
+
+use plan::{Arrival, DataSource, LaneSet, Pick, Plan, Schedule, WhenExhausted, mix};
 
 use crate::hand::Hand;
-use crate::ranks::Ranks;
+use crate::order::Order;
 
 /// Gives the iterations of one thread their rows of one source.
 #[derive(Debug, Clone)]
@@ -24,7 +26,7 @@ pub struct Rows {
 
 #[derive(Debug, Clone)]
 enum Way {
-    Ranked(Ranks),
+    Ordered(Order),
     Hand(Hand),
     Random { salt: u64 },
     PerUser,
@@ -32,32 +34,46 @@ enum Way {
 
 impl Rows {
     /// For the source number `source` of `plan`, which has `rows` rows. `uses` says by the numbers of the scenarios which
-    /// of them use it, and `lanes` are the thread's own.
-    pub fn new(plan: &Plan, source: usize, rows: u64, uses: &[bool], lanes: LaneSet) -> Option<Self> {
+    /// of them use it, `lanes` are the thread's own, and `schedule` is that of an open load.
+    pub fn new(
+        plan: &Plan,
+        source: usize,
+        rows: u64,
+        uses: &[bool],
+        lanes: LaneSet,
+        schedule: Option<&Arc<Schedule>>,
+    ) -> Option<Self> {
         let DataSource { pick, when_exhausted, .. } = plan.data.get(source)?;
         let again = *when_exhausted == WhenExhausted::Recycle;
         let way = match pick {
-            Pick::Once | Pick::InTurn if matches!(plan.load, Load::Open { .. }) => {
-                Way::Ranked(Ranks::new(uses))
-            }
-            Pick::Once | Pick::InTurn => Way::Hand(Hand::new(rows, lanes, again)),
+            Pick::Once | Pick::InTurn => match schedule {
+                Some(schedule) => Way::Ordered(Order::new(schedule, uses)),
+                None => Way::Hand(Hand::new(rows, lanes, again)),
+            },
             Pick::Random => Way::Random { salt: source as u64 },
             Pick::PerUser => Way::PerUser,
         };
         Some(Self { rows, again, way })
     }
 
-    /// The row, from 0, of the iteration `index` of `plan`, which the user number `user` walks where there are users.
-    /// `None` when there is none left. In loads that are not open each call is another iteration.
-    pub fn row(&mut self, plan: &Plan, index: u64, user: u64) -> Option<u64> {
+    /// The row, from 0, of an iteration of `plan`. `None` when there is none left. To be asked in the order of time; in
+    /// loads that are not open each call is another iteration.
+    pub fn row(&mut self, plan: &Plan, arrival: &Arrival) -> Option<u64> {
         match &mut self.way {
-            Way::Ranked(ranks) => {
-                let rank = ranks.rank(index, |index| plan.scenario_of(index));
-                row_of_user(rank, self.rows, self.again)
+            Way::Ordered(order) => {
+                let place = order.place(plan, arrival.index, arrival.at_ns)?;
+                row_of_user(place, self.rows, self.again)
             }
             Way::Hand(hand) => hand.next_row(),
-            Way::Random { salt } => row_at_random(plan.seed, *salt, index, self.rows),
-            Way::PerUser => row_of_user(user, self.rows, self.again),
+            Way::Random { salt } => row_at_random(plan.seed, *salt, arrival.index, self.rows),
+            Way::PerUser => row_of_user(u64::from(arrival.user), self.rows, self.again),
+        }
+    }
+
+    /// Another schedule of an open load for what is due at or after `from_ns`.
+    pub fn change_schedule(&mut self, from_ns: u64, now_ns: u64, schedule: &Arc<Schedule>) {
+        if let Way::Ordered(order) = &mut self.way {
+            order.change_schedule(from_ns, now_ns, Arc::clone(schedule));
         }
     }
 
@@ -69,7 +85,7 @@ impl Rows {
     }
 }
 
-/// The row of number `user`, be it a user's or a rank; beyond the last row, begins `again` with the first, or is `None`.
+/// The row of number `user`, be it a user's or a place; beyond the last row, begins `again` with the first, or is `None`.
 pub fn row_of_user(user: u64, rows: u64, again: bool) -> Option<u64> {
     if user >= rows && !again { None } else { user.checked_rem(rows) }
 }

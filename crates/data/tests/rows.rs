@@ -7,9 +7,10 @@
 )]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use data::{Hand, Ranks, Rows, row_at_random, row_of_user};
-use plan::{LaneSet, Plan, Shares};
+use data::{Hand, Order, Rows, row_at_random, row_of_user};
+use plan::{Arrival, Arrivals, LaneSet, Plan, Shares, StageId};
 
 fn plan(load: &str, pick: &str) -> Plan {
     let text = format!(
@@ -21,6 +22,7 @@ fn plan(load: &str, pick: &str) -> Plan {
 }
 
 const OPEN: &str = "{ model: open, stages: [ { at: 100/s, for: 1m } ] }";
+const POISSON: &str = "{ model: open, arrivals: poisson, stages: [ { at: 100/s, for: 1m } ] }";
 const CLOSED: &str = "{ model: closed, stages: [ { users: 100, for: 1m } ] }";
 
 /// The lanes of each thread of a fleet of random size.
@@ -35,41 +37,20 @@ fn threads(rng: &mut fastrand::Rng) -> Vec<LaneSet> {
     lanes.flat_map(|lanes| (0..threads).map(move |thread| lanes.of_thread(thread, threads))).collect()
 }
 
-#[test]
-fn ranks_are_those_of_counting() {
-    let seed = fastrand::u64(..);
-    eprintln!("seed {seed}");
-    let mut rng = fastrand::Rng::with_seed(seed);
-    let plan = plan(OPEN, "pick: once");
-    for uses in [[true, false], [false, true], [true, true], [false, false]] {
-        let mut ranks = Ranks::new(&uses);
-        let mut counted = vec![0u64];
-        for index in 0..200_000 {
-            let uses = uses[plan.scenario_of(index)];
-            counted.push(counted[counted.len() - 1] + u64::from(uses));
+/// The rows that the threads of a fleet use of a source, in the order of time, by the iterations that use them.
+fn used(plan: &Plan, rows: u64, uses: &[bool], threads: Vec<LaneSet>) -> BTreeMap<u64, Vec<u64>> {
+    let schedule = Arc::new(plan.schedule().unwrap());
+    let mut used: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    for lanes in threads {
+        let mut source = Rows::new(plan, 0, rows, uses, lanes, Some(&schedule)).unwrap();
+        let mine = Arrivals::new(Arc::clone(&schedule), lanes);
+        for arrival in mine.filter(|arrival| uses[plan.scenario_of(arrival.index)]) {
+            if let Some(row) = source.row(plan, &arrival) {
+                used.entry(row).or_default().push(arrival.at_ns);
+            }
         }
-        for base in (0..190_000).step_by(1_000) {
-            let index = base + rng.u64(0..10_000);
-            assert_eq!(
-                ranks.rank(index, |index| plan.scenario_of(index)),
-                counted[index as usize],
-                "{index}"
-            );
-        }
-        let mut late = Ranks::new(&uses);
-        assert_eq!(late.rank(199_999, |index| plan.scenario_of(index)), counted[199_999]);
-        assert_eq!(late.rank(0, |index| plan.scenario_of(index)), 0);
     }
-}
-
-#[test]
-fn ranks_far_behind_are_counted_again() {
-    // Every third iteration, so that the rank is known without counting.
-    let scenario_of = |index: u64| usize::from(index.is_multiple_of(3));
-    let mut ranks = Ranks::new(&[false, true]);
-    for index in [0, 20_000_000, 1_000, 12_345_678, 11_000_001, 65_536, 20_000_001, 8_000_000] {
-        assert_eq!(ranks.rank(index, scenario_of), index.div_ceil(3), "{index}");
-    }
+    used
 }
 
 #[test]
@@ -77,34 +58,59 @@ fn an_open_fleet_uses_each_row_once_and_all_of_them() {
     let seed = fastrand::u64(..);
     eprintln!("seed {seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
-    let plan = plan(OPEN, "pick: once");
-    for _ in 0..20 {
-        let (rows, iterations) = (rng.u64(1..2_000), rng.u64(1..6_000));
-        let uses = [[true, false], [true, true]][rng.usize(0..2)];
-        let is_user = |index: &u64| uses[plan.scenario_of(*index)];
-        let mut used = BTreeMap::new();
-        for lanes in threads(&mut rng) {
-            let mut source = Rows::new(&plan, 0, rows, &uses, lanes).unwrap();
-            let mine = (0..iterations).filter(|index| lanes.contains(*index as usize));
-            for index in mine.filter(is_user) {
-                if let Some(row) = source.row(&plan, index, 0) {
-                    assert_eq!(used.insert(row, index), None, "row {row}");
-                }
+    for load in [OPEN, POISSON] {
+        let plan = plan(load, "pick: once");
+        let schedule = Arc::new(plan.schedule().unwrap());
+        for uses in [[true, false], [true, true]] {
+            let all = Arrivals::new(Arc::clone(&schedule), LaneSet::all());
+            let wanted = all.filter(|arrival| uses[plan.scenario_of(arrival.index)]).count() as u64;
+            for rows in [wanted / 2, wanted, wanted * 2] {
+                let used = used(&plan, rows, &uses, threads(&mut rng));
+                assert!(used.values().all(|times| times.len() == 1), "no row is used twice");
+                assert!(used.keys().copied().eq(0..wanted.min(rows)), "no row is left out");
+                assert!(used.values().is_sorted(), "earlier iterations have earlier rows");
             }
         }
-        let wanted = (0..iterations).filter(is_user).count() as u64;
-        assert_eq!(used.len() as u64, wanted.min(rows));
-        assert!(used.keys().copied().eq(0..wanted.min(rows)), "no row is left out");
-        assert!(used.values().is_sorted(), "earlier iterations have earlier rows");
     }
 }
 
 #[test]
 fn an_open_fleet_takes_rows_in_turn() {
     let plan = plan(OPEN, "pick: in_turn");
-    let mut source = Rows::new(&plan, 0, 7, &[true, true], LaneSet::all()).unwrap();
-    let rows: Vec<Option<u64>> = (0..9).map(|index| source.row(&plan, index, 0)).collect();
-    assert_eq!(rows, [0, 1, 2, 3, 4, 5, 6, 0, 1].map(Some));
+    let used = used(&plan, 7, &[true, true], vec![LaneSet::all()]);
+    let times: Vec<usize> = used.values().map(Vec::len).collect();
+    assert_eq!(times, [858, 857, 857, 857, 857, 857, 857], "6,000 in all");
+}
+
+#[test]
+fn places_are_kept_over_a_change_of_rate() {
+    for load in [OPEN, POISSON] {
+        let plan = plan(load, "pick: once");
+        let schedule = Arc::new(plan.schedule().unwrap());
+        let (from_ns, now_ns) = (20_000_000_000, 18_000_000_000);
+        let faster = Arc::new(schedule.scaled_from(from_ns, 2.0));
+        let mut places = Vec::new();
+        for thread in 0..3 {
+            let lanes = LaneSet::all().of_thread(thread, 3);
+            let mut order = Order::new(&schedule, &[true, false]);
+            let mut mine = Arrivals::new(Arc::clone(&schedule), lanes);
+            let mut is_told = false;
+            while let Some(arrival) = mine.peek() {
+                if !is_told && arrival.at_ns >= now_ns {
+                    is_told = true;
+                    mine.change_schedule(from_ns, now_ns, Arc::clone(&faster));
+                    order.change_schedule(from_ns, now_ns, Arc::clone(&faster));
+                    continue;
+                }
+                mine.next();
+                if plan.scenario_of(arrival.index) == 0 {
+                    places.push(order.place(&plan, arrival.index, arrival.at_ns).unwrap());
+                }
+            }
+        }
+        places.sort_unstable();
+        assert!(places.iter().copied().eq(0..places.len() as u64), "{load}");
+    }
 }
 
 #[test]
@@ -186,6 +192,10 @@ fn users_and_chance() {
         (0..1_000).filter(|index| row_at_random(7, 0, *index, 10) != row_at_random(7, 1, *index, 10));
     assert!(others.count() > 800, "sources choose apart from each other");
     let closed = plan(CLOSED, "pick: per_user");
-    let mut source = Rows::new(&closed, 0, 5, &[true, true], LaneSet::all()).unwrap();
-    assert_eq!([0, 4, 5].map(|user| source.row(&closed, 99, user)), [Some(0), Some(4), None]);
+    let mut source = Rows::new(&closed, 0, 5, &[true, true], LaneSet::all(), None).unwrap();
+    assert_eq!(
+        [0, 4, 5]
+            .map(|user| { source.row(&closed, &Arrival { at_ns: 0, index: 99, stage: StageId(0), user }) }),
+        [Some(0), Some(4), None]
+    );
 }

@@ -93,8 +93,13 @@ pub fn prepare_with(job: Job, resolve: Arc<Resolve>) -> Result<Prepared, Prepare
     let threads = threads_of(&job);
     let (lanes, waiting, reports) = (Vec::new(), Vec::new(), bounded(threads * 8));
     let (lookups, asker) = Lookups::of(&directory, &plan.targets, threads).unzip();
-    let mut bench = Bench { job: &job, program, peers, speech, threads, lanes, waiting, reports, asker };
     let timetable = Timetable::of(plan);
+    let schedule = match &timetable {
+        Some(Timetable::Schedule(schedule)) => Some(Arc::clone(schedule)),
+        _ => None,
+    };
+    let mut bench =
+        Bench { job: &job, program, peers, speech, threads, lanes, waiting, reports, schedule, asker };
     let lanes_of = |thread| job.share.of_thread(thread, threads);
     let Connections { start, max, streams, .. } = *plan.connections();
     match (&plan.load, &timetable) {
@@ -280,6 +285,8 @@ struct Bench<'j> {
     lanes: Vec<Lane>,
     waiting: Vec<Thread>,
     reports: (Sender<Report>, Receiver<Report>),
+    /// The times of an open load or a tsunami.
+    schedule: Option<Arc<plan::Schedule>>,
     /// Where names are looked up in the run, if they are.
     asker: Option<Sender<Question>>,
 }
@@ -330,11 +337,13 @@ impl Bench<'_> {
     fn rows(&self, thread: usize) -> Vec<Option<data::Rows>> {
         let plan = &self.job.plan;
         let lanes = self.job.share.of_thread(thread, self.threads);
+        // Of a load per driver each has its own iterations, so places among them mean nothing to others.
+        let schedule = self.schedule.as_ref().filter(|_| !plan.is_per_driver());
         let of_source = |source: usize| {
             let number = u16::try_from(source).unwrap_or(u16::MAX);
             let uses: Vec<bool> =
                 plan.scenarios.iter().map(|scenario| scenario.sources.contains(&number)).collect();
-            data::Rows::new(plan, source, self.program.tables.rows(source), &uses, lanes)
+            data::Rows::new(plan, source, self.program.tables.rows(source), &uses, lanes, schedule)
         };
         (0..plan.data.len()).map(of_source).collect()
     }

@@ -226,7 +226,7 @@ pub enum Unstarted {
     Ours,
     /// The target: no connection became free within `max_wait`.
     Target,
-    /// The plan: `max_in_flight` was reached.
+    /// The plan: `max_in_flight` was reached, or no row of data was left.
     Limit,
 }
 

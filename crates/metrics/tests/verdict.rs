@@ -321,9 +321,9 @@ fn a_target_that_refuses_or_stops_is_a_finding() {
         &run(10, 4, plan_limit),
         &ended(),
         expect![[r#"
-        valid, target saturated: false
-        finding plan_limit d1 4 s: The plan's own limit kept 40 iterations of d1 from starting, in 4 of 10 s. Raise max_in_flight or the target throughput if they were wanted.
-    "#]],
+            valid, target saturated: false
+            finding plan_limit d1 4 s: The plan itself kept 40 iterations of d1 from starting, in 4 of 10 s. If they were wanted, raise max_in_flight or the target throughput, or give it more rows of data.
+        "#]],
     );
 }
 

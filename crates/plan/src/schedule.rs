@@ -263,6 +263,11 @@ impl Schedule {
         Self::lay_out(parts, self.most, self.seed)
     }
 
+    /// Whether arrivals are independent of each other, so that a lane's come ahead of or behind others'.
+    pub fn is_poisson(&self) -> bool {
+        self.seed.is_some()
+    }
+
     /// How many arrivals there are. Those of a Poisson process are walked for it: see [`Schedule::expected`].
     pub fn total(&self) -> u64 {
         match self.seed {

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::Worker;
 use crate::mailbox::Command;
 use crate::merge::Report;
-use crate::source::Source;
+use crate::source::{Source, Timetable};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -57,6 +57,10 @@ impl<S: Source> Worker<S> {
                     self.count_late(late);
                 }
                 Command::Timetable { from_ns, timetable } => {
+                    if let Timetable::Schedule(schedule) = &timetable {
+                        let rows = self.rows.iter_mut().flatten();
+                        rows.for_each(|rows| rows.change_schedule(from_ns, self.now_ns, schedule));
+                    }
                     let late = self.source.change_timetable(from_ns, self.now_ns, timetable);
                     self.count_late(late);
                 }

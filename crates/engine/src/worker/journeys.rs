@@ -27,13 +27,15 @@ impl<S: Source> Worker<S> {
         for source in &program.course(scenario).sources {
             let number = usize::from(*source);
             let Some(rows) = rows.get_mut(number).and_then(Option::as_mut) else { continue };
-            let row = rows.row(plan, arrival.index, u64::from(arrival.user));
+            let row = rows.row(plan, arrival);
             let data = &plan.data[number];
             if row.is_none() && data.when_exhausted == WhenExhausted::Stop {
-                // A user beyond the rows goes alone; elsewhere there is none for whoever comes next.
-                if data.pick != Pick::PerUser {
-                    tracing::info!(thread = self.thread, data = data.name, "no row is left, stopping");
+                // Of users none comes back: one that is beyond the rows alone, else all of them.
+                if S::CLOSED && data.pick != Pick::PerUser {
                     self.source.stop();
+                }
+                if !std::mem::replace(&mut self.is_out_of_rows, true) {
+                    tracing::warn!(thread = self.thread, data = data.name, "no row of data is left");
                 }
                 return false;
             }

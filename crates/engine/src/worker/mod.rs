@@ -145,6 +145,8 @@ pub(crate) struct Worker<S: Source> {
     room: Room,
     /// Iterations that cannot go on, and why.
     unable: Vec<(Flight, ErrorKind)>,
+    /// Whether an iteration has found no row of data.
+    is_out_of_rows: bool,
     /// What their random numbers are made from.
     seed: u64,
     /// Bytes of a request of an iteration's own; kept for its memory.
@@ -277,6 +279,7 @@ impl<S: Source> Worker<S> {
             buffer: data::Buffer::default(),
             room: Room::default(),
             unable: Vec::new(),
+            is_out_of_rows: false,
             seed: parts.seed,
             own_bytes: Vec::new(),
             expired: Vec::new(),

@@ -78,6 +78,9 @@ impl<S: Source> Worker<S> {
         let course = self.program.course(scenario);
         let (step, has_flow) = (course.first, course.flow.is_some());
         if has_flow && !self.take_rows(scenario, &arrival) {
+            if !S::CLOSED {
+                self.recorder.due_and_missed(arrival.stage, Unstarted::Limit, 1);
+            }
             return None;
         }
         if !S::CLOSED {

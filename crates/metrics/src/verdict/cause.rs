@@ -158,8 +158,8 @@ impl Cause {
                 "The target answered nothing to {node_id} {span}, though requests were out. Look at what it did then."
             ),
             Self::PlanLimit => format!(
-                "The plan's own limit kept {} iterations of {node_id} from starting, {span}. Raise max_in_flight or the \
-                 target throughput if they were wanted.",
+                "The plan itself kept {} iterations of {node_id} from starting, {span}. If they were wanted, raise \
+                 max_in_flight or the target throughput, or give it more rows of data.",
                 driver.missed.limit
             ),
         }
