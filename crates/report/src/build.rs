@@ -13,8 +13,9 @@ use metrics::{
 use plan::{Plan, StageId, StepId, Threshold};
 
 use crate::summary::{
-    AccountingSummary, Bytes, DriverSummary, ErrorSummary, IterationCounts, PhaseSummary, Rates,
-    ReasonSummary, RequestCounts, SCHEMA, StepSummary, Summary, ThresholdSummary, Times, VerdictSummary,
+    AccountingSummary, Bytes, DriverSummary, ErrorSummary, GroupSummary, IterationCounts, PhaseSummary,
+    Rates, ReasonSummary, RequestCounts, SCHEMA, StepSummary, Summary, ThresholdSummary, Times,
+    VerdictSummary,
 };
 use crate::time::rfc3339;
 
@@ -106,6 +107,7 @@ impl Summary {
                 stages.missed.total().saturating_add(all.cancelled),
             ),
             steps: (0..plan.rows().len()).map(|row| measured.step(plan, row)).collect(),
+            groups: (0..).zip(plan.groups()).map(|(number, name)| measured.group(number, name)).collect(),
             errors: errors(all),
             drivers: drivers(facts, merged),
             thresholds: thresholds(&plan.thresholds, &facts.thresholds),
@@ -216,6 +218,16 @@ impl<'a> Measured<'a> {
             service_time_ms: times(&service(&window), absent),
             phases: window.phases.as_deref().map(phases),
             errors: errors(&window),
+        }
+    }
+
+    fn group(&self, number: u16, name: &str) -> GroupSummary {
+        let window = self.merged.step(StepId::of_group(number), |stage| !self.warmup.contains(&stage));
+        GroupSummary {
+            name: name.to_owned(),
+            succeeded: self.known.then_some(window.succeeded()),
+            failed: self.known.then_some(window.failures()),
+            group_time_ms: times(&response(&window), 0),
         }
     }
 

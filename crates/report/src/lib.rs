@@ -20,8 +20,9 @@ mod time;
 pub use build::{DriverFacts, RunFacts, Unmeasured, thresholds};
 pub use progress::{Progress, StageProgress, live_block, progress_line};
 pub use summary::{
-    AccountingSummary, Bytes, DriverSummary, ErrorSummary, IterationCounts, PhaseSummary, Rates,
-    ReasonSummary, RequestCounts, SCHEMA, StepSummary, Summary, ThresholdSummary, Times, VerdictSummary,
+    AccountingSummary, Bytes, DriverSummary, ErrorSummary, GroupSummary, IterationCounts, PhaseSummary,
+    Rates, ReasonSummary, RequestCounts, SCHEMA, StepSummary, Summary, ThresholdSummary, Times,
+    VerdictSummary,
 };
 pub use text::text;
 pub use time::rfc3339;

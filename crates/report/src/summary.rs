@@ -51,6 +51,9 @@ pub struct Summary {
     pub iteration_time_ms: Times,
     /// In the order of the plan.
     pub steps: Vec<StepSummary>,
+    /// In the order of the plan; left out where it has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupSummary>,
     /// Of all steps, most frequent first.
     pub errors: Vec<ErrorSummary>,
     /// By node id.
@@ -59,6 +62,19 @@ pub struct Summary {
     pub thresholds: Vec<ThresholdSummary>,
     /// What was asked, done and recorded must agree.
     pub accounting: AccountingSummary,
+}
+
+/// A group of steps, which users see as one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GroupSummary {
+    /// Its name.
+    pub name: String,
+    /// Walked through with every request a success; `null` when nothing was measured.
+    pub succeeded: Option<u64>,
+    /// Walked through otherwise, or left before its end.
+    pub failed: Option<u64>,
+    /// From when its first request was intended to when its last was done, pauses in between included.
+    pub group_time_ms: Times,
 }
 
 /// The verdict on the numbers themselves.

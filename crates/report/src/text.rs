@@ -26,6 +26,7 @@ pub fn text(summary: &Summary, color: bool, width: usize) -> String {
         counts(summary),
         latency(summary, width),
         steps(summary, width),
+        groups(summary, width),
         phases(summary, width),
         errors(summary, width),
         thresholds(summary, width),
@@ -285,6 +286,39 @@ fn steps(summary: &Summary, width: usize) -> Vec<Line> {
     }
     let mut lines = if summary.steps.is_empty() { Vec::new() } else { table.lines(width) };
     lines.extend(more(summary.steps.len(), "steps"));
+    lines
+}
+
+fn groups(summary: &Summary, width: usize) -> Vec<Line> {
+    if summary.groups.is_empty() {
+        return Vec::new();
+    }
+    let (unit, factor) = unit_for(summary.groups.iter().find_map(|group| group.group_time_ms.p50));
+    let mut table = Table::new(&[
+        (&format!("Groups, {unit}"), Align::Left),
+        ("times", Align::Right),
+        ("failed", Align::Right),
+        ("p50", Align::Point),
+        ("p95", Align::Point),
+        ("p99", Align::Point),
+        ("max", Align::Point),
+    ]);
+    for group in summary.groups.iter().take(MAX_ROWS) {
+        let times = &group.group_time_ms;
+        let walked = group.succeeded.zip(group.failed).map(|(succeeded, failed)| succeeded + failed);
+        let figure = |name: &str, value: Option<f64>| cell(bound(times, name) + &time(value, factor));
+        table.row(vec![
+            cell(format!("  {}", group.name)),
+            cell(walked.map_or(NOTHING.to_owned(), count)),
+            failures(group.failed),
+            figure("p50", times.p50),
+            figure("p95", times.p95),
+            figure("p99", times.p99),
+            figure("max", times.max),
+        ]);
+    }
+    let mut lines = table.lines(width);
+    lines.extend(more(summary.groups.len(), "groups"));
     lines
 }
 

@@ -57,6 +57,8 @@ enum Bench {
     Transport,
     /// What many steps cost the pacer
     Steps,
+    /// What varying requests, large data and long plans cost
+    Plan,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -70,6 +72,7 @@ fn main() -> anyhow::Result<()> {
                 Bench::Target => bench::target::run(),
                 Bench::Transport => bench::transport::run(),
                 Bench::Steps => bench::steps::run(),
+                Bench::Plan => bench::plan::run(),
             }
         }
         Task::Truth(options) => {

@@ -5,4 +5,5 @@ mod fleet;
 pub mod engine;
 pub mod target;
 pub mod steps;
+pub mod plan;
 pub mod transport;
