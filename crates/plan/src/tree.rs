@@ -240,6 +240,8 @@ impl Builder<'_, '_> {
         let line = self.text.lines().nth(place.line.saturating_sub(1)).unwrap_or("");
         if line.contains("{{") {
             wrong = wrong.help("a value with {{ }} must be quoted");
+        } else if line.contains("$.") && line.contains('[') {
+            wrong = wrong.help("between { and } a JSONPath with brackets must be quoted: \"$.items[0].id\"");
         } else if info.contains("tab") {
             wrong = wrong.help("YAML is indented with spaces, not with tabs");
         }

@@ -132,21 +132,22 @@ impl Given {
             if !is_value(value) {
                 return Err(RequestError::HeaderValue { name: name.clone(), value: value.clone() });
             }
-            match name.to_ascii_lowercase().as_str() {
-                "host" => once(&mut given.host, "Host")?,
-                "user-agent" => once(&mut given.user_agent, "User-Agent")?,
-                "content-length" => {
-                    once(&mut given.content_length, "Content-Length")?;
-                    if value.trim_matches([' ', '\t']) != body.len().to_string() {
-                        return Err(RequestError::ContentLength { given: value.clone(), actual: body.len() });
-                    }
+            let is = |known: &str| name.eq_ignore_ascii_case(known);
+            if is("host") {
+                once(&mut given.host, "Host")?;
+            } else if is("user-agent") {
+                once(&mut given.user_agent, "User-Agent")?;
+            } else if is("content-length") {
+                once(&mut given.content_length, "Content-Length")?;
+                if value.trim_matches([' ', '\t']) != body.len().to_string() {
+                    return Err(RequestError::ContentLength { given: value.clone(), actual: body.len() });
                 }
-                "expect" => given.expect = true,
-                "transfer-encoding" => return Err(RequestError::TransferEncoding),
-                "connection" => {
-                    given.closes |= value.split(',').any(|token| token.trim().eq_ignore_ascii_case("close"));
-                }
-                _ => {}
+            } else if is("expect") {
+                given.expect = true;
+            } else if is("transfer-encoding") {
+                return Err(RequestError::TransferEncoding);
+            } else if is("connection") {
+                given.closes |= value.split(',').any(|token| token.trim().eq_ignore_ascii_case("close"));
             }
         }
         Ok(given)

@@ -62,6 +62,8 @@ const SOLE_OWNERS: &[(&str, &[&str])] = &[
     ("rustls-native-certs", &["engine"]),
     ("saphyr-parser", &["plan", "import"]),
     ("json5", &["import"]),
+    ("serde_json_path", &["plan"]),
+    ("scraper", &["plan"]),
     ("csv-core", &["data"]),
     ("clap", &["swell", "xtask"]),
     ("anyhow", &["swell", "xtask"]),

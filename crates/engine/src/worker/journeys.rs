@@ -136,7 +136,8 @@ impl<S: Source> Worker<S> {
                     return Next::Stuck(step, error);
                 }
                 Next::Later => {
-                    flight.intended_ns = done_ns;
+                    // Not in this turn any more.
+                    flight.intended_ns = done_ns.max(self.now_ns) + 1;
                     return Next::Later;
                 }
                 Next::End => return Next::End,

@@ -107,7 +107,7 @@ fn check(folder: &Path) -> Result<()> {
             text,
             "      - post: \"/items/{{{{ rand.int(1, 9) }}}}/{step}\"\n        name: step {step}\n        \
              headers: {{ x-trace: \"{{{{ uuid }}}}\" }}\n        json: {{ number: \"{{{{ iteration }}}}\" }}\n        \
-             save: {{ value: $.items[0].id }}\n        expect: {{ status: 200, body_contains: id, under: 2s }}"
+             save: {{ value: \"$.items[0].id\" }}\n        expect: {{ status: 200, body_contains: id, under: 2s }}"
         )?;
     }
     let file = folder.join("long.plan.yaml").display().to_string();
