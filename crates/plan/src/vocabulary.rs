@@ -3,7 +3,7 @@
 
 use crate::answer::check_identifier;
 use crate::diagnostic::{Faults, Wrong};
-use crate::expression::{Encoding, Expression, Names, SourceUse, Template, Value};
+use crate::expression::{Encoding, Expression, Names, SourceUse, Template};
 use crate::json;
 use crate::read::{self, Fields};
 use crate::tree::{Entry, Kind, Node};
@@ -60,25 +60,25 @@ fn variables(faults: &mut Faults<'_>, names: &mut Names, node: &Node) {
             faults.add(entry.place, &entry.key, wrong);
             continue;
         }
-        let Some(value) = json::template(faults, names, &entry.value) else { continue };
-        match Expression::of_json(value) {
-            Some(expression) => {
-                names.variables.insert(entry.key.clone(), expression);
-            }
-            // Text with expressions in it is in the quotes of JSON.
-            None if matches!(entry.value.kind, Kind::Scalar { .. }) => {
-                let text = read::template(faults, names, &entry.value, "the variable", Encoding::Plain);
-                if let Some(text) = text {
-                    names.variables.insert(entry.key.clone(), Expression::of_text(text));
-                }
-            }
-            None => {
-                let wrong =
-                    Wrong::new("bad_expression", "a list or map of a variable has no expressions in it");
-                faults.add(entry.place, &entry.key, wrong);
-            }
-        }
+        // One that is faulty keeps its name, so that nothing more is said where it is used.
+        let variable = variable(faults, names, entry).unwrap_or_else(|| Expression::whole(0));
+        names.variables.insert(entry.key.clone(), variable);
     }
+}
+
+fn variable(faults: &mut Faults<'_>, names: &mut Names, entry: &Entry) -> Option<Expression> {
+    let value = json::template(faults, names, &entry.value)?;
+    if let Some(expression) = Expression::of_json(value) {
+        return Some(expression);
+    }
+    if !matches!(entry.value.kind, Kind::Scalar { .. }) {
+        let wrong = Wrong::new("bad_expression", "a list or map of a variable has no expressions in it");
+        faults.add(entry.place, &entry.key, wrong);
+        return None;
+    }
+    // Text with expressions in it, which is in the quotes of JSON above.
+    let text = read::template(faults, names, &entry.value, "the variable", Encoding::Plain)?;
+    Some(Expression::of_text(text))
 }
 
 /// Replaces expressions by what they are.
@@ -127,9 +127,11 @@ pub(crate) fn fragments<'n>(faults: &mut Faults<'_>, fields: &Fields<'n>) -> &'n
     entries
 }
 
-/// The value that `--var` gives, as it would stand in the file.
+/// The value that `--var` gives, as it would stand in the file: a number only where it is written like one, so that
+/// `01234` keeps its zero.
 pub(crate) fn as_written(text: &str) -> Kind {
-    let is_number = Value::Text(text.into()).number().is_some();
-    let plain = is_number || matches!(text, "true" | "false");
+    let is_whole = text.parse::<i64>().is_ok_and(|number| number.to_string() == text);
+    let is_float = text.parse::<f64>().is_ok_and(|number| number.to_string() == text && number.is_finite());
+    let plain = is_whole || is_float || matches!(text, "true" | "false");
     Kind::Scalar { text: text.to_owned(), plain }
 }
