@@ -298,13 +298,11 @@ pub(crate) fn pairs(
             _ => std::slice::from_ref(&entry.value),
         };
         for value in values {
-            match read::template(faults, names, value, &format!("\"{}\"", entry.key), Encoding::Url) {
+            let how = (Encoding::Url, &encode_part as &dyn Fn(&str) -> String);
+            match read::template_between(faults, names, value, &format!("\"{}\"", entry.key), how) {
                 Some(text) => {
                     let mut pair = Template::from(format!("{}=", encode_part(&entry.key)));
-                    match text.map_texts(|text| Ok::<_, std::convert::Infallible>(encode_part(text))) {
-                        Ok(text) => pair.push(text),
-                        Err(never) => match never {},
-                    }
+                    pair.push(text);
                     pairs.push(pair);
                 }
                 None => complete = false,
