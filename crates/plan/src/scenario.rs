@@ -1,6 +1,6 @@
 //! Scenarios: a user's path, and the requests in it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -207,7 +207,7 @@ fn scenario(
     names.saved_before.clear();
     names.used.clear();
     let list = fields.required(faults, "steps");
-    list.into_iter().for_each(|list| saved_in(list, fragments, 0, names));
+    list.into_iter().for_each(|list| saved_in(list, fragments, (0, &mut BTreeSet::new()), names));
     if names.saved.len() > limits::SAVED {
         let message = format!("a scenario saves at most {} values", limits::SAVED);
         faults.add(entry.place, &entry.key, Wrong::new("absurd", message));
@@ -240,13 +240,18 @@ fn scenario(
         around,
         steps: Vec::new(),
         ops: Vec::new(),
+        items: 0,
         within: Vec::new(),
         nesting: 0,
         is_complete,
         pause: None,
     };
     reader.items(list);
-    let Reader { steps, ops, is_complete, pause, .. } = reader;
+    let Reader { steps, ops, items, is_complete, pause, .. } = reader;
+    if items > limits::ITEMS {
+        let message = format!("a scenario has at most {} items, those of fragments included", limits::ITEMS);
+        return read::fault(faults, list, Wrong::new("absurd", message));
+    }
     if let Some(place) = pause.filter(|_| is_complete) {
         let wrong = Wrong::new("pause_without_effect", "a pause stands between two requests");
         faults.add_here(place, wrong.help("nothing follows this one"));
