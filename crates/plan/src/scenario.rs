@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::StepId;
 use crate::answer::{Check, Taking};
+use crate::auth::{self, Signing};
 use crate::body::Body;
 use crate::diagnostic::{Faults, Wrong};
 use crate::expression::{Names, Template};
@@ -57,6 +58,8 @@ pub struct Step {
     pub expect: Expect,
     /// What is kept of a response that is one.
     pub saves: Vec<Taking>,
+    /// How it is signed.
+    pub signing: Option<Box<Signing>>,
     /// Bytes of a body that is looked at; a larger one makes the step fail.
     pub max_body: usize,
     /// Redirects (301, 302, 303, 307, 308) that are followed, at most; 0: a redirect is the response. 307 and 308 keep
@@ -225,8 +228,8 @@ fn scenario(
         // What is saved in a step is there only afterwards; which steps that are the expression cannot know.
         let saved = names.saved.clone();
         names.saved_before.extend(saved);
-        match step::auth(faults, names, node) {
-            Some(authorization) => around.authorization = Some(authorization),
+        match auth::auth(faults, names, node) {
+            Some(auth) => around.auth = Some(auth),
             None => is_complete = false,
         }
         names.saved_before.clear();
