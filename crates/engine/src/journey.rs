@@ -30,8 +30,8 @@ pub(crate) struct Journey {
     /// Groups that it is in, the outermost first.
     groups: Vec<OpenGroup>,
     rows: Vec<Row>,
-    /// Whether it has not come to its next request yet, because others had their turn.
-    pub(crate) is_under_way: bool,
+    /// Whether it has come to a request.
+    pub(crate) has_requested: bool,
     /// Pauses since the last request.
     pause_ns: u64,
     /// Whether the last step failed whose values are needed from here on.
@@ -94,6 +94,7 @@ impl Journey {
         self.groups.clear();
         self.pause_ns = 0;
         self.is_broken = false;
+        self.has_requested = false;
     }
 
     /// Room for a row of each of the scenario's sources.
@@ -132,12 +133,14 @@ impl Journey {
 
     /// Goes on through `flow` to the next request. To be asked again after each [`Next::Later`] and [`Next::Left`].
     pub(crate) fn go_on(&mut self, flow: &[Op]) -> Next {
-        self.is_under_way = false;
         for _ in 0..OPS_AT_ONCE {
             let Some(op) = flow.get(self.at as usize) else { return Next::End };
             self.at += 1;
             match op {
-                Op::Request(step) => return Next::Step(*step, std::mem::take(&mut self.pause_ns)),
+                Op::Request(step) => {
+                    self.has_requested = true;
+                    return Next::Step(*step, std::mem::take(&mut self.pause_ns));
+                }
                 Op::Pause(pause) => {
                     let pause = pause.draw(self.draw(), self.draw());
                     self.pause_ns = self.pause_ns.saturating_add(clock::nanos(pause));
@@ -187,7 +190,6 @@ impl Journey {
                 }
             }
         }
-        self.is_under_way = true;
         Next::Later
     }
 

@@ -153,6 +153,7 @@ impl Program {
             varying: Vec::new(),
             body: Payload::of(&step.body, secrets, files)?,
             expects_continue: step.expect_continue,
+            signing: step.signing.as_ref().map(|signing| Box::new(signing.settle(secrets))),
         };
         let varying = with_headers(varying, step, secrets, closes && is_last);
         let fixed = varying.fixed();

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use data::Files;
-use plan::{Body, Check, Content, EvaluateError, Scope, Taking, Template};
+use plan::{Body, Check, Content, EvaluateError, Scope, Signing, Taking, Template};
+use protocol::aws::{self, Signer};
 use protocol::{Parts, Protocol, Request, RequestError};
 
 use crate::PrepareError;
@@ -110,6 +111,7 @@ pub(crate) struct Varying {
     pub(crate) varying: Vec<(usize, Template)>,
     pub(crate) body: Payload,
     pub(crate) expects_continue: bool,
+    pub(crate) signing: Option<Box<Signing>>,
 }
 
 /// One target, as requests name it.
@@ -149,7 +151,8 @@ impl Varying {
     /// Path and body, where the request is always the same.
     pub(crate) fn fixed(&self) -> Option<(String, Arc<[u8]>)> {
         match (&self.body, self.path.as_text()) {
-            (Payload::Bytes(body), Some(path)) if self.varying.is_empty() => {
+            // A signature is of its second.
+            (Payload::Bytes(body), Some(path)) if self.varying.is_empty() && self.signing.is_none() => {
                 Some((path.to_owned(), Arc::clone(body)))
             }
             _ => None,
@@ -185,12 +188,50 @@ impl Varying {
         if headers.is_empty() {
             headers.clone_from(&self.headers);
         }
+        // The last signature is not signed.
+        headers.truncate(self.headers.len());
         for (number, template) in &self.varying {
             let value = &mut headers[*number].1;
             value.clear();
             template.write(scope, value)?;
         }
-        self.body.write(scope, text, body)
+        self.body.write(scope, text, body)?;
+        let Some(signing) = &self.signing else { return Ok(()) };
+        let value = |template: &Template| {
+            let mut text = String::new();
+            template.write(scope, &mut text).map(|()| text)
+        };
+        let session_token = signing.session_token.as_ref().map(value).transpose()?;
+        let signer = Signer {
+            region: &value(&signing.region)?,
+            service: &value(&signing.service)?,
+            access_key: &value(&signing.access_key)?,
+            secret_key: &value(&signing.secret_key)?,
+            session_token: session_token.as_deref(),
+        };
+        let signed = aws::sign(&signer, &self.parts(place, path, headers, body, ""), scope.unix_ms() / 1000);
+        headers.extend(signed);
+        Ok(())
+    }
+
+    fn parts<'a>(
+        &'a self,
+        place: &'a Place,
+        path: &'a str,
+        headers: &'a [(String, String)],
+        body: &'a [u8],
+        user_agent: &'a str,
+    ) -> Parts<'a> {
+        Parts {
+            method: &self.method,
+            scheme: place.scheme,
+            authority: &place.authority,
+            path,
+            headers,
+            body,
+            user_agent,
+            expects_continue: self.expects_continue,
+        }
     }
 
     /// What [`write`](Self::write) wrote, as a request.
@@ -202,16 +243,8 @@ impl Varying {
         protocol: &dyn Protocol,
         user_agent: &str,
     ) -> Result<Request, RequestError> {
-        protocol.render(&Parts {
-            method: &self.method,
-            scheme: place.scheme,
-            authority: &place.authority,
-            path: &room.path,
-            headers: &room.headers[step as usize],
-            body: &room.body,
-            user_agent,
-            expects_continue: self.expects_continue,
-        })
+        let headers = &room.headers[step as usize];
+        protocol.render(&self.parts(place, &room.path, headers, &room.body, user_agent))
     }
 }
 

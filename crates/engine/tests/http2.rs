@@ -70,3 +70,23 @@ fn streams_share_connections_with_and_without_tls() {
         assert_eq!(told.outcomes(), counts(&[("200", 2000)]), "{scheme}");
     }
 }
+
+#[test]
+fn steps_that_vary_share_connections() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let _server = Nghttpd::start(port, &["--no-tls"], folder.path());
+    let steps = "{ get: '/index.html?i={{ iteration }}', name: first, save: { all: body, of: 'regex:p(o)', kind: 'header:content-type' } }, \
+                 { get: '/{{ \"index\" }}.html?{{ of }}={{ all }}', name: second, headers: { x-kind: '{{ kind }}' }, when: 'all == \"pong\"', \
+                 expect: { body_contains: '{{ all }}' } }, \
+                 { get: '/none/{{ of }}', name: third }";
+    let load = "model: avalanche, requests_per_driver: 300, connections: { max: 2, streams: 10 }";
+    let text = format!(
+        "version: 1\nname: streams\ntarget: http://127.0.0.1:{port}\nhttp: 2\nload: {{ {load} }}\nscenarios: {{ only: {{ steps: [{steps}] }} }}\n"
+    );
+    let plan = plan::parse("streams", &text).unwrap_or_else(|faults| panic!("{faults:#?}\n{text}"));
+    for told in support::each_loop(&plan, 2, |told| told) {
+        assert_eq!(told.outcomes(), counts(&[("200", 600), ("status", 300)]));
+        assert_eq!(told.completed(), 300);
+    }
+}

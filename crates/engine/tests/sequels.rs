@@ -5,69 +5,16 @@
 mod support;
 
 use std::io::Read;
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use engine::{Allow, PrepareError};
-use support::{Peer, Server, Told, counts, full_plan, job, plan, prepare, run, start, watch};
+use support::{
+    Log, Server, Told, counts, full_plan, job, logging, ok, plan, prepare, read_body, run, start, watch,
+};
 
 const ONE_BY_ONE: &str =
     "model: tsunami, requests_per_driver: 4, delay: 20ms, connections: { start: 1, max: 8 }";
-
-/// What requests said, in the order they came.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-impl Log {
-    fn add(&self, request: &str) {
-        self.0.lock().unwrap().push(request.to_owned());
-    }
-
-    /// Their first lines, without the version.
-    fn lines(&self) -> Vec<String> {
-        let first = |request: &String| request.lines().next().unwrap().replace(" HTTP/1.1", "");
-        self.0.lock().unwrap().iter().map(first).collect()
-    }
-
-    /// The values of a header, one per request, empty where there is none.
-    fn header(&self, name: &str) -> Vec<String> {
-        let value = |request: &String| {
-            let lines = request.lines().filter_map(|line| line.split_once(": "));
-            let mut values = lines.filter(|(found, _)| found.eq_ignore_ascii_case(name));
-            let value = values.next().map(|(_, value)| value.to_owned());
-            assert!(values.next().is_none(), "{name} twice in {request}");
-            value.unwrap_or_default()
-        };
-        self.0.lock().unwrap().iter().map(value).collect()
-    }
-}
-
-/// A server that logs each request, with its body, and answers what `answer` says to its first line.
-fn logging(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> (Server, Log) {
-    let log = Log::default();
-    let kept = log.clone();
-    let server = Server::start(move |mut peer| {
-        while let Some(mut request) = peer.request() {
-            let body = read_body(&mut peer, &request);
-            request.push_str(&body);
-            kept.add(&request);
-            peer.send(&answer(request.lines().next().unwrap_or_default()));
-        }
-    });
-    (server, log)
-}
-
-fn read_body(peer: &mut Peer, head: &str) -> String {
-    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
-    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
-    peer.stream.read_exact(&mut body).unwrap();
-    String::from_utf8(body).unwrap()
-}
-
-fn ok() -> String {
-    "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npong".to_owned()
-}
 
 fn redirect(status: u16, location: &str) -> String {
     format!("HTTP/1.1 {status} Elsewhere\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n")

@@ -4,6 +4,7 @@
 //! the plan or is none.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt;
 
 use crate::limits;
@@ -103,16 +104,20 @@ pub(crate) struct Faults<'a> {
     /// Name and text of each.
     files: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     found: Vec<(Place, Diagnostic)>,
+    /// Where the lines of each file begin, once a fault asks for one.
+    lines: Vec<OnceCell<Vec<usize>>>,
 }
 
 impl<'a> Faults<'a> {
     pub(crate) fn new(file: &'a str, source: &'a str) -> Self {
-        Self { files: vec![(file.into(), source.into())], found: Vec::new() }
+        let files = vec![(file.into(), source.into())];
+        Self { files, found: Vec::new(), lines: vec![OnceCell::new()] }
     }
 
     /// Another file; its number.
     pub(crate) fn file(&mut self, name: String, source: String) -> usize {
         self.files.push((name.into(), source.into()));
+        self.lines.push(OnceCell::new());
         self.files.len() - 1
     }
 
@@ -123,8 +128,16 @@ impl<'a> Faults<'a> {
 
     /// A line of a file without its end.
     fn line(&self, place: Place) -> &str {
-        let source = self.files.get(place.file).map_or("", |(_, source)| source);
-        source.lines().nth(place.line.saturating_sub(1)).unwrap_or("")
+        let (Some((_, source)), Some(lines)) = (self.files.get(place.file), self.lines.get(place.file))
+        else {
+            return "";
+        };
+        let begins = lines.get_or_init(|| {
+            let ends = memchr::memchr_iter(b'\n', source.as_bytes());
+            std::iter::once(0).chain(ends.map(|end| end + 1)).collect()
+        });
+        let begin = begins.get(place.line.saturating_sub(1));
+        begin.and_then(|begin| source.get(*begin..)?.lines().next()).unwrap_or("")
     }
 
     /// Adds a fault whose text is the rest of its line.
@@ -204,32 +217,57 @@ fn one_line(text: &str) -> String {
 /// The one of `known` that `word` was probably meant to be: at most a third of its letters, and at least one, may
 /// differ. A single letter is like any other.
 fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let word = word.to_lowercase();
-    let letters = word.chars().count();
-    let allowed = (letters / 3).max(usize::from(letters > 1));
+    let word: Vec<char> = word.to_lowercase().chars().collect();
+    let allowed = (word.len() / 3).max(usize::from(word.len() > 1));
+    let mut room = Room::default();
     known
         .into_iter()
-        .map(|candidate| (distance(&word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
+        .filter_map(|candidate| Some((room.distance(&word, candidate, allowed)?, candidate)))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
 
-/// Letters to insert, remove, replace or swap with their neighbour (optimal string alignment).
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut before = vec![0; b.len() + 1];
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut row = vec![i; b.len() + 1];
-        for j in 1..=b.len() {
-            let same = usize::from(a[i - 1] != b[j - 1]);
-            row[j] = (last[j] + 1).min(row[j - 1] + 1).min(last[j - 1] + same);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                row[j] = row[j].min(before[j - 2] + 1);
-            }
+/// What comparing words needs: a plan may have a thousand names, and each fault asks for the closest.
+#[derive(Default)]
+struct Room {
+    other: Vec<char>,
+    before: Vec<usize>,
+    last: Vec<usize>,
+    row: Vec<usize>,
+}
+
+impl Room {
+    /// Letters to insert, remove, replace or swap with their neighbour (optimal string alignment), `most` at most.
+    fn distance(&mut self, a: &[char], b: &str, most: usize) -> Option<usize> {
+        let Self { other, before, last, row } = self;
+        other.clear();
+        other.extend(b.chars());
+        let b = other.as_slice();
+        if a.len().abs_diff(b.len()) > most {
+            return None;
         }
-        before = std::mem::replace(&mut last, row);
+        before.clear();
+        before.resize(b.len() + 1, 0);
+        last.clear();
+        last.extend(0..=b.len());
+        for i in 1..=a.len() {
+            row.clear();
+            row.push(i);
+            for j in 1..=b.len() {
+                let same = usize::from(a[i - 1] != b[j - 1]);
+                let mut least = (last[j] + 1).min(row[j - 1] + 1).min(last[j - 1] + same);
+                if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                    least = least.min(before[j - 2] + 1);
+                }
+                row.push(least);
+            }
+            // A row begins where the last one or, after a swap, the one before it ended.
+            if row.iter().chain(last.iter()).all(|distance| *distance > most) {
+                return None;
+            }
+            std::mem::swap(before, last);
+            std::mem::swap(last, row);
+        }
+        last.last().copied().filter(|distance| *distance <= most)
     }
-    last[b.len()]
 }

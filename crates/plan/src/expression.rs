@@ -228,10 +228,24 @@ impl Template {
         encoding: Encoding,
         names: &mut Names,
     ) -> Result<Self, (&'t str, Wrong)> {
+        Self::parse_between(text, encoding, names, &str::to_owned)
+    }
+
+    /// The same with the text between the expressions as `between` writes it. Values that are the same in the whole run are
+    /// text, too, and are written by `encoding`: so this cannot be done afterwards.
+    ///
+    /// # Errors
+    /// The first expression that is wrong, and what is wrong with it.
+    pub(crate) fn parse_between<'t>(
+        text: &'t str,
+        encoding: Encoding,
+        names: &mut Names,
+        between: &dyn Fn(&str) -> String,
+    ) -> Result<Self, (&'t str, Wrong)> {
         let mut template = Self::default();
         let mut rest = text;
         while let Some(at) = rest.find("{{") {
-            template.push_text(&rest[..at]);
+            template.push_text(&between(&rest[..at]));
             let length = end_of(&rest[at + 2..]).ok_or_else(|| {
                 let wrong = Wrong::new("bad_expression", "an expression has no end");
                 (&rest[at..], wrong.help("close it with }}"))
@@ -242,7 +256,7 @@ impl Template {
             template.push_value(expression, encoding);
             rest = &rest[at + length + 4..];
         }
-        template.push_text(rest);
+        template.push_text(&between(rest));
         Ok(template)
     }
 

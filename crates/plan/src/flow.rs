@@ -10,6 +10,7 @@
 //!
 //! Invariant: jumps lead to operations of the same list or to its end, and every loop has a bound.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::answer::check_identifier;
@@ -133,6 +134,8 @@ pub(crate) struct Reader<'r, 'f> {
     pub around: Around,
     pub steps: Vec<Step>,
     pub ops: Vec<Op>,
+    /// Items that were read, those of fragments included.
+    pub items: usize,
     /// Fragments that are being put in.
     pub within: Vec<String>,
     /// Loops and groups around.
@@ -153,9 +156,11 @@ impl Reader<'_, '_> {
             return;
         };
         for node in nodes {
-            if self.steps.len() > limits::STEPS {
+            // Fragments that use others may make any number of items of a few lines, with or without steps in them.
+            if self.steps.len() > limits::STEPS || self.items > limits::ITEMS {
                 return;
             }
+            self.items += 1;
             if self.item(node).is_none() {
                 self.is_complete = false;
             }
@@ -414,6 +419,10 @@ impl Reader<'_, '_> {
             let wrong = Wrong::new("circle", format!("the fragment uses itself: {circle}"));
             return read::fault(self.faults, value, wrong);
         }
+        if self.within.len() >= limits::DEPTH {
+            let message = format!("fragments use one another at most {} deep", limits::DEPTH);
+            return read::fault(self.faults, value, Wrong::new("too_deep", message));
+        }
         self.within.push(name.to_owned());
         self.items(&entry.value);
         self.within.pop();
@@ -421,10 +430,18 @@ impl Reader<'_, '_> {
     }
 }
 
-/// What is saved anywhere in `node`, fragments included: names that a loop may use before.
-pub(crate) fn saved_in(node: &Node, fragments: &[Entry], depth: usize, names: &mut Names) {
+/// What is saved anywhere in `node`, fragments included: names that a loop may use before. `used` are the fragments that
+/// were looked at: each is once, however often it is used.
+pub(crate) fn saved_in<'n>(
+    node: &'n Node,
+    fragments: &'n [Entry],
+    (depth, used): (usize, &mut BTreeSet<&'n str>),
+    names: &mut Names,
+) {
     match &node.kind {
-        Kind::List(nodes) => nodes.iter().for_each(|node| saved_in(node, fragments, depth, names)),
+        Kind::List(nodes) => {
+            nodes.iter().for_each(|node| saved_in(node, fragments, (depth, &mut *used), names))
+        }
         Kind::Map(entries) => {
             for entry in entries {
                 match (entry.key.as_str(), &entry.value.kind) {
@@ -436,11 +453,11 @@ pub(crate) fn saved_in(node: &Node, fragments: &[Entry], depth: usize, names: &m
                     ("as", Kind::Scalar { text, .. }) => {
                         names.slot(text);
                     }
-                    ("steps", _) => saved_in(&entry.value, fragments, depth, names),
-                    ("use", Kind::Scalar { text, .. }) if depth < limits::NESTING => {
-                        let used = fragments.iter().find(|fragment| fragment.key == *text);
-                        if let Some(used) = used {
-                            saved_in(&used.value, fragments, depth + 1, names);
+                    ("steps", _) => saved_in(&entry.value, fragments, (depth, &mut *used), names),
+                    ("use", Kind::Scalar { text, .. }) if depth < limits::DEPTH => {
+                        let fragment = fragments.iter().find(|fragment| fragment.key == *text);
+                        if let Some(fragment) = fragment.filter(|fragment| used.insert(&fragment.key)) {
+                            saved_in(&fragment.value, fragments, (depth + 1, &mut *used), names);
                         }
                     }
                     _ => {}

@@ -38,17 +38,14 @@ pub(crate) fn template(faults: &mut Faults<'_>, names: &mut Names, node: &Node) 
             json.push(read::template(faults, names, node, "the value", Encoding::Json)?);
         }
         Kind::Scalar { text, .. } if text.contains("{{") => {
-            let text = read::template(faults, names, node, "the value", Encoding::JsonText)?;
             let escaped = |text: &str| {
                 let mut escaped = String::new();
                 write_escaped(text, &mut escaped);
-                Ok::<_, std::convert::Infallible>(escaped)
+                escaped
             };
+            let how = (Encoding::JsonText, &escaped as &dyn Fn(&str) -> String);
             json.push_text("\"");
-            match text.map_texts(escaped) {
-                Ok(text) => json.push(text),
-                Err(never) => match never {},
-            }
+            json.push(read::template_between(faults, names, node, "the value", how)?);
             json.push_text("\"");
         }
         Kind::Scalar { .. } | Kind::Faulty => json.push_text(&render(faults, node)?),

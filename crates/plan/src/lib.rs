@@ -27,6 +27,7 @@ mod file;
 mod data;
 mod scenario;
 mod flow;
+mod auth;
 mod step;
 mod body;
 mod thresholds;
@@ -55,6 +56,7 @@ pub use answer::{
     Answer, Check, CheckKind, Css, Demand, JsonDemand, JsonPath, Pattern, Source, Taking, TextDemand,
 };
 pub use arrivals::{Arrivals, Late};
+pub use auth::Signing;
 pub use basic::basic;
 pub use body::{Body, Content, Multipart, Part};
 pub use choice::mix;

@@ -16,6 +16,8 @@ pub const STEP_NAMES: usize = 1_000;
 pub const SCENARIOS: usize = STEP_NAMES;
 /// Steps in all scenarios together: names may repeat, so rows do not bound them.
 pub const STEPS: usize = 10_000;
+/// Items of a scenario's steps, fragments put in: requests, pauses, loops, groups and conditions about each.
+pub const ITEMS: usize = 10 * STEPS;
 /// Stages: `StageId` is a column of every window.
 pub const STAGES: usize = 1_000;
 /// Thresholds: each is looked at once a second, and one that nobody reads says nothing.

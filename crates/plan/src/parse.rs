@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::auth;
 use crate::choice::Choice;
 use crate::data;
 use crate::diagnostic::{Diagnostic, Faults, Wrong};
@@ -14,7 +15,7 @@ use crate::plan::{OnDriverLoss, OnUnreadyDriver, Plan};
 use crate::quantity;
 use crate::read::{self, Fields};
 use crate::scenario;
-use crate::step::{self, Around};
+use crate::step::Around;
 use crate::target::{Scheme, Target, targets};
 use crate::thresholds::{self, Known};
 use crate::tree::{Entry, Node, tree};
@@ -86,11 +87,11 @@ pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Opt
     };
     let load = fields.required(faults, "load").and_then(|node| load::load(faults, node));
     let data = data::data(faults, &mut names, &fields);
-    let authorization = match fields.get(faults, "auth") {
-        Some(node) => step::auth(faults, &mut names, node).map(Some),
+    let auth = match fields.get(faults, "auth") {
+        Some(node) => auth::auth(faults, &mut names, node).map(Some),
         None => Some(None),
     };
-    let around = Around { authorization: authorization.clone().flatten(), tags: Vec::new() };
+    let around = Around { auth: auth.clone().flatten(), tags: Vec::new() };
     let fragments = vocabulary::fragments(faults, &fields);
     let scenarios = fields
         .required(faults, "scenarios")
@@ -117,7 +118,7 @@ pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Opt
     if let (Some(targets), Some(http)) = (&targets, http) {
         fit(faults, &fields, targets, http);
     }
-    authorization?;
+    auth?;
     let (targets, (scenarios, rows), (data, mut files)) = (targets?, scenarios?, data?);
     files.extend(names.files);
     let scenario_choice = Choice::new(0, scenarios.iter().map(|scenario| scenario.weight));

@@ -140,8 +140,19 @@ pub(crate) fn template(
     what: &str,
     encoding: Encoding,
 ) -> Option<Template> {
+    template_between(faults, names, node, what, (encoding, &str::to_owned))
+}
+
+/// The same with the text between the expressions as the function writes it.
+pub(crate) fn template_between(
+    faults: &mut Faults<'_>,
+    names: &mut Names,
+    node: &Node,
+    what: &str,
+    (encoding, between): (Encoding, &dyn Fn(&str) -> String),
+) -> Option<Template> {
     let text = raw_text(faults, node, what)?;
-    match Template::parse(text, encoding, names) {
+    match Template::parse_between(text, encoding, names, between) {
         Ok(template) => Some(template),
         Err((part, wrong)) => {
             faults.add_within(node.place, part, wrong);

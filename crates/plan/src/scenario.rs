@@ -1,11 +1,12 @@
 //! Scenarios: a user's path, and the requests in it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::StepId;
 use crate::answer::{Check, Taking};
+use crate::auth::{self, Signing};
 use crate::body::Body;
 use crate::diagnostic::{Faults, Wrong};
 use crate::expression::{Names, Template};
@@ -57,6 +58,8 @@ pub struct Step {
     pub expect: Expect,
     /// What is kept of a response that is one.
     pub saves: Vec<Taking>,
+    /// How it is signed.
+    pub signing: Option<Box<Signing>>,
     /// Bytes of a body that is looked at; a larger one makes the step fail.
     pub max_body: usize,
     /// Redirects (301, 302, 303, 307, 308) that are followed, at most; 0: a redirect is the response. 307 and 308 keep
@@ -207,7 +210,7 @@ fn scenario(
     names.saved_before.clear();
     names.used.clear();
     let list = fields.required(faults, "steps");
-    list.into_iter().for_each(|list| saved_in(list, fragments, 0, names));
+    list.into_iter().for_each(|list| saved_in(list, fragments, (0, &mut BTreeSet::new()), names));
     if names.saved.len() > limits::SAVED {
         let message = format!("a scenario saves at most {} values", limits::SAVED);
         faults.add(entry.place, &entry.key, Wrong::new("absurd", message));
@@ -225,8 +228,8 @@ fn scenario(
         // What is saved in a step is there only afterwards; which steps that are the expression cannot know.
         let saved = names.saved.clone();
         names.saved_before.extend(saved);
-        match step::auth(faults, names, node) {
-            Some(authorization) => around.authorization = Some(authorization),
+        match auth::auth(faults, names, node) {
+            Some(auth) => around.auth = Some(auth),
             None => is_complete = false,
         }
         names.saved_before.clear();
@@ -240,13 +243,18 @@ fn scenario(
         around,
         steps: Vec::new(),
         ops: Vec::new(),
+        items: 0,
         within: Vec::new(),
         nesting: 0,
         is_complete,
         pause: None,
     };
     reader.items(list);
-    let Reader { steps, ops, is_complete, pause, .. } = reader;
+    let Reader { steps, ops, items, is_complete, pause, .. } = reader;
+    if items > limits::ITEMS {
+        let message = format!("a scenario has at most {} items, those of fragments included", limits::ITEMS);
+        return read::fault(faults, list, Wrong::new("absurd", message));
+    }
     if let Some(place) = pause.filter(|_| is_complete) {
         let wrong = Wrong::new("pause_without_effect", "a pause stands between two requests");
         faults.add_here(place, wrong.help("nothing follows this one"));

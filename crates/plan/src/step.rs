@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::StepId;
 use crate::answer::{self, Check};
+use crate::auth::{self, Auth};
 use crate::body::{self, Body};
 use crate::diagnostic::{Faults, Wrong};
-use crate::expression::{Encoding, Expression, Names, Template};
+use crate::expression::{Encoding, Names, Template};
 use crate::limits;
 use crate::read::{self, Fields, Unsupported};
 use crate::scenario::{Expect, Step};
@@ -44,8 +45,6 @@ pub(crate) const KEYS: [&str; 24] = [
 ];
 
 pub(crate) const NOT_YET: [Unsupported; 1] = [("think_time", "unsupported_think_time", "think time")];
-
-const AUTH_NOT_YET: [Unsupported; 1] = [("aws", "unsupported_aws", "signing for AWS")];
 
 /// Headers that say how a message is sent; the engine writes them.
 const RESERVED_HEADERS: [&str; 9] = [
@@ -93,10 +92,10 @@ pub(crate) fn request(
         Some(node) => headers(faults, names, node),
         None => Some(Vec::new()),
     };
-    let authorization = match fields.get(faults, "auth") {
-        Some(node) => auth(faults, names, node).map(Some),
+    let auth = match fields.get(faults, "auth") {
+        Some(node) => auth::auth(faults, names, node).map(Some),
         // Steps before the token is there go without it: one of them gets it.
-        None => Some(around.authorization.clone().filter(|value| value.is_known(names))),
+        None => Some(around.auth.clone().filter(|auth| auth.is_known(names))),
     };
     let body = body::body(faults, names, &fields);
     let timeout = match fields.get(faults, "timeout") {
@@ -136,8 +135,29 @@ pub(crate) fn request(
     if let Some(content_type) = content_type.filter(|_| !has(&headers, "content-type")) {
         headers.push(("content-type".to_owned(), Template::from(content_type.to_owned())));
     }
-    if let Some(authorization) = authorization?.filter(|_| !has(&headers, "authorization")) {
-        headers.push(("authorization".to_owned(), authorization));
+    // What the step itself says goes first.
+    let auth = auth?.filter(|_| !has(&headers, "authorization"));
+    let signing = match auth {
+        Some(Auth::Header(value)) => {
+            headers.push(("authorization".to_owned(), value));
+            None
+        }
+        Some(Auth::Aws(signing)) => Some(signing),
+        None => None,
+    };
+    if let (Some(_), Some(1..), Some(entry)) = (&signing, follow_redirects, fields.entry("follow_redirects"))
+    {
+        let wrong =
+            Wrong::new("not_together", "a signature is of one request, and a redirect asks for another");
+        faults.add(
+            entry.place,
+            &entry.key,
+            wrong.help("leave follow_redirects out of a step that is signed"),
+        );
+    }
+    if let Some((name, _)) = headers.iter().find(|(name, _)| signing.is_some() && auth::is_signers(name)) {
+        let wrong = Wrong::new("reserved_header", format!("the header \"{name}\" is written by the signing"));
+        faults.add_here(fields.place(), wrong.help("leave it out"));
     }
     let mut tags = tags?;
     tags.extend(around.tags.iter().filter(|tag| !tags.contains(tag)).cloned().collect::<Vec<_>>());
@@ -158,6 +178,7 @@ pub(crate) fn request(
         timeout: timeout?,
         expect,
         saves,
+        signing,
         max_body: usize::try_from(max_body?).unwrap_or(usize::MAX),
         follow_redirects: follow_redirects?,
         decompress: decompress?,
@@ -169,42 +190,8 @@ pub(crate) fn request(
 /// What a step has from its scenario and plan.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Around {
-    pub authorization: Option<Template>,
+    pub auth: Option<Auth>,
     pub tags: Vec<String>,
-}
-
-/// The value of the header `authorization`.
-pub(crate) fn auth(faults: &mut Faults<'_>, names: &mut Names, node: &Node) -> Option<Template> {
-    let fields = Fields::of(faults, node, "auth", &["basic", "bearer"], &AUTH_NOT_YET)?;
-    match (fields.get(faults, "basic"), fields.get(faults, "bearer")) {
-        (None, Some(bearer)) => {
-            let token = read::template(faults, names, bearer, "the token", Encoding::Plain)?;
-            let mut value = Template::from("Bearer ".to_owned());
-            value.push(token);
-            Some(value)
-        }
-        (Some(basic), None) => {
-            let fields = Fields::of(faults, basic, "basic", &["user", "password"], &[])?;
-            let mut part = |key: &str| {
-                let node = fields.required(faults, key)?;
-                read::template(faults, names, node, key, Encoding::Plain)
-            };
-            let (user, password) = (part("user"), part("password"));
-            let mut credentials = user?;
-            credentials.push_text(":");
-            credentials.push(password?);
-            let mut value = Template::from("Basic ".to_owned());
-            value.push_value(Expression::base64(credentials), Encoding::Plain);
-            Some(value)
-        }
-        (None, None) => {
-            let wrong = Wrong::new("missing", "auth is basic or bearer");
-            read::fault(faults, node, wrong.help("write auth: { bearer: \"{{ token }}\" }"))
-        }
-        (Some(_), Some(_)) => {
-            read::fault(faults, node, Wrong::new("not_together", "auth is basic or bearer, not both"))
-        }
-    }
 }
 
 /// Tags of a step or scenario.
@@ -298,13 +285,11 @@ pub(crate) fn pairs(
             _ => std::slice::from_ref(&entry.value),
         };
         for value in values {
-            match read::template(faults, names, value, &format!("\"{}\"", entry.key), Encoding::Url) {
+            let how = (Encoding::Url, &encode_part as &dyn Fn(&str) -> String);
+            match read::template_between(faults, names, value, &format!("\"{}\"", entry.key), how) {
                 Some(text) => {
                     let mut pair = Template::from(format!("{}=", encode_part(&entry.key)));
-                    match text.map_texts(|text| Ok::<_, std::convert::Infallible>(encode_part(text))) {
-                        Ok(text) => pair.push(text),
-                        Err(never) => match never {},
-                    }
+                    pair.push(text);
                     pairs.push(pair);
                 }
                 None => complete = false,

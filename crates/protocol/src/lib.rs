@@ -3,7 +3,7 @@
 //! A protocol is one module behind the two traits of [`session`]: [`http1`] and [`http2`], with proxies in between,
 //! and [`tls`] around any other.
 //!
-//! Beside them stands what follows from responses: [`redirect`], [`cookies`] and [`decode`].
+//! Beside them stands what follows from responses ([`redirect`], [`cookies`], [`decode`]), and what signs requests ([`aws`]).
 //!
 //! Deliberately absent: connections, retries and timeouts, which belong to the engine.
 
@@ -17,6 +17,7 @@ pub mod proxy;
 pub mod redirect;
 pub mod cookies;
 pub mod decode;
+pub mod aws;
 
 pub use headers::{Headers, header_values, headers};
 pub use request::{MAX_HEAD_BYTES, Parts, Request, RequestError};

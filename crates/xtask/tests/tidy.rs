@@ -58,6 +58,7 @@ const SOLE_OWNERS: &[(&str, &[&str])] = &[
     ("brotli-decompressor", &["protocol"]),
     ("ruzstd", &["protocol"]),
     ("rustls", &["protocol"]),
+    ("aws-lc-rs", &["protocol"]),
     ("rustls-webpki", &["protocol"]),
     ("rustls-native-certs", &["engine"]),
     ("saphyr-parser", &["plan", "import"]),

@@ -113,7 +113,8 @@ impl<S: Source> Worker<S> {
             self.close(id);
         }
         self.fail_unable();
-        self.active -= self.pauses.clear() as u64;
+        self.active -= (self.pauses.clear() + self.walkers.len()) as u64;
+        self.walkers.clear();
         self.phase = Phase::Over;
     }
 

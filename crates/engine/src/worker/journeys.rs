@@ -76,7 +76,7 @@ impl<S: Source> Worker<S> {
             }
             Next::Later | Next::Left(_) => {
                 self.begin_early(&mut flight);
-                self.pauses.push_any(flight);
+                self.wait_for_turn(flight);
                 None
             }
             Next::End => {
@@ -151,12 +151,29 @@ impl<S: Source> Worker<S> {
         match self.next_of(&mut flight, done_ns) {
             Next::Step(_, 0) => self.go_on(flight),
             Next::Step(..) => self.pauses.push_any(flight),
-            Next::Later | Next::Left(_) => self.pauses.push_any(flight),
+            Next::Later | Next::Left(_) => self.wait_for_turn(flight),
             Next::Stuck(_, error) => {
                 self.unable.push((flight, failure_of(error)));
                 self.is_unfinished = true;
             }
-            Next::End => self.conclude(flight, done_ns, connected),
+            Next::End => {
+                let has_requested = self.journey_of(&flight).is_none_or(|journey| journey.has_requested);
+                self.conclude(flight, done_ns, connected && has_requested);
+            }
+        }
+    }
+
+    fn wait_for_turn(&mut self, flight: Flight) {
+        self.walkers.push_back(flight);
+        self.is_unfinished = true;
+    }
+
+    /// One iteration that has gone a long way without a request goes on: others have their turn between.
+    pub(super) fn walk_on(&mut self) {
+        if let Some(flight) = self.walkers.pop_front() {
+            let done_ns = flight.intended_ns;
+            self.go_further(flight, done_ns, true);
+            self.is_unfinished |= !self.walkers.is_empty();
         }
     }
 

@@ -27,7 +27,7 @@ mod lookups;
 mod seconds;
 mod ending;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -158,6 +158,8 @@ pub(crate) struct Worker<S: Source> {
     lookups: Lookups,
 
     pauses: Pauses,
+    /// Iterations that have gone a long way without a request, in the order of their turns.
+    walkers: VecDeque<Flight>,
     /// Iterations that are due and not over: waiting, under way, or in a pause.
     active: u64,
     /// Requests that are out.
@@ -286,6 +288,7 @@ impl<S: Source> Worker<S> {
             ending: 0,
             lookups: Lookups::new(parts.asker),
             pauses: Pauses::default(),
+            walkers: VecDeque::new(),
             active: 0,
             in_flight: 0,
             clock: RunClock::starting_at(clock::now()),

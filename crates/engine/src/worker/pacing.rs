@@ -38,8 +38,9 @@ impl<S: Source> Worker<S> {
             self.fail_unable();
         }
         while let Some(flight) = self.pauses.pop(self.now_ns) {
-            self.resume(flight);
+            self.go_on(flight);
         }
+        self.walk_on();
         let in_flight_most = self.in_flight + SENT_AT_ONCE;
         for _ in 0..PACED_AT_ONCE {
             if self.in_flight >= in_flight_most {
@@ -298,17 +299,6 @@ impl<S: Source> Worker<S> {
                 self.walks.close(walk);
                 bond.into_iter().for_each(|bond| self.let_go(bond));
             }
-        }
-    }
-
-    /// Goes on with an iteration whose pause is over.
-    fn resume(&mut self, flight: Flight) {
-        let is_walking = self.walks.get(flight.walk).and_then(|walk| walk.journey.as_ref());
-        if is_walking.is_some_and(|journey| journey.is_under_way) {
-            let done_ns = flight.intended_ns;
-            self.go_further(flight, done_ns, true);
-        } else {
-            self.go_on(flight);
         }
     }
 

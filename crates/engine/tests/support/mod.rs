@@ -136,6 +136,60 @@ impl Server {
     }
 }
 
+/// What requests said, in the order they came.
+#[derive(Clone, Default)]
+pub struct Log(pub Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    pub fn add(&self, request: &str) {
+        self.0.lock().unwrap().push(request.to_owned());
+    }
+
+    /// Their first lines, without the version.
+    pub fn lines(&self) -> Vec<String> {
+        let first = |request: &String| request.lines().next().unwrap().replace(" HTTP/1.1", "");
+        self.0.lock().unwrap().iter().map(first).collect()
+    }
+
+    /// The values of a header, one per request, empty where there is none.
+    pub fn header(&self, name: &str) -> Vec<String> {
+        let value = |request: &String| {
+            let lines = request.lines().filter_map(|line| line.split_once(": "));
+            let mut values = lines.filter(|(found, _)| found.eq_ignore_ascii_case(name));
+            let value = values.next().map(|(_, value)| value.to_owned());
+            assert!(values.next().is_none(), "{name} twice in {request}");
+            value.unwrap_or_default()
+        };
+        self.0.lock().unwrap().iter().map(value).collect()
+    }
+}
+
+/// A server that logs each request, with its body, and answers what `answer` says to its first line.
+pub fn logging(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> (Server, Log) {
+    let log = Log::default();
+    let kept = log.clone();
+    let server = Server::start(move |mut peer| {
+        while let Some(mut request) = peer.request() {
+            let body = read_body(&mut peer, &request);
+            request.push_str(&body);
+            kept.add(&request);
+            peer.send(&answer(request.lines().next().unwrap_or_default()));
+        }
+    });
+    (server, log)
+}
+
+pub fn read_body(peer: &mut Peer, head: &str) -> String {
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    peer.stream.read_exact(&mut body).unwrap();
+    String::from_utf8(body).unwrap()
+}
+
+pub fn ok() -> String {
+    "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npong".to_owned()
+}
+
 /// A plan against `server`, from its `load` and the steps of its only scenario.
 pub fn plan(server: &Server, load: &str, steps: &str) -> plan::Plan {
     full_plan(server, load, &format!("scenarios: {{ only: {{ steps: [{steps}] }} }}"))
@@ -201,7 +255,7 @@ impl Told {
     /// How often each outcome occurred, such as `200` or `read_reset`, ascending.
     pub fn outcomes(&self) -> Vec<(String, u64)> {
         let mut counts = std::collections::BTreeMap::<String, u64>::new();
-        for (outcome, count) in self.all.steps.iter().flat_map(|step| &step.outcomes) {
+        for (outcome, count) in self.all.of_requests().flat_map(|step| &step.outcomes) {
             let name = match outcome {
                 Outcome::Success(status) => status.to_string(),
                 Outcome::Failed(kind, _) => kind.to_string(),
@@ -209,6 +263,11 @@ impl Told {
             *counts.entry(name).or_default() += count;
         }
         counts.into_iter().collect()
+    }
+
+    /// Iterations that came to their end.
+    pub fn completed(&self) -> u64 {
+        self.all.stages.iter().map(|stage| stage.completed).sum()
     }
 
     /// Of one step.
@@ -265,7 +324,7 @@ fn check(told: &Told) {
     assert_eq!(stages(|stage| stage.due), totals.due);
     assert_eq!(stages(|stage| stage.started), totals.started);
     assert_eq!(stages(|stage| stage.missed.total()), totals.missed.total());
-    let steps = |of: fn(&metrics::StepWindow) -> u64| told.all.steps.iter().map(of).sum::<u64>();
+    let steps = |of: fn(&metrics::StepWindow) -> u64| told.all.of_requests().map(of).sum::<u64>();
     assert_eq!(steps(|step| step.sent), totals.requests_sent);
     assert_eq!(steps(metrics::StepWindow::succeeded), totals.succeeded);
     assert_eq!(steps(metrics::StepWindow::failures), totals.failed);

@@ -40,7 +40,7 @@ fn taking(faults: &mut Faults<'_>, names: &mut Names, entry: &Entry) -> Option<T
         Kind::Map(_) => long(faults, names, &entry.value)?,
         _ => {
             let text = read::text(faults, &entry.value, "what is saved")?;
-            (read::checked(faults, &entry.value, short(text))?, None)
+            (read::checked(faults, &entry.value, short(names, text))?, None)
         }
     };
     let slot = names.slot(&entry.key);
@@ -73,15 +73,15 @@ pub(crate) fn check_identifier(name: &str, names: &Names) -> Result<(), Wrong> {
 }
 
 /// `$.path`, `header:NAME`, `regex:PATTERN`, `css:SELECTOR`, `body` or `status`.
-fn short(text: &str) -> Result<Source, Wrong> {
+fn short(names: &mut Names, text: &str) -> Result<Source, Wrong> {
     match text {
         "body" => return Ok(Source::Body),
         "status" => return Ok(Source::Status),
-        _ if text.starts_with('$') => return source("json", text),
+        _ if text.starts_with('$') => return source(names, "json", text),
         _ => {}
     }
     match text.split_once(':') {
-        Some((kind, rest)) if SOURCES.contains(&kind) => source(kind, rest.trim_start()),
+        Some((kind, rest)) if SOURCES.contains(&kind) => source(names, kind, rest.trim_start()),
         _ => {
             let wrong = Wrong::new("bad_source", format!("\"{text}\" does not say where the value is"));
             Err(wrong
@@ -90,7 +90,7 @@ fn short(text: &str) -> Result<Source, Wrong> {
     }
 }
 
-fn source(kind: &str, text: &str) -> Result<Source, Wrong> {
+fn source(names: &mut Names, kind: &str, text: &str) -> Result<Source, Wrong> {
     let bad = |what: &'static str| {
         move |why: String| Wrong::new("bad_pattern", format!("{what} is not valid: {}", one_line(&why)))
     };
@@ -99,7 +99,7 @@ fn source(kind: &str, text: &str) -> Result<Source, Wrong> {
     }
     match kind {
         "json" => JsonPath::parse(text).map(Source::Json).map_err(bad("the JSONPath")),
-        "regex" => Pattern::parse(text).map(Source::Regex).map_err(bad("the regular expression")),
+        "regex" => names.pattern(text).map(Source::Regex).map_err(bad("the regular expression")),
         "css" => Css::parse(text).map(Source::Css).map_err(bad("the CSS selector")),
         _ => {
             crate::step::check_header_token(text)?;
@@ -126,7 +126,7 @@ fn long(faults: &mut Faults<'_>, names: &mut Names, node: &Node) -> Option<(Sour
     }
     let value = fields.required(faults, kind)?;
     let text = read::text(faults, value, kind)?;
-    let source = read::checked(faults, value, source(kind, text))?;
+    let source = read::checked(faults, value, source(names, kind, text))?;
     let default = match fields.entry("default") {
         Some(entry) => {
             let json = json::template(faults, names, &entry.value)?;
@@ -210,7 +210,7 @@ impl Reader<'_, '_> {
 
     fn pattern(&mut self, node: &Node) -> Option<Pattern> {
         let text = read::text(self.faults, node, "the regular expression")?;
-        let pattern = Pattern::parse(text).map_err(|why| {
+        let pattern = self.names.pattern(text).map_err(|why| {
             Wrong::new("bad_pattern", format!("the regular expression is not valid: {}", one_line(&why)))
         });
         read::checked(self.faults, node, pattern)

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Expression;
 use super::grammar::{Node, Slip};
 use super::value::Value;
+use crate::answer::Pattern;
 use crate::file::FileUse;
 use crate::limits;
 
@@ -43,6 +44,8 @@ pub(crate) struct Names {
     pub saved: Vec<String>,
     /// Those of them that something before may have saved.
     pub saved_before: BTreeSet<String>,
+    /// Regular expressions of the plan: many steps have the same, and compiling one takes a tenth of a millisecond.
+    pub patterns: BTreeMap<String, Pattern>,
     /// Files that the plan needs beside its data.
     pub files: Vec<FileUse>,
     /// Sources that the present scenario uses.
@@ -70,6 +73,19 @@ impl Names {
 
     pub(super) fn is_saved(&self, name: &str) -> bool {
         self.saved.iter().any(|saved| saved == name)
+    }
+
+    /// A regular expression, compiled once.
+    ///
+    /// # Errors
+    /// What is wrong with `text`.
+    pub(crate) fn pattern(&mut self, text: &str) -> Result<Pattern, String> {
+        if let Some(known) = self.patterns.get(text) {
+            return Ok(known.clone());
+        }
+        let pattern = Pattern::parse(text)?;
+        self.patterns.insert(text.to_owned(), pattern.clone());
+        Ok(pattern)
     }
 
     /// The slot of a value of the present scenario.
