@@ -194,7 +194,7 @@ impl Program {
             });
             sequel = Some(Box::new(Sequel::new(step, scenario.cookies, lines, user_agent)));
         }
-        let reading = Reading::of(step);
+        let reading = Reading::of(step, secrets);
         let want = Want {
             headers: closely
                 || scenario.cookies

@@ -245,8 +245,10 @@ pub(crate) struct Reading {
 
 impl Reading {
     /// `None` when only the status counts.
-    pub(crate) fn of(step: &plan::Step) -> Option<Box<Self>> {
-        let (checks, saves) = (step.expect.checks.clone(), step.saves.clone());
+    pub(crate) fn of(step: &plan::Step, secrets: &[String]) -> Option<Box<Self>> {
+        let (mut checks, mut saves) = (step.expect.checks.clone(), step.saves.clone());
+        checks.iter_mut().for_each(|check| check.settle(secrets));
+        saves.iter_mut().for_each(|taking| taking.settle(secrets));
         if checks.is_empty() && saves.is_empty() {
             return None;
         }

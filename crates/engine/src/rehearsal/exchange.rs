@@ -73,7 +73,8 @@ impl Stage<'_> {
             template.secret_texts(&self.secrets, &**journey, &mut hidden);
         }
         let is_telling = |text: &&String| text.len() > 2 && !HARMLESS.contains(&text.as_str());
-        hidden.iter().filter(is_telling).for_each(|text| self.mask.hide(text));
+        // A JSON string keeps its quotes.
+        hidden.iter().filter(is_telling).for_each(|text| self.mask.hide(text.trim_matches('"')));
         let Some(varying) = &self.program.step(step.1).varying else { return Ok(()) };
         let place = &self.program.places[usize::from(target)];
         if let Err(error) = varying.write(step.1, place, &**journey, &mut self.room) {

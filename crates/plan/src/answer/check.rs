@@ -110,6 +110,16 @@ impl Check {
         }
     }
 
+    /// Puts the values of the plan's secrets in their places, by the order of [`Plan::secrets`](crate::Plan::secrets).
+    pub fn settle(&mut self, secrets: &[String]) {
+        match &mut self.demand {
+            Demand::Header(_, TextDemand::Is(text) | TextDemand::Contains(text))
+            | Demand::Body(TextDemand::Is(text) | TextDemand::Contains(text))
+            | Demand::Json(_, JsonDemand::Is(text)) => *text = text.settle(secrets),
+            _ => {}
+        }
+    }
+
     /// Whether it reads the body.
     pub fn needs_body(&self) -> bool {
         matches!(self.demand, Demand::Body(_) | Demand::Json(..) | Demand::Size(_))

@@ -50,7 +50,7 @@ fn pretty(text: &str) -> Option<String> {
     }
     let mut out = String::with_capacity(text.len() * 2);
     let (mut depth, mut in_string, mut is_escaped) = (0_usize, false, false);
-    let mut chars = text.chars().filter(|c| !c.is_whitespace() || *c == ' ').peekable();
+    let mut chars = text.chars().filter(|c| !matches!(c, '\n' | '\r' | '\t')).peekable();
     let line = |out: &mut String, depth: usize| {
         out.push('\n');
         out.extend(std::iter::repeat_n("  ", depth));

@@ -23,7 +23,7 @@ pub fn run(arguments: &Try, terminal: Terminal) -> anyhow::Result<Exit> {
     let job = rehearsing::job((plan, files), &file, &arguments.reach, terminal)?;
     let options = Options { scenario, iterations: arguments.iterations, keeps_pauses: arguments.with_pauses };
     let mut tally = Tally::default();
-    let mut text = text::Writer::new(terminal.color_out);
+    let text = text::Writer::new(terminal.color_out);
     let mut json = json::Writer::default();
     let mut printed = Ok(());
     let told = rehearsal::rehearse(&job, &options, &mut |event, mask: &Mask| {

@@ -31,9 +31,9 @@ impl Writer {
             Event::NoRow { scenario, source } => {
                 format!("scenario {scenario}: no row of {source} is left, so no iteration begins\n\n")
             }
-            Event::Pause { drawn, waited } if waited == drawn => self.note(&format!("paused {drawn:.0?}")),
+            Event::Pause { drawn, waited } if waited == drawn => self.note(&format!("paused {drawn:.1?}")),
             Event::Pause { drawn, .. } => {
-                self.note(&format!("pause of {drawn:.0?} skipped (--with-pauses keeps it)"))
+                self.note(&format!("pause of {drawn:.1?} skipped (--with-pauses keeps it)"))
             }
             Event::Group(name) => self.note(&format!("group {name} begins")),
             Event::Left(name) => self.note(&format!("group {name} is over")),
@@ -91,7 +91,9 @@ impl Writer {
         for (name, value) in &exchange.saved {
             out.push_str(&format!("  saved   {name} = {}\n", line(value)));
         }
-        if let Some(failure) = &exchange.failure {
+        // A check that does not hold has said so already.
+        let failure = exchange.failure.as_ref().filter(|_| exchange.checks.iter().all(|check| check.holds));
+        if let Some(failure) = failure {
             let failed = self.paint(RED, &format!("FAILED ({})", failure.kind));
             out.push_str(&format!("  {failed}: {}\n", line(&failure.text)));
         }
