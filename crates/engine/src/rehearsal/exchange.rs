@@ -291,8 +291,11 @@ impl Stage<'_> {
                 found: self.mask.text(&check.found(&answer)),
             });
         }
-        if let Some(failed) = exchange.checks.iter().find(|check| !check.holds) {
-            let text = format!("{}: found {}", failed.text, failed.found);
+        let failed = exchange.checks.iter().filter(|check| !check.holds);
+        let failed: Vec<String> =
+            failed.map(|check| format!("{}: found {}", check.text, check.found)).collect();
+        if !failed.is_empty() {
+            let text = failed.join("; ");
             exchange.failure = Some(Failure { kind: ErrorKind::Check.as_str(), text });
             return;
         }

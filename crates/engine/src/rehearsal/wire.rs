@@ -174,7 +174,7 @@ impl Wire {
         self.unsent.append(self.session.output());
         let sends = !self.unsent.is_empty() && !self.cannot_send;
         let flags = if sends { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-        let ready = wait(&self.socket, flags, until).map_err(|errno| failure(errno))?;
+        let ready = wait(&self.socket, flags, until).map_err(failure)?;
         if ready.contains(PollFlags::OUT) {
             match rustix::net::send(&self.socket, &self.unsent, rustix::net::SendFlags::NOSIGNAL) {
                 Ok(length) => drop(self.unsent.drain(..length)),
