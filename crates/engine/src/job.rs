@@ -135,7 +135,7 @@ pub enum PrepareError {
         known: String,
     },
     /// The driver does not know secrets that the plan uses.
-    #[error("secrets are not set: {}; set SWELL_SECRET_NAME in the driver's environment", names.join(", "))]
+    #[error("secrets are not set: {}; set SWELL_SECRET_NAME in the driver's environment, or --secrets FILE", names.join(", "))]
     Secrets {
         /// Their names.
         names: Vec<String>,

@@ -5,7 +5,9 @@
 
 use std::cell::Cell;
 
-use plan::{EvaluateError, Op, Scope, Value, mix};
+use std::time::Duration;
+
+use plan::{EvaluateError, Expression, Op, Scope, Value, mix};
 
 /// Operations that an iteration goes through without a request or a pause, before others have their turn.
 const OPS_AT_ONCE: u32 = 1_000;
@@ -81,6 +83,24 @@ pub(crate) enum Next {
     End,
 }
 
+/// What an iteration comes by on its way to the next request.
+#[derive(Debug)]
+pub(crate) enum Passed<'a> {
+    Pause(Duration),
+    /// A group begins.
+    Group(u16),
+    Condition(&'a Expression, bool),
+    /// A round begins, the first being 0, of as many as there are at most; with the slot of its element.
+    Round {
+        index: u64,
+        most: u64,
+        condition: Option<&'a Expression>,
+        item: Option<u16>,
+    },
+    /// A loop is over, after so many rounds.
+    Rounds(u64),
+}
+
 impl Journey {
     /// Begins anew, for iteration `index` of `user`.
     pub(crate) fn begin(&mut self, scenario: usize, slots: usize, (index, user): (u64, u64), seed: u64) {
@@ -133,6 +153,15 @@ impl Journey {
 
     /// Goes on through `flow` to the next request. To be asked again after each [`Next::Later`] and [`Next::Left`].
     pub(crate) fn go_on(&mut self, flow: &[Op]) -> Next {
+        self.go_on_telling(flow, &mut |_, _| {})
+    }
+
+    /// As [`go_on`](Self::go_on), with each thing told that it comes by.
+    pub(crate) fn go_on_telling<'a>(
+        &mut self,
+        flow: &'a [Op],
+        tell: &mut impl FnMut(&Self, Passed<'a>),
+    ) -> Next {
         for _ in 0..OPS_AT_ONCE {
             let Some(op) = flow.get(self.at as usize) else { return Next::End };
             self.at += 1;
@@ -144,14 +173,20 @@ impl Journey {
                 Op::Pause(pause) => {
                     let pause = pause.draw(self.draw(), self.draw());
                     self.pause_ns = self.pause_ns.saturating_add(clock::nanos(pause));
+                    tell(self, Passed::Pause(pause));
                 }
                 Op::Enter(group) => {
                     self.groups.push(OpenGroup { group: *group, since_ns: None, has_failed: false });
+                    tell(self, Passed::Group(*group));
                 }
                 Op::Leave(group) => return Next::Left(*group),
                 Op::Unless(condition, to) => match condition.evaluate(self).map(|value| value.is_true()) {
-                    Ok(true) => {}
-                    Ok(false) => self.at = *to,
+                    Ok(holds) => {
+                        if !holds {
+                            self.at = *to;
+                        }
+                        tell(self, Passed::Condition(condition, holds));
+                    }
                     Err(error) => return self.stuck(flow, error),
                 },
                 Op::Begin(nesting, bound) => {
@@ -170,15 +205,20 @@ impl Journey {
                     match (holds, rounds) {
                         (Err(error), _) => return self.stuck(flow, error),
                         (Ok(true), Some(rounds)) if rounds.index < rounds.most => {
+                            let (index, most) = (rounds.index, rounds.most);
                             if let Some(slot) = item {
                                 let at = usize::try_from(rounds.index).unwrap_or(usize::MAX);
                                 let element = rounds.list.element(at).into_owned();
                                 self.save(*slot, element);
                             }
+                            let condition = condition.as_ref();
+                            tell(self, Passed::Round { index, most, condition, item: *item });
                         }
                         _ => {
+                            let index = rounds.map_or(0, |rounds| rounds.index);
                             self.rounds.truncate(usize::from(*nesting));
                             self.at = *end;
+                            tell(self, Passed::Rounds(index));
                         }
                     }
                 }
@@ -191,6 +231,11 @@ impl Journey {
             }
         }
         Next::Later
+    }
+
+    /// The operation that it went through last.
+    pub(crate) fn last_op<'f>(&self, flow: &'f [Op]) -> Option<&'f Op> {
+        flow.get((self.at as usize).checked_sub(1)?)
     }
 
     fn rounds_of(&self, bound: &plan::Bound) -> Result<Rounds, EvaluateError> {

@@ -74,20 +74,14 @@ pub fn prepare(job: Job) -> Result<Prepared, PrepareError> {
 /// As [`prepare`].
 pub fn prepare_with(job: Job, resolve: Arc<Resolve>) -> Result<Prepared, PrepareError> {
     let plan = &job.plan;
-    for address in plan.network.source_addresses.iter().copied() {
-        peer::check_source(address).map_err(|source| PrepareError::Source { address, source })?;
-    }
-    let directory = Directory { network: plan.network.clone(), allow: job.allow.clone(), resolve };
-    let peers: Vec<Vec<Peer>> =
-        plan.targets.iter().map(|target| target::reach(target, &directory)).collect::<Result<_, _>>()?;
-    let speech = Speech::settle(plan, &peers)?;
-    let secrets = job.secrets.of(plan).map_err(|names| PrepareError::Secrets { names })?;
+    let Ground { directory, peers, speech, secrets } = survey(&job, resolve)?;
     let program = Arc::new(Program::compile(Given {
         plan,
         protocols: &speech.protocols(plan)?,
         user_agent: &job.user_agent,
         secrets: &secrets,
         files: &job.files,
+        closely: false,
     })?);
     raise_descriptor_limit();
     let threads = threads_of(&job);
@@ -137,6 +131,30 @@ pub fn prepare_with(job: Job, resolve: Arc<Resolve>) -> Result<Prepared, Prepare
     tracing::info!(run_id = job.run_id, threads, "prepared");
     let (limit, is_open) = (job.plan.limit(), !job.plan.is_per_driver());
     Ok(Prepared { threads: waiting, lanes, reports, run_id: job.run_id, limit, timetable, is_open })
+}
+
+/// What is known of the targets before anything is sent to them.
+pub(crate) struct Ground {
+    pub(crate) directory: Directory,
+    /// Of each target, at least one.
+    pub(crate) peers: Vec<Vec<Peer>>,
+    pub(crate) speech: Speech,
+    /// In the order of the plan.
+    pub(crate) secrets: Vec<String>,
+}
+
+/// Resolves names, asks the rules, tries each target.
+pub(crate) fn survey(job: &Job, resolve: Arc<Resolve>) -> Result<Ground, PrepareError> {
+    let plan = &job.plan;
+    let secrets = job.secrets.of(plan).map_err(|names| PrepareError::Secrets { names })?;
+    for address in plan.network.source_addresses.iter().copied() {
+        peer::check_source(address).map_err(|source| PrepareError::Source { address, source })?;
+    }
+    let directory = Directory { network: plan.network.clone(), allow: job.allow.clone(), resolve };
+    let peers: Vec<Vec<Peer>> =
+        plan.targets.iter().map(|target| target::reach(target, &directory)).collect::<Result<_, _>>()?;
+    let speech = Speech::settle(plan, &peers)?;
+    Ok(Ground { directory, peers, speech, secrets })
 }
 
 impl Prepared {

@@ -7,6 +7,7 @@ use protocol::decode::ACCEPT_ENCODING;
 use protocol::{Parts, Protocol, Request, Want};
 
 use crate::PrepareError;
+use crate::mask::Mask;
 use crate::sequel::{Line, Sequel};
 use crate::tables::Tables;
 use crate::template::{Payload, Place, Reading, Varying};
@@ -72,7 +73,12 @@ pub(crate) struct Given<'g> {
     /// In the order of the plan.
     pub(crate) secrets: &'g [String],
     pub(crate) files: &'g Files,
+    /// Whether all of each answer is looked at, and every scenario walked by its flow: to show what happens, not to load.
+    pub(crate) closely: bool,
 }
+
+/// Bytes of an answer's body that are kept to be shown.
+const SHOWN_BYTES: usize = 256 * 1024;
 
 impl Program {
     /// # Errors
@@ -105,7 +111,8 @@ impl Program {
             self.steps.push(step);
         }
         let steps = &mut self.steps[first..];
-        let varies = !scenario.is_straight()
+        let varies = given.closely
+            || !scenario.is_straight()
             || !scenario.sources.is_empty()
             || steps.iter().any(|step| step.varying.is_some() || step.reading.is_some());
         let flow = varies.then(|| {
@@ -141,7 +148,7 @@ impl Program {
         scenario: &plan::Scenario,
         position: usize,
     ) -> Result<Step, PrepareError> {
-        let Given { plan, protocols, user_agent, secrets, files } = given;
+        let Given { plan, protocols, user_agent, secrets, files, closely } = given;
         let step = &scenario.steps[position];
         // A target that is asked to close its side first spares us the port that whoever closes first holds for a minute.
         let closes = plan.connections().per == plan::Per::Iteration && plan.http == plan::HttpVersion::Http1;
@@ -158,7 +165,7 @@ impl Program {
         let varying = with_headers(varying, step, secrets, closes && is_last);
         let fixed = varying.fixed();
         let (mut requests, mut sequel) = (Vec::new(), None);
-        let needs_sequel = step.follow_redirects > 0 || scenario.cookies || step.expect_continue;
+        let needs_sequel = closely || step.follow_redirects > 0 || scenario.cookies || step.expect_continue;
         if let Some((path, body)) = &fixed {
             for (place, protocol) in self.places.iter().zip(protocols) {
                 let parts = Parts {
@@ -171,7 +178,10 @@ impl Program {
                     user_agent,
                     expects_continue: step.expect_continue,
                 };
-                let fault = |source| PrepareError::Request { step: step.name.clone(), source };
+                let fault = |source| PrepareError::Request {
+                    step: step.name.clone(),
+                    source: Mask::of(secrets).error(source),
+                };
                 requests.push(protocol.render(&parts).map_err(fault)?);
             }
         }
@@ -185,16 +195,20 @@ impl Program {
             });
             sequel = Some(Box::new(Sequel::new(step, scenario.cookies, lines, user_agent)));
         }
-        let reading = Reading::of(step);
+        let reading = Reading::of(step, secrets);
         let want = Want {
-            headers: scenario.cookies
+            headers: closely
+                || scenario.cookies
                 || step.follow_redirects > 0
                 || reading.as_ref().is_some_and(|reading| reading.needs_headers),
             // One more than is looked at, so that a larger one is seen to be so.
-            body: reading.as_ref().map_or(0, |reading| match reading.max_body {
-                0 => 0,
-                most => most.saturating_add(1),
-            }),
+            body: reading
+                .as_ref()
+                .map_or(0, |reading| match reading.max_body {
+                    0 => 0,
+                    most => most.saturating_add(1),
+                })
+                .max(if closely { SHOWN_BYTES } else { 0 }),
         };
         Ok(Step {
             id: step.id,

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use protocol::cookies::{Jar, Place};
+use protocol::http1::Http1;
 use protocol::redirect::{self, Next};
 use protocol::{Parts, Protocol, Request, RequestError};
 
@@ -32,15 +33,15 @@ pub(crate) struct Sequel {
 /// A request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
-    method: String,
-    scheme: &'static str,
+    pub(crate) method: String,
+    pub(crate) scheme: &'static str,
     /// IPv6 without brackets.
     host: String,
-    authority: String,
+    pub(crate) authority: String,
     /// With its query.
-    path: String,
+    pub(crate) path: String,
     headers: Vec<(String, String)>,
-    body: Arc<[u8]>,
+    pub(crate) body: Arc<[u8]>,
 }
 
 /// What an iteration carries from one response to its next request.
@@ -122,6 +123,18 @@ impl Sequel {
             return request.clone();
         }
         protocol.render(&self.parts(line, &line.headers)).ok()
+    }
+
+    /// The present request of `walk` to a target, and the headers that go with it.
+    pub(crate) fn shown(&self, walk: &mut Walk, target: u16, now_s: u64) -> Option<(Line, Request)> {
+        let Walk { jar, hop, line, .. } = walk;
+        let line = hop.as_ref().map(|hop| &hop.line).or(line.as_ref()).or(self.line(target))?;
+        let mut cookies = String::new();
+        let has_cookies = self.cookies && jar.write(line.place(), now_s, &mut cookies);
+        let headers = if has_cookies { with_cookies(&line.headers, &cookies) } else { line.headers.clone() };
+        let rendered = Http1.render(&self.parts(line, &headers));
+        let request = rendered.or_else(|_| Http1.render(&self.parts(line, &line.headers))).ok()?;
+        Some((line.clone(), request))
     }
 
     /// Where a redirect leads; `None` when it leads nowhere.

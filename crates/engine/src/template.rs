@@ -1,11 +1,15 @@
 //! Requests whose text depends on the iteration, and what is taken from their answers.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use data::Files;
-use plan::{Body, Check, Content, EvaluateError, Scope, Signing, Taking, Template};
+use plan::{
+    Answer, Body, Check, Content, EvaluateError, Missing, Named, Scope, Signing, Taking, Template, Value,
+};
 use protocol::aws::{self, Signer};
-use protocol::{Parts, Protocol, Request, RequestError};
+use protocol::decode::{DecodeError, decode};
+use protocol::{Kept, Parts, Protocol, Request, RequestError};
 
 use crate::PrepareError;
 
@@ -248,6 +252,22 @@ impl Varying {
     }
 }
 
+impl Varying {
+    /// The first expression of it that has no value.
+    pub(crate) fn missing(&self, scope: &dyn Scope, named: Named<'_>) -> Option<Missing> {
+        let headers = self.varying.iter().map(|(_, template)| template);
+        let body: Box<dyn Iterator<Item = &Template>> = match &self.body {
+            Payload::Bytes(_) => Box::new(std::iter::empty()),
+            Payload::Text(template) => Box::new(std::iter::once(template)),
+            Payload::Parts(pieces) => Box::new(pieces.iter().filter_map(|piece| match piece {
+                Piece::Text(template) => Some(template),
+                Piece::Bytes(_) => None,
+            })),
+        };
+        std::iter::once(&self.path).chain(headers).chain(body).find_map(|text| text.missing(scope, named))
+    }
+}
+
 /// What becomes of an answer beyond its status.
 #[derive(Debug)]
 pub(crate) struct Reading {
@@ -260,8 +280,10 @@ pub(crate) struct Reading {
 
 impl Reading {
     /// `None` when only the status counts.
-    pub(crate) fn of(step: &plan::Step) -> Option<Box<Self>> {
-        let (checks, saves) = (step.expect.checks.clone(), step.saves.clone());
+    pub(crate) fn of(step: &plan::Step, secrets: &[String]) -> Option<Box<Self>> {
+        let (mut checks, mut saves) = (step.expect.checks.clone(), step.saves.clone());
+        checks.iter_mut().for_each(|check| check.settle(secrets));
+        saves.iter_mut().for_each(|taking| taking.settle(secrets));
         if checks.is_empty() && saves.is_empty() {
             return None;
         }
@@ -272,5 +294,25 @@ impl Reading {
             || saves.iter().any(|taking| matches!(taking.source, plan::Source::Header(_)));
         let max_body = if needs_body { step.max_body } else { 0 };
         Some(Box::new(Self { checks, saves, max_body, needs_headers }))
+    }
+
+    /// The body that is looked at; empty where none is.
+    ///
+    /// # Errors
+    /// It is too large, or coded in a way that cannot be undone.
+    pub(crate) fn body<'k>(&self, kept: Kept<'k>) -> Result<Cow<'k, [u8]>, DecodeError> {
+        match self.max_body {
+            0 => Ok(Cow::Borrowed(&[])),
+            // More may have been kept than is looked at; one byte more tells that it is too large.
+            most => decode(kept.headers, &kept.body[..kept.body.len().min(most.saturating_add(1))], most),
+        }
+    }
+
+    /// The value that `taking` asks for.
+    pub(crate) fn take(taking: &Taking, answer: &Answer<'_>, scope: &dyn Scope) -> Option<Value<'static>> {
+        taking.source.take(answer).or_else(|| {
+            let default = taking.default.as_ref()?;
+            default.evaluate(scope).ok().map(Value::into_owned)
+        })
     }
 }

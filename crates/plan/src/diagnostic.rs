@@ -154,25 +154,38 @@ impl<'a> Faults<'a> {
         if self.found.len() >= limits::DIAGNOSTICS {
             return;
         }
+        self.add(self.place_within(place, part), part, wrong);
+    }
+
+    /// Where `part` stands in the value at `place`, if that is in the same line; else where the value does.
+    fn place_within(&self, place: Place, part: &str) -> Place {
         let line = self.line(place);
         let rest = line.char_indices().nth(place.column.saturating_sub(1)).map_or("", |(at, _)| &line[at..]);
         let before = rest.find(part).map_or(0, |at| rest[..at].chars().count());
-        self.add(Place { column: place.column + before, ..place }, part, wrong);
+        Place { column: place.column + before, ..place }
+    }
+
+    /// What would be said of a part of the value at `place`.
+    pub(crate) fn within(&self, place: Place, part: &str, wrong: Wrong) -> Diagnostic {
+        self.diagnostic(self.place_within(place, part), part, wrong)
+    }
+
+    fn diagnostic(&self, place: Place, text: &str, wrong: Wrong) -> Diagnostic {
+        Diagnostic {
+            code: wrong.code,
+            file: self.files.get(place.file).map_or_else(String::new, |(name, _)| name.to_string()),
+            line: place.line,
+            column: place.column,
+            field: None,
+            text: one_line(text),
+            message: wrong.message,
+            help: wrong.help,
+        }
     }
 
     pub(crate) fn add(&mut self, place: Place, text: &str, wrong: Wrong) {
         if self.found.len() < limits::DIAGNOSTICS {
-            let file = self.files.get(place.file).map_or_else(String::new, |(name, _)| name.to_string());
-            let fault = Diagnostic {
-                code: wrong.code,
-                file,
-                line: place.line,
-                column: place.column,
-                field: None,
-                text: one_line(text),
-                message: wrong.message,
-                help: wrong.help,
-            };
+            let fault = self.diagnostic(place, text, wrong);
             // Fragments are read wherever they are used.
             if !self.found.iter().any(|(_, known)| *known == fault) {
                 self.found.push((place, fault));

@@ -13,11 +13,13 @@ mod lexer;
 mod names;
 mod grammar;
 mod evaluate;
+mod missing;
 
 use std::fmt;
 
 use thiserror::Error;
 
+pub use missing::{Missing, Named};
 pub use value::Value;
 
 pub(crate) use evaluate::unit;

@@ -64,7 +64,7 @@ pub use connections::{Connections, Per};
 pub use data::{DataFormat, DataKind, DataSource, Pick, WhenExhausted};
 pub use diagnostic::Diagnostic;
 pub use explain::{codes, explain};
-pub use expression::{EvaluateError, Expression, Scope, Template, Value};
+pub use expression::{EvaluateError, Expression, Missing, Named, Scope, Template, Value};
 pub use file::{FileTrouble, FileUse};
 pub use flow::{Bound, Op, Pause};
 pub use limiter::Limiter;

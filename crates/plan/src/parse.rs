@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::auth;
 use crate::choice::Choice;
 use crate::data;
-use crate::diagnostic::{Diagnostic, Faults, Wrong};
+use crate::diagnostic::{Diagnostic, Faults, Place, Wrong};
+use crate::expression::Names;
 use crate::limits;
 use crate::load;
 use crate::network::{self, HttpVersion};
@@ -120,7 +121,7 @@ pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Opt
     }
     auth?;
     let (targets, (scenarios, rows), (data, mut files)) = (targets?, scenarios?, data?);
-    files.extend(names.files);
+    files.extend(std::mem::take(&mut names.files));
     let scenario_choice = Choice::new(0, scenarios.iter().map(|scenario| scenario.weight));
     let target_choice = Choice::new(TARGET_SALT, targets.iter().map(|target| target.weight));
     Some(Plan {
@@ -133,6 +134,7 @@ pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Opt
         phases: phases?,
         seed: seed?,
         load: load?,
+        unset_secrets: unset_secrets(faults, &names),
         secrets: names.secrets,
         sources: names.sources,
         data,
@@ -148,6 +150,16 @@ pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Opt
         scenario_choice,
         target_choice,
     })
+}
+
+/// What is said of each secret where it is not set, at its first place.
+fn unset_secrets(faults: &Faults<'_>, names: &Names) -> Vec<Diagnostic> {
+    let unset = |(name, place): (&String, &Place)| {
+        let wrong = Wrong::new("secret_not_set", format!("the secret {name} is not set"));
+        let help = format!("set SWELL_SECRET_{name} in the environment, or {name}=… in a file for --secrets");
+        faults.within(*place, &format!("secret.{name}"), wrong.help(help))
+    };
+    names.secrets.iter().zip(&names.secret_places).map(unset).collect()
 }
 
 fn version(faults: &mut Faults<'_>, fields: &Fields<'_>) {

@@ -9,7 +9,8 @@ use crate::StepId;
 use crate::choice::{Choice, between};
 use crate::connections::Connections;
 use crate::data::DataSource;
-use crate::expression::SourceUse;
+use crate::diagnostic::Diagnostic;
+use crate::expression::{Named, SourceUse};
 use crate::file::FileUse;
 use crate::limiter::Limiter;
 use crate::limits;
@@ -65,6 +66,8 @@ pub struct Plan {
     pub(crate) groups: Vec<String>,
     /// Names of the secrets that it uses.
     pub(crate) secrets: Vec<String>,
+    /// What is said of each of them where it is not set.
+    pub(crate) unset_secrets: Vec<Diagnostic>,
     /// What it uses of its data.
     pub(crate) sources: Vec<SourceUse>,
     /// In the order of the plan; a path may be there more than once.
@@ -188,6 +191,17 @@ impl Plan {
     /// Names of the secrets that it uses, which drivers know.
     pub fn secrets(&self) -> &[String] {
         &self.secrets
+    }
+
+    /// The faults of those secrets that are not set where `is_set` says so, each at its first place in the plan.
+    pub fn unset_secrets(&self, is_set: impl Fn(&str) -> bool) -> Vec<Diagnostic> {
+        let unset = self.secrets.iter().zip(&self.unset_secrets).filter(|(name, _)| !is_set(name));
+        unset.map(|(_, fault)| fault.clone()).collect()
+    }
+
+    /// What the numbers in the expressions of a scenario stand for.
+    pub fn named<'a>(&'a self, scenario: &'a Scenario) -> Named<'a> {
+        Named { saved: &scenario.saved, sources: &self.sources }
     }
 
     /// The columns that it uses of a source, as expressions number them.

@@ -152,7 +152,9 @@ pub(crate) fn template_between(
     (encoding, between): (Encoding, &dyn Fn(&str) -> String),
 ) -> Option<Template> {
     let text = raw_text(faults, node, what)?;
-    match Template::parse_between(text, encoding, names, between) {
+    let template = Template::parse_between(text, encoding, names, between);
+    names.found_at(node.place);
+    match template {
         Ok(template) => Some(template),
         Err((part, wrong)) => {
             faults.add_within(node.place, part, wrong);
@@ -174,7 +176,9 @@ pub(crate) fn expression(
         return fault(faults, node, wrong.help("write it without {{ }}"));
     }
     let inner = text.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")).unwrap_or(text);
-    checked(faults, node, Expression::parse(inner, names))
+    let expression = Expression::parse(inner, names);
+    names.found_at(node.place);
+    checked(faults, node, expression)
 }
 
 /// A name: not empty, on one line, not longer than a column heading may be.

@@ -52,6 +52,8 @@ pub enum Command {
     Target(Target),
     /// Check a plan and report all its faults, without sending anything
     Check(Check),
+    /// Walk each scenario of a plan once, and show every request and what came of it
+    Try(Box<Try>),
     /// Make a plan of what another tool recorded, describes or was told
     Import(Box<Import>),
     /// Say what the code of a plan's fault means
@@ -226,6 +228,70 @@ pub struct Generator {
     /// Loop that drives the sockets: auto, uring or epoll; auto takes io_uring where it works
     #[arg(long, env = "SWELL_IO", default_value = "auto", value_name = "LOOP")]
     pub io: engine::Io,
+
+    #[command(flatten)]
+    pub secrets: SecretFile,
+}
+
+/// Where secrets are, beside the environment.
+#[derive(Debug, Args)]
+pub struct SecretFile {
+    /// Secrets of plans, a line NAME=VALUE each, before those in variables of the environment called SWELL_SECRET_NAME
+    #[arg(long = "secrets", env = "SWELL_SECRETS", value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
+/// Where the requests of `try` and `check --connect` go.
+#[derive(Debug, Args)]
+pub struct Reach {
+    /// Send to this target instead of the plan's
+    #[arg(long, value_name = "URL")]
+    pub target: Option<String>,
+
+    /// Take any certificate of the target for good
+    #[arg(long)]
+    pub insecure: bool,
+
+    /// Also send to this host, beside the plan's targets, loopback and private networks; repeatable
+    #[arg(long, env = "SWELL_ALLOW", value_delimiter = ',', value_name = "HOST")]
+    pub allow: Vec<String>,
+
+    #[command(flatten)]
+    pub secrets: SecretFile,
+}
+
+#[derive(Debug, Args)]
+pub struct Try {
+    /// A plan file, or `-` for standard input
+    #[arg(value_name = "PLAN")]
+    pub plan: String,
+
+    /// Only this scenario
+    #[arg(long, value_name = "NAME")]
+    pub scenario: Option<String>,
+
+    /// Iterations of each scenario
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub iterations: u32,
+
+    /// Wait for the pauses of the plan, which are skipped otherwise
+    #[arg(long)]
+    pub with_pauses: bool,
+
+    /// Seed of what is random in the plan, instead of the plan's
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// Set a variable of the plan; repeatable
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
+    pub variables: Vec<(String, String)>,
+
+    /// One JSON object a line for each request
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub reach: Reach,
 }
 
 #[derive(Debug, Args)]
@@ -288,6 +354,13 @@ pub struct Check {
     /// Set a variable of the plans; repeatable
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
     pub variables: Vec<(String, String)>,
+
+    /// Also walk each scenario once and say how the target answers each step
+    #[arg(long)]
+    pub connect: bool,
+
+    #[command(flatten)]
+    pub reach: Reach,
 }
 
 #[derive(Debug, Args)]

@@ -38,6 +38,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Command::Driver(driver) => commands::driver::run(driver, terminal),
         Command::Target(target) => commands::target::run(target, terminal),
         Command::Check(check) => commands::check::run(check, terminal),
+        Command::Try(arguments) => commands::trial::run(arguments, terminal),
         Command::Import(import) => commands::import::run(import, terminal),
         Command::Explain(explain) => commands::explain::run(explain),
         Command::Runs(runs) => commands::runs::run(runs),

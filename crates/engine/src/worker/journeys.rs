@@ -2,12 +2,10 @@
 //!
 //! Invariant: an iteration that cannot go on ends, with the reason counted as the failure of the step that it stood before.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use metrics::{ErrorKind, Outcome};
 use plan::{Answer, Arrival, EvaluateError, Pick, StepId, WhenExhausted};
-use protocol::decode::decode;
 use protocol::{Tag, headers};
 
 use super::Worker;
@@ -16,7 +14,7 @@ use crate::flight::Flight;
 use crate::journey::{Journey, Next};
 use crate::sequel::Line;
 use crate::source::Source;
-use crate::template::Unmade;
+use crate::template::{Reading, Unmade};
 
 impl<S: Source> Worker<S> {
     /// Takes a row of each source that the scenario uses. False where one has none left and the plan says that no iteration
@@ -263,15 +261,12 @@ impl<S: Source> Worker<S> {
         let reading = program.step(flight.step).reading.as_ref()?;
         let journey = walks.get_mut(flight.walk).and_then(|walk| walk.journey.as_deref_mut())?;
         let kept = connections[id as usize].session.as_ref().map(|session| session.kept(tag))?;
-        let body = match reading.max_body {
-            0 => Cow::Borrowed(&[][..]),
-            most => match decode(kept.headers, kept.body, most) {
-                Ok(body) => body,
-                Err(error) => {
-                    tracing::trace!(%error, "body cannot be looked at");
-                    return Some(Outcome::Failed(ErrorKind::Body, 0));
-                }
-            },
+        let body = match reading.body(kept) {
+            Ok(body) => body,
+            Err(error) => {
+                tracing::trace!(%error, "body cannot be looked at");
+                return Some(Outcome::Failed(ErrorKind::Body, 0));
+            }
         };
         let lines = kept.headers;
         let header = |name: &str| {
@@ -284,11 +279,7 @@ impl<S: Source> Worker<S> {
             return Some(Outcome::check(check.kind()));
         }
         for taking in &reading.saves {
-            let value = taking.source.take(&answer).or_else(|| {
-                let default = taking.default.as_ref()?;
-                default.evaluate(journey).ok().map(plan::Value::into_owned)
-            });
-            match value {
+            match Reading::take(taking, &answer, journey) {
                 Some(value) => journey.save(taking.slot, value),
                 None => return Some(Outcome::Failed(ErrorKind::Extract, 0)),
             }
@@ -297,7 +288,7 @@ impl<S: Source> Worker<S> {
     }
 }
 
-const fn failure_of(error: EvaluateError) -> ErrorKind {
+pub(crate) const fn failure_of(error: EvaluateError) -> ErrorKind {
     match error {
         EvaluateError::Exhausted => ErrorKind::Data,
         _ => ErrorKind::Expression,

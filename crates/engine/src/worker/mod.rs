@@ -58,6 +58,8 @@ use ending::Phase;
 use lookups::Lookups;
 use time::{Lateness, Meter, OfThread, Patience};
 
+pub(crate) use journeys::failure_of;
+pub(crate) use sequels::{CONTINUE_NS, unix_seconds};
 pub(crate) use time::{RunClock, boot_ns};
 
 /// Sends that share a reading of the clock, and a submit where sends are submitted: `sent` is early by what as many of

@@ -15,7 +15,7 @@ use crate::sequel::{Hop, NO_WALK, target_of};
 use crate::source::Source;
 
 /// How long a target may take to permit a body (RFC 9110, 10.1.1); as long as in curl and Go.
-pub(super) const CONTINUE_NS: u64 = SECOND_NS;
+pub(crate) const CONTINUE_NS: u64 = SECOND_NS;
 
 /// What becomes of a step after a response.
 enum After {
@@ -180,6 +180,6 @@ impl<S: Source> Worker<S> {
 }
 
 /// By the system's clock, for cookies.
-fn unix_seconds() -> u64 {
+pub(crate) fn unix_seconds() -> u64 {
     u64::try_from(clock::unix_ms() / 1000).unwrap_or(0)
 }

@@ -110,6 +110,16 @@ impl Check {
         }
     }
 
+    /// Puts the values of the plan's secrets in their places, by the order of [`Plan::secrets`](crate::Plan::secrets).
+    pub fn settle(&mut self, secrets: &[String]) {
+        match &mut self.demand {
+            Demand::Header(_, TextDemand::Is(text) | TextDemand::Contains(text))
+            | Demand::Body(TextDemand::Is(text) | TextDemand::Contains(text))
+            | Demand::Json(_, JsonDemand::Is(text)) => *text = text.settle(secrets),
+            _ => {}
+        }
+    }
+
     /// Whether it reads the body.
     pub fn needs_body(&self) -> bool {
         matches!(self.demand, Demand::Body(_) | Demand::Json(..) | Demand::Size(_))
@@ -128,6 +138,88 @@ impl Check {
             Demand::Json(path, demand) => demand.holds(path.find(answer.body).as_ref(), scope),
             Demand::Size(range) => range.contains(&(answer.body.len() as u64)),
             Demand::Under(limit) => answer.response_time < *limit,
+        }
+    }
+}
+
+/// Characters of what was expected or found that are told.
+const TOLD_CHARS: usize = 200;
+
+impl Check {
+    /// What is demanded, in words, with its values in place.
+    pub fn expected(&self, scope: &dyn Scope) -> String {
+        match &self.demand {
+            Demand::Header(_, demand) | Demand::Body(demand) => demand.expected(scope),
+            Demand::Json(_, demand) => demand.expected(scope),
+            Demand::Size(range) if range.start() == range.end() => format!("{} bytes", range.start()),
+            Demand::Size(range) if *range.end() == u64::MAX => format!("at least {} bytes", range.start()),
+            Demand::Size(range) => format!("{} to {} bytes", range.start(), range.end()),
+            Demand::Under(limit) => format!("less than {limit:?}"),
+        }
+    }
+
+    /// What is there instead, in words.
+    pub fn found(&self, answer: &Answer<'_>) -> String {
+        match &self.demand {
+            Demand::Header(name, _) => match (answer.header)(name) {
+                Some(value) => told(&String::from_utf8_lossy(value)),
+                None => format!("no header {name}"),
+            },
+            Demand::Body(_) if answer.body.is_empty() => "an empty body".to_owned(),
+            Demand::Body(_) => format!("a body of {} bytes without it", answer.body.len()),
+            Demand::Json(path, _) => match path.find(answer.body) {
+                Some(value) => {
+                    let mut text = String::new();
+                    value.write_json(&mut text);
+                    told(&text)
+                }
+                None if serde_json::from_slice::<serde::de::IgnoredAny>(answer.body).is_err() => {
+                    "a body that is no JSON".to_owned()
+                }
+                None => format!("nothing at {path}"),
+            },
+            Demand::Size(_) => format!("{} bytes", answer.body.len()),
+            Demand::Under(_) => format!("{:.3?}", answer.response_time),
+        }
+    }
+}
+
+/// On one line, and not too long.
+fn told(text: &str) -> String {
+    match text.char_indices().nth(TOLD_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// The text of a template, or how it is written where it has none.
+fn text_of(template: &Template, scope: &dyn Scope) -> String {
+    let mut text = String::new();
+    match template.write(scope, &mut text) {
+        Ok(()) => told(&text),
+        Err(error) => format!("{template} ({error})"),
+    }
+}
+
+impl TextDemand {
+    fn expected(&self, scope: &dyn Scope) -> String {
+        match self {
+            Self::Is(template) => text_of(template, scope),
+            Self::Contains(template) => format!("{:?} in it", text_of(template, scope)),
+            Self::Matches(pattern) => format!("a match of {}", pattern.0.as_str()),
+            Self::Exists(true) => "that it is there".to_owned(),
+            Self::Exists(false) => "that it is not there".to_owned(),
+        }
+    }
+}
+
+impl JsonDemand {
+    fn expected(&self, scope: &dyn Scope) -> String {
+        match self {
+            Self::Is(template) => text_of(template, scope),
+            Self::Matches(pattern) => format!("a match of {}", pattern.0.as_str()),
+            Self::Exists(true) => "that it is there".to_owned(),
+            Self::Exists(false) => "that it is not there".to_owned(),
         }
     }
 }

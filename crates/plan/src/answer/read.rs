@@ -229,7 +229,7 @@ impl Reader<'_, '_> {
                 continue;
             }
             let demand = self.text_demand(&entry.value);
-            let text = format!("header {} {}", entry.key, entry.value.text());
+            let text = format!("header {} {}", entry.key, in_words(&entry.value));
             self.add(text, demand.map(|demand| Demand::Header(entry.key.clone(), demand)));
         }
     }
@@ -286,7 +286,7 @@ impl Reader<'_, '_> {
                 }
             };
             let demand = self.json_demand(&entry.value);
-            let text = format!("json {} {}", entry.key, entry.value.text());
+            let text = format!("json {} {}", entry.key, in_words(&entry.value));
             self.add(text, demand.map(|demand| Demand::Json(path, demand)));
         }
     }
@@ -303,6 +303,18 @@ impl Reader<'_, '_> {
             };
         }
         json::template(self.faults, self.names, node).map(JsonDemand::Is)
+    }
+}
+
+/// A demand as it is told: `contains json` of `{ contains: json }`.
+fn in_words(node: &Node) -> String {
+    match &node.kind {
+        Kind::Map(entries) => {
+            let words: Vec<String> =
+                entries.iter().map(|entry| format!("{} {}", entry.key, in_words(&entry.value))).collect();
+            words.join(", ")
+        }
+        _ => node.text().to_owned(),
     }
 }
 

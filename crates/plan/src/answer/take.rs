@@ -22,6 +22,15 @@ pub struct Taking {
     pub default: Option<Expression>,
 }
 
+impl Taking {
+    /// Puts the values of the plan's secrets in their places, by the order of [`Plan::secrets`](crate::Plan::secrets).
+    pub fn settle(&mut self, secrets: &[String]) {
+        if let Some(default) = &mut self.default {
+            default.settle(secrets);
+        }
+    }
+}
+
 /// Where a value is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {

@@ -57,7 +57,7 @@ impl Node {
     }
 
     /// The nodes below this one.
-    fn parts(&self) -> Vec<&Self> {
+    pub(super) fn parts(&self) -> Vec<&Self> {
         match self {
             Self::Member(node, _) | Self::Not(node) | Self::Negative(node) | Self::Filter(_, node) => {
                 vec![node]

@@ -6,6 +6,7 @@ use super::Expression;
 use super::grammar::{Node, Slip};
 use super::value::Value;
 use crate::answer::Pattern;
+use crate::diagnostic::Place;
 use crate::file::FileUse;
 use crate::limits;
 
@@ -38,6 +39,8 @@ pub(crate) struct Names {
     pub env: BTreeMap<String, String>,
     /// Secrets that the plan uses.
     pub secrets: Vec<String>,
+    /// Where each is used first.
+    pub secret_places: Vec<Place>,
     /// Data sources.
     pub sources: Vec<SourceUse>,
     /// Values of the present scenario, by their slots.
@@ -155,6 +158,11 @@ impl Names {
                 Err(slip.help(format!("set it where the plan is submitted: {name}=… swell run …")))
             }
         }
+    }
+
+    /// What has been named in the value at `place`: secrets that are new were found there.
+    pub(crate) fn found_at(&mut self, place: Place) {
+        self.secret_places.resize(self.secrets.len(), place);
     }
 
     pub(super) fn secret(&mut self, name: String) -> Result<u16, Slip> {

@@ -1,23 +1,23 @@
-//! `swell check`: all faults of plans, without sending anything.
+//! `swell check`: all faults of plans, without sending anything unless `--connect` asks for it.
 
-use super::files;
 use super::plan_file::PlanFile;
+use super::{connect, rehearsing};
 use crate::arguments::Check;
 use crate::exit::Exit;
 use crate::output::{self, Terminal};
 
 pub fn run(arguments: &Check, terminal: Terminal) -> anyhow::Result<Exit> {
-    let mut faulty = 0;
+    let (mut faulty, mut exits) = (0, Vec::new());
     for file in &arguments.plans {
         let file = PlanFile::read(file)?;
-        let looked = file.plan(&arguments.variables, None).and_then(|plan| {
-            let files = files::read(&plan, &file.name)?;
-            Ok((files::look_through(&plan, &file.name, &files)?, plan))
-        });
-        match looked {
-            Ok((data, plan)) => {
+        let target = arguments.reach.target.as_deref();
+        match rehearsing::read(&file, &arguments.variables, target) {
+            Ok((plan, files, data)) => {
                 let data: String = data.iter().map(|line| format!("  {line}\n")).collect();
                 output::print(&format!("{}: ok, {}\n{data}", file.name, describe(&plan)))?;
+                if arguments.connect {
+                    exits.push(connect::run(plan, files, &file, &arguments.reach, terminal)?);
+                }
             }
             Err(faults) => {
                 faulty += 1;
@@ -25,7 +25,7 @@ pub fn run(arguments: &Check, terminal: Terminal) -> anyhow::Result<Exit> {
             }
         }
     }
-    Ok(if faulty == 0 { Exit::Success } else { Exit::Invalid })
+    Ok(if faulty == 0 { Exit::of_run(&exits) } else { Exit::Invalid })
 }
 
 fn describe(plan: &plan::Plan) -> String {

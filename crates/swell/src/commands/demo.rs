@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use cluster::Wanted;
 use cluster::files::Shelf;
 use data::Files;
-use engine::{Allow, Io};
+use engine::{Allow, Io, Secrets};
 use target::Settings;
 use transport::memory;
 
@@ -42,8 +42,15 @@ pub fn run(arguments: &Demo, terminal: Terminal) -> anyhow::Result<Exit> {
         serving::orchestrate(store, serving::IN_PROCESS, None, Some(shelf.clone()), &|connect| {
             Ok(broker.node(connect))
         })?;
-    let drivers =
-        Drivers::start(&broker, &shelf, DRIVERS, local::default_threads(), &Allow::default(), Io::Auto)?;
+    let drivers = Drivers::start(
+        &broker,
+        &shelf,
+        DRIVERS,
+        local::default_threads(),
+        &Allow::default(),
+        Io::Auto,
+        &Secrets::default(),
+    )?;
     let page = serving::serve(arguments.listen, &orchestrator.handle(), folder)?;
     output::tell(&format!("dashboard on http://{}", page.local_addr()));
     output::tell(&format!("target on {target}, {DRIVERS} drivers in this process"));

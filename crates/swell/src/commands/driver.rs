@@ -9,10 +9,10 @@ use cluster::driver::{self, Settings};
 use cluster::files::Shelf;
 use cluster::runtime::driver::{Load, run as run_driver, subscriptions};
 use cluster::runtime::files::{Connector, FileSource};
-use engine::{Allow, Io};
+use engine::{Allow, Io, Secrets};
 use transport::{Connect, Uuid};
 
-use super::{kafka, plan_file};
+use super::{kafka, secrets};
 use crate::arguments::{Driver, Generator};
 use crate::exit::{Ended, Exit};
 use crate::output::{self, Terminal};
@@ -25,6 +25,7 @@ pub fn run(arguments: &Driver, terminal: Terminal) -> anyhow::Result<Exit> {
     let interrupts = Interrupts::listen()?;
     let labels = labels(&arguments.labels)?;
     let mut allow = allow(&arguments.generator)?;
+    let secrets = secrets::known(&arguments.generator.secrets, terminal)?;
     let cores = cores();
     let threads = arguments.generator.threads.map_or(cores, usize::from);
     let node_id = arguments.node_id.clone().unwrap_or_else(default_name);
@@ -47,7 +48,7 @@ pub fn run(arguments: &Driver, terminal: Terminal) -> anyhow::Result<Exit> {
     };
     let connect: Connector = Arc::new(move |connect| Ok(cluster.node(connect)?));
     let files = FileSource { shelf: Shelf::default(), connect };
-    let load = Load { looks_ahead: true, ..load(threads, allow, arguments.generator.io, files) };
+    let load = Load { looks_ahead: true, ..load(threads, allow, arguments.generator.io, files, secrets) };
     match run_driver(settings, load, transport, interrupts.flag()) {
         driver::Exit::Done => Ok(Exit::Success),
         driver::Exit::NameTaken(text) => {
@@ -71,9 +72,9 @@ pub fn settings(node_id: String) -> Settings {
 }
 
 /// How a driver of this program loads.
-pub fn load(threads: usize, allow: Allow, io: Io, files: FileSource) -> Load {
+pub fn load(threads: usize, allow: Allow, io: Io, files: FileSource, secrets: Secrets) -> Load {
     let product = format!("groundswell/{}", env!("CARGO_PKG_VERSION"));
-    Load { threads, allow, product, io, files, looks_ahead: false, secrets: plan_file::secrets() }
+    Load { threads, allow, product, io, files, looks_ahead: false, secrets }
 }
 
 /// The rules of `--allow`.

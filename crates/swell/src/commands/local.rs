@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use cluster::files::Shelf;
 use cluster::runtime::driver::{run as run_driver, subscriptions};
 use cluster::runtime::files::{Connector, FileSource};
-use engine::{Allow, Io, Machine, Part};
+use engine::{Allow, Io, Machine, Part, Secrets};
 use plan::Plan;
 use transport::{Connect, memory};
 
@@ -29,20 +29,21 @@ impl Drivers {
         threads: usize,
         allow: &Allow,
         io: Io,
+        secrets: &Secrets,
     ) -> anyhow::Result<Self> {
         let shutdown = Arc::new(AtomicBool::new(false));
         let threads_each = threads_each(count, threads);
         let drivers = (1..=count).map(|number| {
             let node_id = format!("d{number}");
             let transport = broker.node(Connect { node: node_id.clone(), subscriptions: subscriptions() });
-            let (allow, shutdown) = (allow.clone(), Arc::clone(&shutdown));
+            let (allow, secrets, shutdown) = (allow.clone(), secrets.clone(), Arc::clone(&shutdown));
             let broker = broker.clone();
             let connect: Connector = Arc::new(move |connect| Ok(broker.node(connect)));
             let files = FileSource { shelf: shelf.clone(), connect };
             thread::Builder::new().name(format!("driver-{number}")).spawn(move || {
                 run_driver(
                     driver::settings(node_id),
-                    driver::load(threads_each, allow, io, files),
+                    driver::load(threads_each, allow, io, files, secrets),
                     transport,
                     &shutdown,
                 );

@@ -6,6 +6,7 @@ pub mod orchestrator;
 pub mod driver;
 pub mod target;
 pub mod check;
+pub mod trial;
 pub mod plan_file;
 pub mod import;
 pub mod explain;
@@ -16,6 +17,9 @@ pub mod completions;
 
 mod faults;
 mod files;
+mod secrets;
+mod rehearsing;
+mod connect;
 mod kafka;
 mod local;
 mod serving;

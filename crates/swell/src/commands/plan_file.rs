@@ -75,12 +75,3 @@ impl PlanFile {
         faults::shown(faults, text, color)
     }
 }
-
-/// Secrets that this process knows: what is in variables of the environment called `SWELL_SECRET_` and the name.
-pub fn secrets() -> engine::Secrets {
-    let secret = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-        let name = name.into_string().ok()?.strip_prefix("SWELL_SECRET_")?.to_owned();
-        Some((name, value.into_string().ok()?))
-    };
-    engine::Secrets(std::env::vars_os().filter_map(secret).collect())
-}

@@ -10,13 +10,13 @@ use cluster::runtime::orchestrator::Running;
 use cluster::view::RunState;
 use cluster::{RunResult, Wanted};
 use data::Files;
-use engine::Allow;
+use engine::{Allow, Secrets};
 use plan::{Diagnostic, Plan, Quick};
 use transport::memory;
 
 use super::local::{self, Drivers};
 use super::plan_file::PlanFile;
-use super::{driver, faults, files, follow, kafka, orchestrator, serving};
+use super::{driver, faults, files, follow, kafka, orchestrator, secrets, serving};
 use crate::arguments::Run;
 use crate::exit::{Ended, Exit};
 use crate::output::{self, Terminal};
@@ -26,7 +26,12 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
     let interrupts = Interrupts::listen()?;
     let outputs =
         arguments.output.iter().map(|text| Output::parse(text)).collect::<anyhow::Result<Vec<_>>>()?;
-    let (plan, files) = plan_of(arguments, terminal)?;
+    let submitted = plan_of(arguments, terminal)?;
+    let secrets = secrets::known(&arguments.generator.secrets, terminal)?;
+    if arguments.kafka.kafka.is_none() {
+        submitted.need(&secrets, terminal)?;
+    }
+    let Submitted { plan, files, .. } = submitted;
     let with_page = arguments.ui || arguments.linger;
     if with_page {
         serving::check_listen(arguments.listen)?;
@@ -56,7 +61,8 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
                 serving::orchestrate(store, serving::IN_PROCESS, None, Some(shelf.clone()), &|connect| {
                     Ok(broker.node(connect))
                 })?;
-            let drivers = Drivers::start(&broker, &shelf, count, threads, &allow, arguments.generator.io)?;
+            let drivers =
+                Drivers::start(&broker, &shelf, count, threads, &allow, arguments.generator.io, &secrets)?;
             (orchestrator, Some(drivers), Wanted { min_drivers: count, max_drivers: count })
         }
     };
@@ -144,7 +150,7 @@ pub fn exit_of(result: &RunResult, strict: bool) -> Exit {
 }
 
 /// Whoever is at the keyboard owns the drivers of this process, so the plan's own targets are allowed.
-fn allow_plan(mut allow: Allow, plan: &Plan) -> anyhow::Result<Allow> {
+pub fn allow_plan(mut allow: Allow, plan: &Plan) -> anyhow::Result<Allow> {
     for target in &plan.targets {
         let rule = match &target.socket {
             Some(path) => format!("unix:{}", path.display()),
@@ -156,7 +162,7 @@ fn allow_plan(mut allow: Allow, plan: &Plan) -> anyhow::Result<Allow> {
 }
 
 /// The plan, and the files that it names.
-fn plan_of(arguments: &Run, terminal: Terminal) -> anyhow::Result<(Plan, Files)> {
+fn plan_of(arguments: &Run, terminal: Terminal) -> anyhow::Result<Submitted> {
     let quick = &arguments.quick;
     let is_url = arguments.plan.contains("://") || arguments.plan.starts_with("unix:");
     if is_url && arguments.target.is_some() {
@@ -187,7 +193,7 @@ fn plan_of(arguments: &Run, terminal: Terminal) -> anyhow::Result<(Plan, Files)>
         });
         let plan =
             plan.map_err(|faults| said(&faults, faults::shown(&faults, |_| None, terminal.color_err)))?;
-        Ok((plan, Files::default()))
+        Ok(Submitted { plan, files: Files::default(), file: None })
     } else {
         if quick.is_given() {
             return Err(Ended::because(
@@ -201,7 +207,26 @@ fn plan_of(arguments: &Run, terminal: Terminal) -> anyhow::Result<(Plan, Files)>
             files::look_through(&plan, &file.name, &files)?;
             Ok((plan, files))
         });
-        plan.map_err(|faults| said(&faults, file.shown(&faults, terminal.color_err)))
+        let (plan, files) = plan.map_err(|faults| said(&faults, file.shown(&faults, terminal.color_err)))?;
+        Ok(Submitted { plan, files, file: Some(file) })
+    }
+}
+
+/// A plan that is to be run.
+struct Submitted {
+    plan: Plan,
+    /// What it names.
+    files: Files,
+    /// Where it was read, if that was a file.
+    file: Option<PlanFile>,
+}
+
+impl Submitted {
+    /// Says so when the plan needs a secret that is not among `known`.
+    fn need(&self, known: &Secrets, terminal: Terminal) -> anyhow::Result<()> {
+        let faults = self.plan.unset_secrets(|name| known.0.contains_key(name));
+        let Some(file) = self.file.as_ref().filter(|_| !faults.is_empty()) else { return Ok(()) };
+        Err(Ended::because(Exit::Invalid, file.shown(&faults, terminal.color_err)))
     }
 }
 

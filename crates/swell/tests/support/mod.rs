@@ -18,7 +18,9 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The binary under test.
 pub fn swell() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_swell"));
-    for name in ["SWELL_KAFKA", "SWELL_STORE", "SWELL_LISTEN", "SWELL_TOPIC_PREFIX", "SWELL_TARGET"] {
+    for name in
+        ["SWELL_KAFKA", "SWELL_STORE", "SWELL_LISTEN", "SWELL_TOPIC_PREFIX", "SWELL_TARGET", "SWELL_SECRETS"]
+    {
         command.env_remove(name);
     }
     command.env("CI", "true").stdin(Stdio::null());
@@ -130,6 +132,15 @@ impl Target {
     pub fn start(folder: &Path) -> Self {
         let mut process =
             Process::start("target", swell().args(["target", "--listen", "127.0.0.1:0"]), folder);
+        let url = process.line_after("target on ");
+        Self { process, url }
+    }
+
+    /// One that also serves the shop.
+    pub fn shop(folder: &Path) -> Self {
+        let mut command = swell();
+        command.args(["target", "--shop", "--listen", "127.0.0.1:0"]);
+        let mut process = Process::start("target", &mut command, folder);
         let url = process.line_after("target on ");
         Self { process, url }
     }

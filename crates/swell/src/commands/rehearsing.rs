@@ -1,0 +1,74 @@
+//! What `swell try` and `swell check --connect` have in common: from a plan to a job that is walked by one thread.
+
+use std::sync::Arc;
+
+use data::Files;
+use engine::{Allow, Job, PrepareError};
+use plan::{Diagnostic, LaneSet, Plan};
+
+use super::plan_file::PlanFile;
+use super::{files, run, secrets};
+use crate::arguments::Reach;
+use crate::exit::{Ended, Exit};
+use crate::output::Terminal;
+
+/// The plan with its files, which were looked through.
+///
+/// # Errors
+/// All faults.
+pub fn read(
+    file: &PlanFile,
+    variables: &[(String, String)],
+    target: Option<&str>,
+) -> Result<(Plan, Files, Vec<String>), Vec<Diagnostic>> {
+    let plan = file.plan(variables, target)?;
+    let files = files::read(&plan, &file.name)?;
+    let data = files::look_through(&plan, &file.name, &files)?;
+    Ok((plan, files, data))
+}
+
+/// Has `plan` sent as `reach` says: whoever is at the keyboard may send to the plan's own targets.
+///
+/// # Errors
+/// A secret is not set, or a rule is none.
+pub fn job(
+    (mut plan, files): (Plan, Files),
+    file: &PlanFile,
+    reach: &Reach,
+    terminal: Terminal,
+) -> anyhow::Result<Job> {
+    let secrets = secrets::known(&reach.secrets, terminal)?;
+    let unset = plan.unset_secrets(|name| secrets.0.contains_key(name));
+    if !unset.is_empty() {
+        return Err(Ended::because(Exit::Invalid, file.shown(&unset, terminal.color_err)));
+    }
+    let allow = Allow::new(reach.allow.iter().map(String::as_str))
+        .map_err(|error| Ended::because(Exit::Invalid, format!("--allow: {error}")))?;
+    let allow = run::allow_plan(allow, &plan)?;
+    plan.tls.insecure |= reach.insecure;
+    Ok(Job {
+        plan: Arc::new(plan),
+        files,
+        run_id: String::new(),
+        threads: 1,
+        share: LaneSet::all(),
+        allow,
+        user_agent: format!("groundswell/{} (try)", env!("CARGO_PKG_VERSION")),
+        io: engine::Io::default(),
+        secrets,
+    })
+}
+
+/// How the program ends when nothing could be sent.
+pub fn nothing_sent(error: PrepareError) -> anyhow::Error {
+    let exit = match error {
+        PrepareError::Dns { .. }
+        | PrepareError::Refused(_)
+        | PrepareError::Unreachable { .. }
+        | PrepareError::Source { .. }
+        | PrepareError::Uring { .. }
+        | PrepareError::Local { .. } => Exit::Preflight,
+        _ => Exit::Invalid,
+    };
+    Ended::because(exit, format!("nothing was sent: {:#}", anyhow::Error::new(error)))
+}
