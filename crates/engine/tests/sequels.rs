@@ -1,6 +1,6 @@
 //! Redirects, cookies, content codings, bodies that wait for permission, and proxies, end to end.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
 
