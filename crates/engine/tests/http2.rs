@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use engine::Job;
+use engine::rehearsal::{Event, Options, rehearse};
 use support::{counts, job, prepare, start, watch};
 
 /// nghttpd, which ends with the test.
@@ -47,6 +48,27 @@ fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// A rehearsal of `plan` speaks HTTP/2 as the run does, and keeps its connection from one request to the next.
+fn rehearsed(plan: plan::Plan) {
+    let options = Options { scenario: None, iterations: 2, keeps_pauses: false };
+    let mut exchanges = Vec::new();
+    rehearse(&job(plan), &options, &mut |event, _| {
+        if let Event::Exchange(exchange) = event {
+            exchanges.push(*exchange);
+        }
+    })
+    .unwrap();
+    assert_eq!(exchanges.len(), 4);
+    for (exchange, is_first) in exchanges.iter().zip([true, false, true, false]) {
+        assert_eq!(exchange.failure, None);
+        let (sent, answer) = (exchange.request.as_ref().unwrap(), exchange.answer.as_ref().unwrap());
+        assert_eq!((sent.version, answer.status, &*answer.body), ("HTTP/2", 200, &b"pong"[..]));
+        assert!(sent.headers.iter().any(|(name, _)| name == "user-agent"), "{:?}", sent.headers);
+        assert!(sent.headers.iter().all(|(name, _)| name != "host"), "{:?}", sent.headers);
+        assert_eq!(exchange.connect.is_some(), is_first);
+    }
+}
+
 #[test]
 fn streams_share_connections_with_and_without_tls() {
     let folder = tempfile::tempdir().unwrap();
@@ -63,11 +85,12 @@ fn streams_share_connections_with_and_without_tls() {
         let _server = Nghttpd::start(port, arguments, folder.path());
         let host = if scheme == "http" { "127.0.0.1" } else { "localhost" };
         let text = format!(
-            "version: 1\nname: streams\ntarget: {scheme}://{host}:{port}\n{more}\nload: {{ {load} }}\nscenarios: {{ only: {{ steps: [{{ get: /index.html }}] }} }}\n"
+            "version: 1\nname: streams\ntarget: {scheme}://{host}:{port}\n{more}\nload: {{ {load} }}\nscenarios: {{ only: {{ steps: [{{ get: /index.html }}, {{ get: \"/index.html?{{{{ rand.int(1, 9) }}}}\", name: varying }}] }} }}\n"
         );
         let plan = plan::parse("streams", &text).unwrap_or_else(|faults| panic!("{faults:#?}\n{text}"));
+        rehearsed(plan.clone());
         let told = watch(start(prepare(Job { threads: 2, ..job(plan) })));
-        assert_eq!(told.outcomes(), counts(&[("200", 2000)]), "{scheme}");
+        assert_eq!(told.outcomes(), counts(&[("200", 4000)]), "{scheme}");
     }
 }
 

@@ -167,7 +167,8 @@ fn what_fails_says_why() {
         &output,
         &[
             "ok, shop: 4 scenarios, 6 steps",
-            "check: json $.total 3: found 1000",
+            "check: body_contains \"nowhere\": found ",
+            "; json $.total 3: found 1000",
             "status: status 503",
             "never ",
             "not reached",

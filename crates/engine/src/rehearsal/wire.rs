@@ -141,7 +141,8 @@ impl Wire {
                     Heard::Started(_) => first_byte = first_byte.or(Some(since_sent)),
                     Heard::Done(_, response) => {
                         let first_byte = first_byte.unwrap_or(since_sent);
-                        self.unsent.append(self.session.output());
+                        // An answer that came before all of its request was sent. What the session has to say of it
+                        // goes with the next.
                         self.cannot_send |= !response.keep_alive || !self.unsent.is_empty();
                         return Ok(Got { response, first_byte, total: since_sent });
                     }
