@@ -158,6 +158,8 @@ impl Reader<'_, '_> {
             }
             if self.item(node).is_none() {
                 self.is_complete = false;
+                // It may have been meant as the request after a pause.
+                self.pause = None;
             }
         }
     }

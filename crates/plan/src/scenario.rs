@@ -247,7 +247,7 @@ fn scenario(
     };
     reader.items(list);
     let Reader { steps, ops, is_complete, pause, .. } = reader;
-    if let Some(place) = pause.filter(|_| is_complete) {
+    if let Some(place) = pause {
         let wrong = Wrong::new("pause_without_effect", "a pause stands between two requests");
         faults.add_here(place, wrong.help("nothing follows this one"));
     }
