@@ -291,7 +291,7 @@ impl Reading {
             checks.iter().any(Check::needs_body) || saves.iter().any(|taking| taking.source.needs_body());
         let needs_headers = needs_body
             || checks.iter().any(Check::needs_headers)
-            || saves.iter().any(|taking| matches!(taking.source, plan::Source::Header(_)));
+            || saves.iter().any(|taking| matches!(taking.source, plan::Source::Header(..)));
         let max_body = if needs_body { step.max_body } else { 0 };
         Some(Box::new(Self { checks, saves, max_body, needs_headers }))
     }

@@ -64,6 +64,7 @@ impl Wrong {
     pub(crate) fn suggest(self, word: &str, known: &[&str], close: &[&str]) -> Self {
         let help = match closest(word, known.iter().chain(close).copied()) {
             Some(meant) => format!("did you mean \"{meant}\"?"),
+            None if known.is_empty() => return self,
             None => format!("known here: {}", known.join(", ")),
         };
         self.help(help)

@@ -145,8 +145,8 @@ pub(crate) struct Reader<'r, 'f> {
     pub pause: Option<Place>,
 }
 
-/// What an item of a list of steps may be, beside a request.
-const ITEMS: [&str; 7] = ["pause", "group", "repeat", "while", "for_each", "use", "steps"];
+/// What an item of a list of steps may be, beside a request; then what else such items have.
+const ITEMS: [&str; 9] = ["pause", "group", "repeat", "while", "for_each", "use", "steps", "at_most", "as"];
 
 impl Reader<'_, '_> {
     /// The items of a list.
@@ -163,6 +163,8 @@ impl Reader<'_, '_> {
             self.items += 1;
             if self.item(node).is_none() {
                 self.is_complete = false;
+                // It may have been meant as the request after a pause.
+                self.pause = None;
             }
         }
     }
@@ -180,13 +182,20 @@ impl Reader<'_, '_> {
                 "for_each" => self.for_each(node),
                 _ => self.fragment(node),
             },
-            (0, None) if node.entry("steps").is_some() => self.condition(node),
+            (0, None) if node.entry("steps").is_some() && node.entry("when").is_some() => {
+                self.condition(node)
+            }
             (0, None) => {
                 // Its keys are checked all the same, since a slip in one may be why there is no method.
                 let known: Vec<&str> = step::KEYS.into_iter().chain(["when"]).chain(ITEMS).collect();
                 Fields::of(self.faults, node, "a step", &known, &step::NOT_YET)?;
-                let wrong = Wrong::new("missing", "a step needs a method with its path");
-                read::fault(self.faults, node, wrong.help("write it like: get: /path"))
+                let wrong = match node.entry("steps") {
+                    None => Wrong::new("missing", "a step needs a method with its path")
+                        .help("write it like: get: /path"),
+                    Some(_) => Wrong::new("missing", "nothing says what these steps are")
+                        .help("write group, repeat, while, for_each or when beside them"),
+                };
+                read::fault(self.faults, node, wrong)
             }
             (_, Some(entry)) if entry.key == "pause" => {
                 let wrong = Wrong::new("pause_in_request", "a pause is an item of its own");

@@ -252,11 +252,11 @@ pub(crate) fn count_from(
         Kind::Scalar { text, plain: true } => {
             checked(faults, node, quantity::parse_count(text, what, least, most))
         }
-        Kind::Scalar { .. } => fault(
-            faults,
-            node,
-            Wrong::new("not_a_number", format!("{what} must be a whole number")).help("leave out the quotes"),
-        ),
+        Kind::Scalar { .. } => {
+            text(faults, node, what)?;
+            let wrong = Wrong::new("not_a_number", format!("{what} must be a whole number"));
+            fault(faults, node, wrong.help("leave out the quotes"))
+        }
         _ => wrong_kind(faults, node, what, "a whole number"),
     }
 }

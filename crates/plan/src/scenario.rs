@@ -255,7 +255,7 @@ fn scenario(
         let message = format!("a scenario has at most {} items, those of fragments included", limits::ITEMS);
         return read::fault(faults, list, Wrong::new("absurd", message));
     }
-    if let Some(place) = pause.filter(|_| is_complete) {
+    if let Some(place) = pause {
         let wrong = Wrong::new("pause_without_effect", "a pause stands between two requests");
         faults.add_here(place, wrong.help("nothing follows this one"));
     }

@@ -113,14 +113,14 @@ pub(crate) fn request(
         Some(node) => read::size(faults, node, "max_body", limits::SEARCHED_BODY_BYTES_MOST),
         None => Some(limits::SEARCHED_BODY_BYTES),
     };
-    // What is saved here can be named in what is expected, not before.
-    let saves = match fields.get(faults, "save") {
-        Some(node) => answer::save(faults, names, node),
-        None => Some(Vec::new()),
-    };
     let expect = match fields.get(faults, "expect") {
         Some(node) => answer::expect(faults, names, node),
         None => Some(Expect::default()),
+    };
+    // Values are saved only of an answer that is as expected, so what is expected cannot name them.
+    let saves = match fields.get(faults, "save") {
+        Some(node) => answer::save(faults, names, node),
+        None => Some(Vec::new()),
     };
     let (path, mut headers, (body, content_type)) = (with_query(path?, query?), headers?, body?);
     if let Some(text) = path.as_text()

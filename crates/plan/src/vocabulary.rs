@@ -33,6 +33,9 @@ pub(crate) fn names(faults: &mut Faults<'_>, root: &mut Node) -> Names {
         if !LATER.contains(&entry.key.as_str()) {
             put_in(faults, &mut names, &mut entry.value);
         }
+        if let ("scenarios" | "fragments", Kind::Map(parts)) = (entry.key.as_str(), &mut entry.value.kind) {
+            parts.iter_mut().for_each(|part| put_in_settings(faults, &mut names, &mut part.value));
+        }
         if let ("data", Kind::Map(sources)) = (entry.key.as_str(), &mut entry.value.kind) {
             for source in sources {
                 let Kind::Map(entries) = &mut source.value.kind else { continue };
@@ -79,6 +82,32 @@ fn variable(faults: &mut Faults<'_>, names: &mut Names, entry: &Entry) -> Option
     // Text with expressions in it, which is in the quotes of JSON above.
     let text = read::template(faults, names, &entry.value, "the variable", Encoding::Plain)?;
     Some(Expression::of_text(text))
+}
+
+/// Keys of scenarios, steps and loops whose values must be known before the run.
+const SETTINGS: [&str; 6] = ["weight", "pause", "timeout", "max_body", "at_most", "follow_redirects"];
+
+/// Replaces expressions in the settings of scenarios and their steps.
+fn put_in_settings(faults: &mut Faults<'_>, names: &mut Names, node: &mut Node) {
+    match &mut node.kind {
+        Kind::List(nodes) => nodes.iter_mut().for_each(|node| put_in_settings(faults, names, node)),
+        Kind::Map(entries) => {
+            for entry in entries {
+                match (entry.key.as_str(), &mut entry.value.kind) {
+                    (key, _) if SETTINGS.contains(&key) => put_in(faults, names, &mut entry.value),
+                    ("steps", _) => put_in_settings(faults, names, &mut entry.value),
+                    ("expect", Kind::Map(demands)) => {
+                        let settings = demands
+                            .iter_mut()
+                            .filter(|demand| matches!(demand.key.as_str(), "under" | "size"));
+                        settings.for_each(|demand| put_in(faults, names, &mut demand.value));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Kind::Scalar { .. } | Kind::Faulty => {}
+    }
 }
 
 /// Replaces expressions by what they are.

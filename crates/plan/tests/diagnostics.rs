@@ -508,6 +508,9 @@ fn steps() {
             p.yaml:10:16: the pause needs a unit [missing_unit]
               write 5s or 5ms
                 | 5
+            p.yaml:12:16: a pause stands between two requests [pause_without_effect]
+              nothing follows this one
+                | 1s
         "#]],
     );
     check_step(

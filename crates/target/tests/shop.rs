@@ -288,6 +288,11 @@ fn a_cart_becomes_an_order() {
     let mut status = || client.send("GET", path, &[alice], b"").json()["status"].as_str().unwrap().to_owned();
     assert_eq!([status(), status(), status(), status()], ["pending", "pending", "confirmed", "confirmed"]);
     assert_eq!(client.send("GET", "/api/cart", &[alice], b"").json()["count"], 0);
+    // Without a body it is one of the first product.
+    client.send("POST", "/api/cart", &[], b"").problem(401);
+    client.send("POST", "/api/cart", &[alice], b"");
+    let cart = client.send("POST", "/api/cart", &[alice], b"").json();
+    assert_eq!((&cart["items"][0]["product"], &cart["count"]), (&1.into(), &2.into()));
     client.send("GET", "/api/orders/0", &[alice], b"").problem(404);
 }
 

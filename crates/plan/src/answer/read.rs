@@ -103,7 +103,7 @@ fn source(names: &mut Names, kind: &str, text: &str) -> Result<Source, Wrong> {
         "css" => Css::parse(text).map(Source::Css).map_err(bad("the CSS selector")),
         _ => {
             crate::step::check_header_token(text)?;
-            Ok(Source::Header(text.to_owned()))
+            Ok(Source::Header(text.to_owned(), None))
         }
     }
 }
@@ -112,21 +112,33 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// `{ json: $.id, default: 0 }`.
+/// `{ json: $.id, default: 0 }`, or `{ header: link, regex: "<(.*?)>" }`: a pattern in a header.
 fn long(faults: &mut Faults<'_>, names: &mut Names, node: &Node) -> Option<(Source, Option<Expression>)> {
     let known = ["json", "header", "regex", "css", "default"];
     let fields = Fields::of(faults, node, "a saved value", &known, &[])?;
-    let mut kinds = known[..4].iter().filter(|kind| fields.has(kind));
-    let Some(kind) = kinds.next() else {
+    let kinds: Vec<&str> = known[..4].iter().copied().filter(|kind| fields.has(kind)).collect();
+    let Some(kind) = kinds.first() else {
         let wrong = Wrong::new("missing", "it does not say where the value is");
         return read::fault(faults, node, wrong.help("write json:, header:, regex: or css:"));
     };
-    if kinds.next().is_some() {
-        return read::fault(faults, node, Wrong::new("several_sources", "a value is in one place"));
+    let is_in_header = kinds == ["header", "regex"];
+    if kinds.len() > 1 && !is_in_header {
+        let wrong = Wrong::new("several_sources", "a value is in one place");
+        let help = "header and regex alone go together: then the pattern is looked for in the header";
+        return read::fault(faults, node, wrong.help(help));
     }
-    let value = fields.required(faults, kind)?;
-    let text = read::text(faults, value, kind)?;
-    let source = read::checked(faults, value, source(names, kind, text))?;
+    let mut part = |kind: &str| {
+        let value = fields.required(faults, kind)?;
+        let text = read::text(faults, value, kind)?;
+        read::checked(faults, value, source(names, kind, text))
+    };
+    let source = match part(kind)? {
+        Source::Header(name, _) if is_in_header => match part("regex")? {
+            Source::Regex(pattern) => Source::Header(name, Some(pattern)),
+            other => other,
+        },
+        other => other,
+    };
     let default = match fields.entry("default") {
         Some(entry) => {
             let json = json::template(faults, names, &entry.value)?;

@@ -36,8 +36,8 @@ impl Taking {
 pub enum Source {
     /// In a JSON body.
     Json(JsonPath),
-    /// The first header of this name.
-    Header(String),
+    /// The first header of this name, or what the pattern finds in it.
+    Header(String, Option<Pattern>),
     /// The first group of the first match in the body, or all of the match where the pattern has no group.
     Regex(Pattern),
     /// In an HTML body.
@@ -51,7 +51,7 @@ pub enum Source {
 impl Source {
     /// Whether it is looked for in the body.
     pub fn needs_body(&self) -> bool {
-        !matches!(self, Self::Header(_) | Self::Status)
+        !matches!(self, Self::Header(..) | Self::Status)
     }
 
     /// The value, if it is there.
@@ -59,11 +59,9 @@ impl Source {
         let text = |bytes: &[u8]| Value::Text(String::from_utf8_lossy(bytes).into_owned().into());
         match self {
             Self::Json(path) => path.find(answer.body),
-            Self::Header(name) => (answer.header)(name).map(text),
-            Self::Regex(pattern) => {
-                let captures = pattern.0.captures(answer.body)?;
-                captures.get(1).or_else(|| captures.get(0)).map(|found| text(found.as_bytes()))
-            }
+            Self::Header(name, None) => (answer.header)(name).map(text),
+            Self::Header(name, Some(pattern)) => pattern.find((answer.header)(name)?).map(text),
+            Self::Regex(pattern) => pattern.find(answer.body).map(text),
             Self::Css(css) => css.find(answer.body),
             Self::Body => Some(text(answer.body)),
             Self::Status => Some(Value::Int(i64::from(answer.status))),
@@ -87,6 +85,12 @@ impl Pattern {
             regex::Error::Syntax(text) => text.lines().last().unwrap_or_default().trim().to_owned(),
             other => other.to_string(),
         })
+    }
+
+    /// The first group of the first match, or all of the match where there is no group.
+    fn find<'t>(&self, text: &'t [u8]) -> Option<&'t [u8]> {
+        let captures = self.0.captures(text)?;
+        captures.get(1).or_else(|| captures.get(0)).map(|found| found.as_bytes())
     }
 }
 
@@ -123,7 +127,11 @@ impl Css {
             Some((selector, name)) if is_name(name) => (selector, Some(name.to_ascii_lowercase())),
             _ => (text, None),
         };
-        let selector = Selector::parse(selector.trim()).map_err(|error| error.to_string())?;
+        let selector = Selector::parse(selector.trim()).map_err(|error| match error.to_string() {
+            // Said of whatever the library has no words for, with its own inner names.
+            text if text.starts_with("Unexpected error") => "it cannot be read".to_owned(),
+            text => text,
+        })?;
         Ok(Self { text: text.to_owned(), selector, attribute })
     }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that fails says where")]
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -130,8 +131,18 @@ pub struct Target {
 
 impl Target {
     pub fn start(folder: &Path) -> Self {
-        let mut process =
-            Process::start("target", swell().args(["target", "--listen", "127.0.0.1:0"]), folder);
+        Self::with(folder, &[])
+    }
+
+    /// One that serves the shop, too.
+    pub fn shop(folder: &Path) -> Self {
+        Self::with(folder, &["--shop"])
+    }
+
+    fn with(folder: &Path, options: &[&str]) -> Self {
+        let mut command = swell();
+        command.args(["target", "--listen", "127.0.0.1:0"]).args(options);
+        let mut process = Process::start("target", &mut command, folder);
         let url = process.line_after("target on ");
         Self { process, url }
     }
@@ -149,6 +160,15 @@ impl Target {
     pub fn metrics(&self) -> Value {
         let request = ureq::get(format!("{}/metrics", self.url)).header("accept", "application/json");
         request.call().unwrap().body_mut().read_json().unwrap()
+    }
+
+    /// How often each user signed in, by the shop's own record.
+    pub fn logins(&self) -> BTreeMap<String, u64> {
+        let mut response = ureq::get(format!("{}/api/record", self.url)).call().unwrap();
+        let record: Value = response.body_mut().read_json().unwrap();
+        assert_eq!(record["others"]["logins"], 0, "users that were not counted apart");
+        let logins = record["logins"].as_object().unwrap().iter();
+        logins.map(|(user, count)| (user.clone(), count.as_u64().unwrap())).collect()
     }
 
     pub fn requests(&self) -> u64 {

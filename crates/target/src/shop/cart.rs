@@ -68,6 +68,7 @@ pub(crate) fn show(shop: &Shop, request: &Request<'_>) -> Answer {
     Ok(Reply::json(200, &cart))
 }
 
+/// What comes into the cart, and how often.
 #[derive(Debug, Deserialize)]
 struct Addition {
     product: u32,
@@ -79,10 +80,15 @@ fn one() -> u64 {
     1
 }
 
+impl Addition {
+    /// Whoever says nothing wants the first product, so that a plan can fill a cart in one line.
+    const DEFAULT: Self = Self { product: 1, quantity: 1 };
+}
+
 /// `POST /api/cart`
 pub(crate) fn add(shop: &Shop, request: &Request<'_>) -> Answer {
     // Read before the session is locked, and refused only to who is signed in.
-    let addition = request.json();
+    let addition = if request.body.is_empty() { Ok(Addition::DEFAULT) } else { request.json() };
     let cart = shop.sessions.signed_in(request, |_, cart| {
         let Addition { product, quantity } = addition?;
         shop.catalogue.get(product).ok_or_else(catalogue::unknown)?;
