@@ -1,7 +1,5 @@
 //! Redirects, cookies, content codings, bodies that wait for permission, and proxies, end to end.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
 mod support;
 
 use std::io::Read;

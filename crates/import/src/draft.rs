@@ -103,6 +103,9 @@ pub(crate) fn literal(text: &str) -> String {
 /// Methods that a step can have.
 pub(crate) const METHODS: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "options"];
 
+/// Headers that signing writes.
+const SIGNERS: [&str; 3] = ["x-amz-date", "x-amz-security-token", "x-amz-content-sha256"];
+
 /// Headers that the engine writes.
 const RESERVED: [&str; 9] = [
     "host",
@@ -165,8 +168,35 @@ impl Request {
         }
     }
 
+    /// A signature is whole, of one request, and writes its own headers.
+    fn settle_signing(&mut self, shown: &str, notes: &mut Notes) {
+        let Some(Auth::Aws(pairs)) = &mut self.auth else { return };
+        for (key, usual) in [
+            ("region", "us-east-1"),
+            ("service", "execute-api"),
+            ("access_key", "{{ secret.AWS_ACCESS_KEY }}"),
+            ("secret_key", "{{ secret.AWS_SECRET_KEY }}"),
+        ] {
+            if !pairs.iter().any(|(known, _)| known == key) {
+                pairs.push((key.to_owned(), usual.to_owned()));
+                notes.add(format!("{shown}: its signature names no {key}, {usual} stands there"));
+            }
+        }
+        if std::mem::take(&mut self.follow_redirects) {
+            notes.add(format!("{shown}: redirects of a signed request are not followed"));
+        }
+        self.headers.retain(|(name, _)| {
+            let is_signers = SIGNERS.iter().any(|signers| signers.eq_ignore_ascii_case(name));
+            if is_signers {
+                notes.add(format!("{shown}: header \"{name}\" left out, the signing writes it"));
+            }
+            !is_signers
+        });
+    }
+
     fn settle(&mut self, notes: &mut Notes) {
         let shown = self.shown();
+        self.settle_signing(&shown, notes);
         let mut kept: Vec<(String, String)> = Vec::new();
         for (name, value) in std::mem::take(&mut self.headers) {
             let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
@@ -242,7 +272,7 @@ impl Request {
                 let parts = parts.iter().map(|(name, part)| entry(name, part.yaml())).collect();
                 put("multipart", Yaml::Map(parts));
             }
-            Body::File(file) => put("file", text(file)),
+            Body::File(file) => put("file", text(beside(file))),
         }
         if let Some(auth) = &self.auth {
             put("auth", auth.yaml());
@@ -305,12 +335,20 @@ fn pairs(pairs: &[(String, String)]) -> Yaml {
     Yaml::Map(entries).compact()
 }
 
+/// The name of a file where a plan can have it: in its own folder.
+fn beside(file: &str) -> String {
+    let name = file.rsplit(['/', '\\']).next().unwrap_or_default();
+    let name: String = name.chars().filter(|c| !c.is_control() && *c != ':').collect();
+    let name = name.trim().trim_start_matches('~');
+    if matches!(name, "" | "." | "..") { "body.bin".to_owned() } else { name.to_owned() }
+}
+
 impl Part {
     fn yaml(&self) -> Yaml {
         match self {
             Part::Text(body) => text(body),
             Part::File { file, media_type, filename } => {
-                let mut entries = vec![entry("file", text(file))];
+                let mut entries = vec![entry("file", text(beside(file)))];
                 entries.extend(media_type.as_ref().map(|media_type| entry("type", text(media_type))));
                 entries.extend(filename.as_ref().map(|filename| entry("filename", text(filename))));
                 Yaml::Flow(entries)
