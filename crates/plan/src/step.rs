@@ -10,38 +10,12 @@ use crate::expression::{Encoding, Expression, Names, Template};
 use crate::limits;
 use crate::read::{self, Fields, Unsupported};
 use crate::scenario::{Expect, Step};
+use crate::shapes;
 use crate::target::{check_path, encode_part};
 use crate::tree::{Kind, Node};
 
 /// The methods, as keys of a step.
 pub(crate) const METHODS: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "options"];
-
-pub(crate) const KEYS: [&str; 24] = [
-    "get",
-    "post",
-    "put",
-    "patch",
-    "delete",
-    "head",
-    "options",
-    "name",
-    "headers",
-    "query",
-    "body",
-    "json",
-    "form",
-    "multipart",
-    "file",
-    "auth",
-    "timeout",
-    "expect",
-    "save",
-    "max_body",
-    "follow_redirects",
-    "decompress",
-    "expect_continue",
-    "tags",
-];
 
 pub(crate) const NOT_YET: [Unsupported; 1] = [("think_time", "unsupported_think_time", "think time")];
 
@@ -73,8 +47,7 @@ pub(crate) fn request(
     node: &Node,
     around: &Around,
 ) -> Option<Step> {
-    let known: Vec<&str> = KEYS.into_iter().chain(["when"]).collect();
-    let fields = Fields::of(faults, node, "a step", &known, &NOT_YET)?;
+    let fields = Fields::of(faults, node, &shapes::REQUEST, &NOT_YET)?;
     let key = METHODS.into_iter().find(|method| fields.has(method))?;
     let method = key.to_uppercase();
     let path = fields.required(faults, key).and_then(|node| path(faults, names, node));
@@ -175,7 +148,7 @@ pub(crate) struct Around {
 
 /// The value of the header `authorization`.
 pub(crate) fn auth(faults: &mut Faults<'_>, names: &mut Names, node: &Node) -> Option<Template> {
-    let fields = Fields::of(faults, node, "auth", &["basic", "bearer"], &AUTH_NOT_YET)?;
+    let fields = Fields::of(faults, node, &shapes::AUTH, &AUTH_NOT_YET)?;
     match (fields.get(faults, "basic"), fields.get(faults, "bearer")) {
         (None, Some(bearer)) => {
             let token = read::template(faults, names, bearer, "the token", Encoding::Plain)?;
@@ -184,7 +157,7 @@ pub(crate) fn auth(faults: &mut Faults<'_>, names: &mut Names, node: &Node) -> O
             Some(value)
         }
         (Some(basic), None) => {
-            let fields = Fields::of(faults, basic, "basic", &["user", "password"], &[])?;
+            let fields = Fields::of(faults, basic, &shapes::BASIC, &[])?;
             let mut part = |key: &str| {
                 let node = fields.required(faults, key)?;
                 read::template(faults, names, node, key, Encoding::Plain)
