@@ -46,6 +46,6 @@ pub use io::{InvalidIo, Io, uring_support};
 pub use job::{Job, PrepareError, Secrets};
 pub use machine::{Clocks, Descriptors, Machine, Memory, Ports, Processors, stolen_ticks};
 pub use names::Resolve;
-pub use preflight::{Impossible, Part, TIME_WAIT, preflight};
+pub use preflight::{Impossible, Part, TIME_WAIT, connections, preflight};
 pub use prepare::{Prepared, prepare, prepare_with};
 pub use running::{Event, Running};
