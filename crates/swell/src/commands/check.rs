@@ -16,7 +16,7 @@ pub fn run(arguments: &Check, terminal: Terminal) -> anyhow::Result<Exit> {
         });
         match looked {
             Ok((data, plan)) => {
-                let data: String = data.iter().map(|line| format!("  {line}\n")).collect();
+                let data: String = data.iter().map(|source| format!("  {}\n", source.said)).collect();
                 output::print(&format!("{}: ok, {}\n{data}", file.name, describe(&plan)))?;
             }
             Err(faults) => {
