@@ -49,6 +49,6 @@ pub use job::{Job, PrepareError, Secrets};
 pub use machine::{Clocks, Descriptors, Machine, Memory, Ports, Processors, stolen_ticks};
 pub use mask::Mask;
 pub use names::Resolve;
-pub use preflight::{Impossible, Part, TIME_WAIT, preflight};
+pub use preflight::{Impossible, Part, TIME_WAIT, connections, preflight};
 pub use prepare::{Prepared, prepare, prepare_with};
 pub use running::{Event, Running};

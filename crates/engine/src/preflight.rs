@@ -72,6 +72,15 @@ pub fn preflight(part: &Part<'_>, machine: &Machine) -> Result<Vec<String>, Impo
     Ok(warnings)
 }
 
+/// Connections that `part` has open at once: from the start, and at most.
+///
+/// The second is what a target that answers nothing would bring about: as many as there are users, or as come within the
+/// timeouts of an iteration.
+pub fn connections(part: &Part<'_>) -> (u64, u64) {
+    let wanted = Wanted::of(part);
+    (wanted.start_connections, wanted.most_connections)
+}
+
 /// What a part asks for, all drivers of the process together.
 struct Wanted {
     start_connections: u64,

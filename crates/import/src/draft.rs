@@ -268,8 +268,10 @@ impl Request {
             Body::Text(body) => put("body", text(body)),
             Body::Json(node) => put("json", node.into()),
             Body::Form(fields) => put("form", pairs(fields)),
+            // A multipart body without parts is none.
+            Body::Multipart(parts) if parts.is_empty() => {}
             Body::Multipart(parts) => {
-                let parts = parts.iter().map(|(name, part)| entry(name, part.yaml())).collect();
+                let parts = parts.iter().map(|(name, part)| entry(line(name), part.yaml())).collect();
                 put("multipart", Yaml::Map(parts));
             }
             Body::File(file) => put("file", text(beside(file))),
@@ -316,7 +318,11 @@ fn each_member(node: &mut Node, key: &str, see: &mut dyn FnMut(&str, &mut String
 /// A name as a column heading has it.
 pub(crate) fn short_name(name: &str) -> String {
     let name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let name: String = name.trim().chars().take(plan::limits::NAME_CHARS).collect();
+    let mut name: String = name.trim().chars().take(plan::limits::NAME_CHARS).collect();
+    // No expression can stand in a name.
+    while name.contains("{{") {
+        name = name.replace("{{", "{");
+    }
     if name.is_empty() { "unnamed".to_owned() } else { name }
 }
 
@@ -335,10 +341,15 @@ fn pairs(pairs: &[(String, String)]) -> Yaml {
     Yaml::Map(entries).compact()
 }
 
+/// Text on one line and without braces, as headers of parts want it.
+fn line(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() && !matches!(c, '{' | '}')).collect()
+}
+
 /// The name of a file where a plan can have it: in its own folder.
 fn beside(file: &str) -> String {
     let name = file.rsplit(['/', '\\']).next().unwrap_or_default();
-    let name: String = name.chars().filter(|c| !c.is_control() && *c != ':').collect();
+    let name: String = name.chars().filter(|c| !c.is_control() && !matches!(c, ':' | '{' | '}')).collect();
     let name = name.trim().trim_start_matches('~');
     if matches!(name, "" | "." | "..") { "body.bin".to_owned() } else { name.to_owned() }
 }
@@ -349,8 +360,8 @@ impl Part {
             Part::Text(body) => text(body),
             Part::File { file, media_type, filename } => {
                 let mut entries = vec![entry("file", text(beside(file)))];
-                entries.extend(media_type.as_ref().map(|media_type| entry("type", text(media_type))));
-                entries.extend(filename.as_ref().map(|filename| entry("filename", text(filename))));
+                entries.extend(media_type.as_ref().map(|media_type| entry("type", text(line(media_type)))));
+                entries.extend(filename.as_ref().map(|filename| entry("filename", text(line(filename)))));
                 Yaml::Flow(entries)
             }
         }

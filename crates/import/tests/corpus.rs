@@ -20,9 +20,12 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
+/// A target of the fuzzer: the folder of its seeds, and what is run on each.
+type Target = (&'static str, fn(&[u8]));
+
 #[test]
 fn what_holds_of_any_bytes_holds_of_the_seeds() {
-    let targets: [(&str, fn(&[u8])); 5] = [
+    let targets: [Target; 5] = [
         ("plan", fuzz::plan),
         ("expression", fuzz::expression),
         ("table", fuzz::table),

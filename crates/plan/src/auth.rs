@@ -3,6 +3,7 @@
 use crate::diagnostic::{Faults, Wrong};
 use crate::expression::{Encoding, Expression, Names, Template};
 use crate::read::{self, Fields};
+use crate::shapes;
 use crate::tree::Node;
 
 const KEYS: [&str; 3] = ["basic", "bearer", "aws"];
@@ -67,7 +68,7 @@ pub(crate) fn is_signers(name: &str) -> bool {
 }
 
 pub(crate) fn auth(faults: &mut Faults<'_>, names: &mut Names, node: &Node) -> Option<Auth> {
-    let fields = Fields::of(faults, node, "auth", &KEYS, &[])?;
+    let fields = Fields::of(faults, node, &shapes::AUTH, &[])?;
     let mut kinds = KEYS.into_iter().filter(|kind| fields.has(kind));
     let (kind, other) = (kinds.next(), kinds.next());
     let Some(kind) = kind else {
@@ -91,7 +92,7 @@ pub(crate) fn auth(faults: &mut Faults<'_>, names: &mut Names, node: &Node) -> O
 }
 
 fn basic(faults: &mut Faults<'_>, names: &mut Names, node: &Node) -> Option<Auth> {
-    let fields = Fields::of(faults, node, "basic", &["user", "password"], &[])?;
+    let fields = Fields::of(faults, node, &shapes::BASIC, &[])?;
     let mut part = |key: &str| {
         let node = fields.required(faults, key)?;
         read::template(faults, names, node, key, Encoding::Plain)
@@ -106,8 +107,7 @@ fn basic(faults: &mut Faults<'_>, names: &mut Names, node: &Node) -> Option<Auth
 }
 
 fn aws(faults: &mut Faults<'_>, names: &mut Names, node: &Node) -> Option<Auth> {
-    let known = ["region", "service", "access_key", "secret_key", "session_token"];
-    let fields = Fields::of(faults, node, "aws", &known, &[])?;
+    let fields = Fields::of(faults, node, &shapes::AWS, &[])?;
     let mut part = |key: &str| {
         let node = fields.required(faults, key)?;
         read::template(faults, names, node, key, Encoding::Plain)

@@ -6,6 +6,7 @@ use crate::file::{self, FileUse};
 use crate::json;
 use crate::limits;
 use crate::read::{self, Fields};
+use crate::shapes;
 use crate::step::{check_header_value, pairs};
 use crate::tree::{Kind, Node};
 
@@ -167,7 +168,7 @@ fn part(faults: &mut Faults<'_>, names: &mut Names, name: &str, node: &Node) -> 
         head.push_text("\r\n\r\n");
         return Some(Part { head, content: Content::Text(text) });
     }
-    let fields = Fields::of(faults, node, "a part", &["file", "text", "type", "filename"], &[])?;
+    let fields = Fields::of(faults, node, &shapes::PART, &[])?;
     let content = match (fields.has("file"), fields.has("text")) {
         (true, false) => {
             fields.required(faults, "file").and_then(|node| file(faults, names, node)).map(Content::File)

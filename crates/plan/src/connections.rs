@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::diagnostic::{Faults, Wrong};
 use crate::limits;
 use crate::read::{self, Fields};
+use crate::shapes;
 use crate::tree::{Kind, Node};
 
 /// Connections of an avalanche that names none.
@@ -70,8 +71,7 @@ pub(crate) fn connections(faults: &mut Faults<'_>, fields: &Fields<'_>, of: Of) 
     if !matches!(node.kind, Kind::Map(_)) {
         return number(faults, node).map(|both| pool(both, both));
     }
-    const KEYS: [&str; 6] = ["start", "max", "per", "requests", "lifetime", "streams"];
-    let fields = Fields::of(faults, node, "connections", &KEYS, &[])?;
+    let fields = Fields::of(faults, node, &shapes::CONNECTIONS, &[])?;
     let per = per(faults, &fields, of);
     let start = fields.get(faults, "start").map(|node| number(faults, node));
     let max = fields.get(faults, "max").map(|node| number(faults, node));
@@ -111,8 +111,10 @@ fn number(faults: &mut Faults<'_>, node: &Node) -> Option<u32> {
     read::count_u32(faults, node, "the number of connections", limits::CONNECTIONS)
 }
 
+pub(crate) static KNOWN: [(&str, Per); 3] =
+    [("pool", Per::Pool), ("user", Per::User), ("iteration", Per::Iteration)];
+
 fn per(faults: &mut Faults<'_>, fields: &Fields<'_>, of: Of) -> Option<Per> {
-    const KNOWN: [(&str, Per); 3] = [("pool", Per::Pool), ("user", Per::User), ("iteration", Per::Iteration)];
     let Some(node) = fields.get(faults, "per") else {
         return Some(Per::Pool);
     };

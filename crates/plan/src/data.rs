@@ -9,6 +9,7 @@ use crate::file::{self, FileUse};
 use crate::limits;
 use crate::load;
 use crate::read::{self, Fields};
+use crate::shapes;
 use crate::tree::{Entry, Node};
 
 /// Rows, by the name of their source.
@@ -78,13 +79,13 @@ pub enum WhenExhausted {
     Fail,
 }
 
-const FORMATS: [(&str, DataFormat); 3] =
+pub(crate) static FORMATS: [(&str, DataFormat); 3] =
     [("csv", DataFormat::Csv), ("tsv", DataFormat::Tsv), ("jsonl", DataFormat::JsonLines)];
 
-const PICKS: [(&str, Pick); 4] =
+pub(crate) static PICKS: [(&str, Pick); 4] =
     [("once", Pick::Once), ("in_turn", Pick::InTurn), ("random", Pick::Random), ("per_user", Pick::PerUser)];
 
-const ENDS: [(&str, WhenExhausted); 3] =
+pub(crate) static ENDS: [(&str, WhenExhausted); 3] =
     [("stop", WhenExhausted::Stop), ("recycle", WhenExhausted::Recycle), ("fail", WhenExhausted::Fail)];
 
 /// The sources that the plan's `data` describes, and the files they need.
@@ -118,12 +119,11 @@ fn source(
     has_users: bool,
     files: &mut Vec<FileUse>,
 ) -> Option<DataSource> {
-    const KEYS: [&str; 6] = ["file", "format", "rows", "columns", "pick", "when_exhausted"];
     let name = check_source_name(&entry.key);
     if let Err(wrong) = name.clone() {
         faults.add(entry.place, &entry.key, wrong);
     }
-    let fields = Fields::of(faults, &entry.value, "a source of data", &KEYS, &[])?;
+    let fields = Fields::of(faults, &entry.value, &shapes::DATA, &[])?;
     let kind = kind(faults, names, &fields, files);
     let pick = match fields.get(faults, "pick") {
         Some(node) => pick(faults, node, has_users),

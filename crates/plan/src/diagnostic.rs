@@ -127,6 +127,11 @@ impl<'a> Faults<'a> {
         self.files.get(file).map_or_else(String::new, |(_, source)| source.clone().into_owned())
     }
 
+    /// The name of a file.
+    pub(crate) fn name(&self, file: usize) -> &str {
+        self.files.get(file).map_or("", |(name, _)| name)
+    }
+
     /// A line of a file without its end.
     fn line(&self, place: Place) -> &str {
         let (Some((_, source)), Some(lines)) = (self.files.get(place.file), self.lines.get(place.file))

@@ -19,6 +19,7 @@ use crate::expression::{Expression, Names, unit};
 use crate::limits;
 use crate::read::{self, Fields};
 use crate::scenario::{Rows, Step};
+use crate::shapes;
 use crate::step::{self, Around, METHODS};
 use crate::tree::{Entry, Kind, Node};
 
@@ -145,8 +146,8 @@ pub(crate) struct Reader<'r, 'f> {
     pub pause: Option<Place>,
 }
 
-/// What an item of a list of steps may be, beside a request; then what else such items have.
-const ITEMS: [&str; 9] = ["pause", "group", "repeat", "while", "for_each", "use", "steps", "at_most", "as"];
+/// What an item of a list of steps may be, beside a request.
+const ITEMS: [&str; 6] = ["pause", "group", "repeat", "while", "for_each", "use"];
 
 impl Reader<'_, '_> {
     /// The items of a list.
@@ -172,7 +173,7 @@ impl Reader<'_, '_> {
     fn item(&mut self, node: &Node) -> Option<()> {
         let entries = read::map(self.faults, node, "a step")?;
         let methods = entries.iter().filter(|entry| METHODS.contains(&entry.key.as_str())).count();
-        let kind = entries.iter().find(|entry| ITEMS[..6].contains(&entry.key.as_str()));
+        let kind = entries.iter().find(|entry| ITEMS.contains(&entry.key.as_str()));
         match (methods, kind) {
             (0, Some(entry)) => match entry.key.as_str() {
                 "pause" => self.pause(node),
@@ -187,8 +188,7 @@ impl Reader<'_, '_> {
             }
             (0, None) => {
                 // Its keys are checked all the same, since a slip in one may be why there is no method.
-                let known: Vec<&str> = step::KEYS.into_iter().chain(["when"]).chain(ITEMS).collect();
-                Fields::of(self.faults, node, "a step", &known, &step::NOT_YET)?;
+                Fields::of_any(self.faults, node, &shapes::ITEMS, &step::NOT_YET)?;
                 let wrong = match node.entry("steps") {
                     None => Wrong::new("missing", "a step needs a method with its path")
                         .help("write it like: get: /path"),
@@ -249,7 +249,7 @@ impl Reader<'_, '_> {
     }
 
     fn pause(&mut self, node: &Node) -> Option<()> {
-        let fields = Fields::of(self.faults, node, "a pause", &["pause", "when"], &[])?;
+        let fields = Fields::of(self.faults, node, &shapes::PAUSE, &[])?;
         let value = fields.required(self.faults, "pause")?;
         let pause = match &value.kind {
             Kind::Map(_) => self.distribution(value)?,
@@ -278,7 +278,7 @@ impl Reader<'_, '_> {
     }
 
     fn distribution(&mut self, node: &Node) -> Option<Pause> {
-        let fields = Fields::of(self.faults, node, "a pause", &["normal", "stddev", "exponential"], &[])?;
+        let fields = Fields::of(self.faults, node, &shapes::DISTRIBUTION, &[])?;
         let mut span = |key: &str| {
             let node = fields.required(self.faults, key)?;
             read::span(self.faults, node, "the pause", limits::WAIT)
@@ -316,7 +316,7 @@ impl Reader<'_, '_> {
     }
 
     fn condition(&mut self, node: &Node) -> Option<()> {
-        let fields = Fields::of(self.faults, node, "a condition", &["when", "steps"], &[])?;
+        let fields = Fields::of(self.faults, node, &shapes::CONDITION, &[])?;
         let condition = fields.required(self.faults, "when")?;
         let condition = read::expression(self.faults, self.names, condition, "the condition");
         let at = self.ops.len();
@@ -327,7 +327,7 @@ impl Reader<'_, '_> {
     }
 
     fn group(&mut self, node: &Node) -> Option<()> {
-        let fields = Fields::of(self.faults, node, "a group", &["group", "steps"], &[])?;
+        let fields = Fields::of(self.faults, node, &shapes::GROUP, &[])?;
         let name = fields.required(self.faults, "group")?;
         let name = read::name(self.faults, name, "the group's name");
         let number = name.as_deref().and_then(|name| {
@@ -346,7 +346,7 @@ impl Reader<'_, '_> {
     }
 
     fn repeat(&mut self, node: &Node) -> Option<()> {
-        let fields = Fields::of(self.faults, node, "a loop", &["repeat", "steps"], &[])?;
+        let fields = Fields::of(self.faults, node, &shapes::REPEAT, &[])?;
         let times = fields.required(self.faults, "repeat")?;
         let times = match &times.kind {
             Kind::Scalar { text, .. } if text.contains("{{") => {
@@ -359,7 +359,7 @@ impl Reader<'_, '_> {
     }
 
     fn while_(&mut self, node: &Node) -> Option<()> {
-        let fields = Fields::of(self.faults, node, "a loop", &["while", "at_most", "steps"], &[])?;
+        let fields = Fields::of(self.faults, node, &shapes::WHILE, &[])?;
         let most = match fields.required(self.faults, "at_most") {
             Some(node) => read::count(self.faults, node, "at_most", limits::LOOPS),
             None => None,
@@ -375,7 +375,7 @@ impl Reader<'_, '_> {
     }
 
     fn for_each(&mut self, node: &Node) -> Option<()> {
-        let fields = Fields::of(self.faults, node, "a loop", &["for_each", "as", "steps"], &[])?;
+        let fields = Fields::of(self.faults, node, &shapes::FOR_EACH, &[])?;
         let list = fields.required(self.faults, "for_each");
         let list = list.and_then(|node| read::expression(self.faults, self.names, node, "the list"));
         let item = fields.required(self.faults, "as").and_then(|node| {
@@ -414,7 +414,7 @@ impl Reader<'_, '_> {
     }
 
     fn fragment(&mut self, node: &Node) -> Option<()> {
-        let fields = Fields::of(self.faults, node, "the use of a fragment", &["use"], &[])?;
+        let fields = Fields::of(self.faults, node, &shapes::USE, &[])?;
         let value = fields.required(self.faults, "use")?;
         let name = read::text(self.faults, value, "the fragment's name")?;
         let fragments = self.fragments;

@@ -8,6 +8,7 @@ use crate::limits;
 use crate::quantity::{Rate, parse_span, show_span};
 use crate::read::{self, Fields};
 use crate::schedule::Schedule;
+use crate::shapes;
 use crate::stages::{Stage, stages};
 use crate::tree::{Entry, Node};
 
@@ -100,6 +101,9 @@ const MODELS: [(&str, Model); 4] = [
     ("closed", Model::Closed),
 ];
 
+pub(crate) static PROCESSES: [(&str, Process); 2] =
+    [("uniform", Process::Uniform), ("poisson", Process::Poisson)];
+
 /// Whether `node` is a load that no other driver can take over, whatever else is wrong with it: one per driver, or one
 /// of whose users nobody knows how many iterations are left.
 pub(crate) fn stays_with_its_driver(node: &Node) -> bool {
@@ -129,8 +133,7 @@ pub(crate) fn load(faults: &mut Faults<'_>, node: &Node) -> Option<Load> {
 }
 
 fn avalanche(faults: &mut Faults<'_>, node: &Node) -> Option<Load> {
-    const KEYS: [&str; 4] = ["model", "requests_per_driver", "connections", "target_throughput_per_driver"];
-    let fields = Fields::of(faults, node, "an avalanche", &KEYS, &[])?;
+    let fields = Fields::of(faults, node, &shapes::AVALANCHE, &[])?;
     let requests_per_driver = requests(faults, &fields);
     let limit = limit(faults, &fields);
     let connections = connections(faults, &fields, Of::Avalanche);
@@ -138,9 +141,7 @@ fn avalanche(faults: &mut Faults<'_>, node: &Node) -> Option<Load> {
 }
 
 fn tsunami(faults: &mut Faults<'_>, node: &Node) -> Option<Load> {
-    const KEYS: [&str; 6] =
-        ["model", "requests_per_driver", "delay", "target_throughput_per_driver", "connections", "max_wait"];
-    let fields = Fields::of(faults, node, "a tsunami", &KEYS, &[])?;
+    let fields = Fields::of(faults, node, &shapes::TSUNAMI, &[])?;
     let requests_per_driver = requests(faults, &fields);
     let delay =
         fields.required(faults, "delay").and_then(|node| read::span(faults, node, "the delay", limits::WAIT));
@@ -169,9 +170,7 @@ pub(crate) fn check_length(requests: u64, delay: Duration, limit: Option<Rate>) 
 }
 
 fn open(faults: &mut Faults<'_>, node: &Node) -> Option<Load> {
-    const KEYS: [&str; 6] = ["model", "arrivals", "stages", "connections", "max_in_flight", "max_wait"];
-    const PROCESSES: [(&str, Process); 2] = [("uniform", Process::Uniform), ("poisson", Process::Poisson)];
-    let fields = Fields::of(faults, node, "an open load", &KEYS, &[])?;
+    let fields = Fields::of(faults, node, &shapes::OPEN, &[])?;
     let arrivals = match fields.get(faults, "arrivals") {
         Some(node) => read::choice(faults, node, "arrivals", &PROCESSES),
         None => Some(Process::Uniform),
@@ -192,9 +191,7 @@ fn open(faults: &mut Faults<'_>, node: &Node) -> Option<Load> {
 }
 
 fn closed(faults: &mut Faults<'_>, node: &Node) -> Option<Load> {
-    const KEYS: [&str; 8] =
-        ["model", "stages", "users", "iterations", "think_time", "pacing", "connections", "max_wait"];
-    let fields = Fields::of(faults, node, "a closed load", &KEYS, &[])?;
+    let fields = Fields::of(faults, node, &shapes::CLOSED, &[])?;
     let population = population(faults, &fields);
     let think_time = fields.get(faults, "think_time").map(|node| think_time(faults, node));
     let pacing = wait(faults, &fields, "pacing");

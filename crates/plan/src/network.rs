@@ -10,6 +10,7 @@ use crate::diagnostic::{Faults, Wrong};
 use crate::limits;
 use crate::quantity::parse_span;
 use crate::read::{self, Fields};
+use crate::shapes;
 use crate::target::authority;
 use crate::tree::{Kind, Node};
 
@@ -95,23 +96,26 @@ pub struct Proxy {
     pub port: u16,
 }
 
+pub(crate) static VERSIONS: [(&str, HttpVersion); 3] =
+    [("1.1", HttpVersion::Http1), ("2", HttpVersion::Http2), ("auto", HttpVersion::Auto)];
+
+pub(crate) static FAMILIES: [(&str, Family); 3] =
+    [("any", Family::Any), ("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)];
+
 /// The value of `http`.
 pub(crate) fn http(faults: &mut Faults<'_>, fields: &Fields<'_>) -> Option<HttpVersion> {
-    const KNOWN: [(&str, HttpVersion); 3] =
-        [("1.1", HttpVersion::Http1), ("2", HttpVersion::Http2), ("auto", HttpVersion::Auto)];
     match fields.get(faults, "http") {
-        Some(node) => read::choice(faults, node, "http", &KNOWN),
+        Some(node) => read::choice(faults, node, "http", &VERSIONS),
         None => Some(HttpVersion::default()),
     }
 }
 
 /// The value of `tls`.
 pub(crate) fn tls(faults: &mut Faults<'_>, fields: &Fields<'_>) -> Option<Tls> {
-    const KEYS: [&str; 6] = ["ca", "certificate", "key", "server_name", "insecure", "resumption"];
     let Some(node) = fields.get(faults, "tls") else {
         return Some(Tls::default());
     };
-    let fields = Fields::of(faults, node, "tls", &KEYS, &[])?;
+    let fields = Fields::of(faults, node, &shapes::TLS, &[])?;
     let ca = file(faults, &fields, "ca");
     let certificate = file(faults, &fields, "certificate");
     let key = file(faults, &fields, "key");
@@ -175,13 +179,10 @@ fn server_name(faults: &mut Faults<'_>, node: &Node) -> Option<String> {
 
 /// The value of `network`.
 pub(crate) fn network(faults: &mut Faults<'_>, fields: &Fields<'_>) -> Option<Network> {
-    const KEYS: [&str; 4] = ["source_addresses", "addresses", "dns", "proxy"];
-    const FAMILIES: [(&str, Family); 3] =
-        [("any", Family::Any), ("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)];
     let Some(node) = fields.get(faults, "network") else {
         return Some(Network::default());
     };
-    let fields = Fields::of(faults, node, "network", &KEYS, &[])?;
+    let fields = Fields::of(faults, node, &shapes::NETWORK, &[])?;
     let addresses = match fields.get(faults, "addresses") {
         Some(node) => read::choice(faults, node, "addresses", &FAMILIES),
         None => Some(Family::default()),

@@ -16,34 +16,21 @@ use crate::plan::{OnDriverLoss, OnUnreadyDriver, Plan};
 use crate::quantity;
 use crate::read::{self, Fields};
 use crate::scenario;
+use crate::shapes;
 use crate::step::Around;
 use crate::target::{Scheme, Target, targets};
 use crate::thresholds::{self, Known};
 use crate::tree::{Entry, Node, tree};
 use crate::vocabulary;
 
-const KEYS: [&str; 20] = [
-    "version",
-    "name",
-    "include",
-    "env",
-    "variables",
-    "fragments",
-    "auth",
-    "target",
-    "http",
-    "tls",
-    "network",
-    "phases",
-    "seed",
-    "load",
-    "data",
-    "scenarios",
-    "thresholds",
-    "on_driver_loss",
-    "on_unready_driver",
-    "drain",
+pub(crate) static LOSSES: [(&str, OnDriverLoss); 3] = [
+    ("redistribute", OnDriverLoss::Redistribute),
+    ("continue", OnDriverLoss::Continue),
+    ("abort", OnDriverLoss::Abort),
 ];
+
+pub(crate) static UNREADY: [(&str, OnUnreadyDriver); 2] =
+    [("fail", OnUnreadyDriver::Fail), ("start_without", OnUnreadyDriver::StartWithout)];
 
 /// Seed of a plan that names none.
 const SEED: u64 = 1;
@@ -70,7 +57,7 @@ pub fn parse(file: &str, text: &str) -> Result<Plan, Vec<Diagnostic>> {
 /// The plan that a tree describes, whose text is `source`.
 pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Option<Plan> {
     let mut names = vocabulary::names(faults, &mut root);
-    let fields = Fields::of(faults, &root, "a plan", &KEYS, &[])?;
+    let fields = Fields::of(faults, &root, &shapes::PLAN, &[])?;
     if let Some(entry) = fields.entry("include") {
         let wrong = Wrong::new("include_not_here", "includes are read where a plan is submitted");
         faults.add(entry.place, &entry.key, wrong.help("use `swell run` or `swell check` on the file"));
@@ -106,10 +93,7 @@ pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Opt
     };
     let on_driver_loss = on_driver_loss(faults, &fields);
     let on_unready_driver = match fields.get(faults, "on_unready_driver") {
-        Some(node) => {
-            let known = [("fail", OnUnreadyDriver::Fail), ("start_without", OnUnreadyDriver::StartWithout)];
-            read::choice(faults, node, "on_unready_driver", &known)
-        }
+        Some(node) => read::choice(faults, node, "on_unready_driver", &UNREADY),
         None => Some(OnUnreadyDriver::Fail),
     };
     let drain = match fields.get(faults, "drain") {
@@ -204,16 +188,11 @@ fn fit(faults: &mut Faults<'_>, fields: &Fields<'_>, targets: &[Target], http: H
 
 /// A driver's own load cannot move to another; only lanes can.
 fn on_driver_loss(faults: &mut Faults<'_>, fields: &Fields<'_>) -> Option<OnDriverLoss> {
-    const KNOWN: [(&str, OnDriverLoss); 3] = [
-        ("redistribute", OnDriverLoss::Redistribute),
-        ("continue", OnDriverLoss::Continue),
-        ("abort", OnDriverLoss::Abort),
-    ];
     let stays = fields.entry("load").is_some_and(|entry| load::stays_with_its_driver(&entry.value));
     let Some(node) = fields.get(faults, "on_driver_loss") else {
         return Some(if stays { OnDriverLoss::Continue } else { OnDriverLoss::Redistribute });
     };
-    let chosen = read::choice(faults, node, "on_driver_loss", &KNOWN)?;
+    let chosen = read::choice(faults, node, "on_driver_loss", &LOSSES)?;
     if stays && chosen == OnDriverLoss::Redistribute {
         let wrong =
             Wrong::new("not_for_this_model", "the load of a lost driver cannot be redistributed here");

@@ -10,7 +10,7 @@ use crate::diagnostic::Wrong;
 use crate::limits;
 
 /// Units of time, in nanoseconds.
-const SPAN_UNITS: [(&str, u64); 9] = [
+pub(crate) const SPAN_UNITS: [(&str, u64); 9] = [
     ("ns", 1),
     ("µs", 1_000),
     ("μs", 1_000),
@@ -23,7 +23,7 @@ const SPAN_UNITS: [(&str, u64); 9] = [
 ];
 
 /// Units of rates, in seconds.
-const RATE_UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("min", 60), ("h", 3600)];
+pub(crate) const RATE_UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("min", 60), ("h", 3600)];
 
 /// A rate: finite, and positive but at the foot of a ramp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +103,7 @@ fn gcd(a: u64, b: u64) -> u64 {
 }
 
 /// Units of sizes, in bytes.
-const SIZE_UNITS: [(&str, u64); 7] = [
+pub(crate) const SIZE_UNITS: [(&str, u64); 7] = [
     ("B", 1),
     ("kB", 1_000),
     ("KB", 1_000),

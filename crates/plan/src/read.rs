@@ -9,6 +9,7 @@ use crate::diagnostic::{Faults, Place, Wrong};
 use crate::expression::{Encoding, Expression, Names, Template};
 use crate::limits;
 use crate::quantity::{self, Rate, parse_rate, parse_span};
+use crate::shape::Shape;
 use crate::tree::{Entry, Kind, Node};
 
 /// The entries of a map whose keys were checked.
@@ -23,21 +24,32 @@ pub(crate) struct Fields<'a> {
 pub(crate) type Unsupported = (&'static str, &'static str, &'static str);
 
 impl<'a> Fields<'a> {
-    /// The entries of `node`, which is `what`. Reports every key that is not in `known`.
+    /// The entries of `node`, which has this shape. Reports every key that is not of it.
     pub(crate) fn of(
         faults: &mut Faults<'_>,
         node: &'a Node,
-        what: &'static str,
-        known: &[&str],
+        shape: &'static Shape,
         unsupported: &[Unsupported],
     ) -> Option<Self> {
+        Self::of_any(faults, node, &[shape], unsupported)
+    }
+
+    /// The entries of `node`, which has one of these shapes and is called as the first one is.
+    pub(crate) fn of_any(
+        faults: &mut Faults<'_>,
+        node: &'a Node,
+        shapes: &[&'static Shape],
+        unsupported: &[Unsupported],
+    ) -> Option<Self> {
+        let what = shapes.first()?.what;
+        let known: Vec<&str> = shapes.iter().flat_map(|shape| shape.names()).collect();
         let entries = map(faults, node, what)?;
         let later: Vec<&str> = unsupported.iter().map(|(key, ..)| *key).collect();
         for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
             let wrong = match unsupported.iter().find(|(key, ..)| *key == entry.key) {
                 Some((_, code, what)) => Wrong::unsupported(code, what),
                 None => Wrong::new("unknown_key", format!("{what} has no key \"{}\"", entry.key))
-                    .suggest(&entry.key, known, &later),
+                    .suggest(&entry.key, &known, &later),
             };
             faults.add(entry.place, &entry.key, wrong);
         }

@@ -13,6 +13,7 @@ use crate::expression::{Names, Template};
 use crate::flow::{Op, Pause, Reader, saved_in};
 use crate::limits;
 use crate::read::{self, Fields};
+use crate::shapes;
 use crate::step::{self, Around};
 use crate::tree::{Entry, Kind, Node};
 
@@ -199,8 +200,7 @@ fn scenario(
     if let Err(wrong) = read::check_name(&entry.key, "the scenario's name") {
         faults.add(entry.place, &entry.key, wrong);
     }
-    let known = ["weight", "cookies", "tags", "auth", "steps"];
-    let fields = Fields::of(faults, &entry.value, "a scenario", &known, &[])?;
+    let fields = Fields::of(faults, &entry.value, &shapes::SCENARIO, &[])?;
     let weight = match fields.get(faults, "weight") {
         Some(node) => read::count_u32(faults, node, "the weight", limits::WEIGHT),
         None => Some(1),

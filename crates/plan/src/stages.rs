@@ -9,6 +9,8 @@ use crate::diagnostic::{Faults, Wrong};
 use crate::limits;
 use crate::quantity::{Rate, show_span};
 use crate::read::{self, Fields};
+use crate::shape::Shape;
+use crate::shapes;
 use crate::tree::Node;
 
 /// A span of a load in which its level stays, or changes along a straight line. The level is a rate for the open model,
@@ -35,6 +37,8 @@ pub(crate) trait Level: Copy + PartialEq {
     const WHAT: &'static str;
     /// The key of a level that stays.
     const KEY: &'static str;
+    /// The keys of a stage.
+    const SHAPE: &'static Shape;
     /// How a stage may be written.
     const FORMS: &'static str;
     /// None at all.
@@ -48,6 +52,7 @@ impl Level for Rate {
     const LOAD: &'static str = "an open load";
     const WHAT: &'static str = "rate";
     const KEY: &'static str = "at";
+    const SHAPE: &'static Shape = &shapes::RATE_STAGE;
     const FORMS: &'static str = "write `at: 500/s, for: 30s`, or `from: 0/s, to: 500/s, over: 30s`";
     const ZERO: Self = Rate::ZERO;
 
@@ -61,6 +66,7 @@ impl Level for u32 {
     const LOAD: &'static str = "a closed load";
     const WHAT: &'static str = "number of users";
     const KEY: &'static str = "users";
+    const SHAPE: &'static Shape = &shapes::USER_STAGE;
     const FORMS: &'static str = "write `users: 50, for: 30s`, or `from: 0, to: 50, over: 30s`";
     const ZERO: Self = 0;
 
@@ -109,8 +115,7 @@ pub(crate) fn stages<L: Level>(faults: &mut Faults<'_>, node: &Node) -> Option<V
 }
 
 fn stage<L: Level>(faults: &mut Faults<'_>, node: &Node, number: usize) -> Option<Stage<L>> {
-    let keys = ["name", L::KEY, "from", "for", "to", "over", "warmup"];
-    let fields = Fields::of(faults, node, "a stage", &keys, &[])?;
+    let fields = Fields::of(faults, node, L::SHAPE, &[])?;
     let name = match fields.get(faults, "name") {
         Some(node) => read::name(faults, node, "the stage's name"),
         None => Some(format!("stage {number}")),

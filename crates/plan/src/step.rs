@@ -11,38 +11,12 @@ use crate::expression::{Encoding, Names, Template};
 use crate::limits;
 use crate::read::{self, Fields, Unsupported};
 use crate::scenario::{Expect, Step};
+use crate::shapes;
 use crate::target::{check_path, encode_part};
 use crate::tree::{Kind, Node};
 
 /// The methods, as keys of a step.
 pub(crate) const METHODS: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "options"];
-
-pub(crate) const KEYS: [&str; 24] = [
-    "get",
-    "post",
-    "put",
-    "patch",
-    "delete",
-    "head",
-    "options",
-    "name",
-    "headers",
-    "query",
-    "body",
-    "json",
-    "form",
-    "multipart",
-    "file",
-    "auth",
-    "timeout",
-    "expect",
-    "save",
-    "max_body",
-    "follow_redirects",
-    "decompress",
-    "expect_continue",
-    "tags",
-];
 
 pub(crate) const NOT_YET: [Unsupported; 1] = [("think_time", "unsupported_think_time", "think time")];
 
@@ -72,8 +46,7 @@ pub(crate) fn request(
     node: &Node,
     around: &Around,
 ) -> Option<Step> {
-    let known: Vec<&str> = KEYS.into_iter().chain(["when"]).collect();
-    let fields = Fields::of(faults, node, "a step", &known, &NOT_YET)?;
+    let fields = Fields::of(faults, node, &shapes::REQUEST, &NOT_YET)?;
     let key = METHODS.into_iter().find(|method| fields.has(method))?;
     let method = key.to_uppercase();
     let path = fields.required(faults, key).and_then(|node| path(faults, names, node));

@@ -9,6 +9,7 @@ use crate::limits;
 use crate::parse::plan;
 use crate::plan::Plan;
 use crate::read::{self, Fields};
+use crate::shapes;
 use crate::tree::{Entry, Kind, Node, tree};
 use crate::vocabulary::as_written;
 
@@ -25,9 +26,6 @@ pub struct Given<'g> {
     pub include: &'g dyn Fn(&str) -> Result<String, String>,
 }
 
-/// Keys of a plan that included files may have.
-const SHARED: [&str; 4] = ["include", "variables", "data", "fragments"];
-
 /// Files that a plan includes at most; more is a circle that no name shows.
 const INCLUDES: usize = 100;
 
@@ -39,13 +37,7 @@ const INCLUDES: usize = 100;
 pub fn submit(file: &str, text: &str, given: &Given<'_>) -> Result<Plan, Vec<Diagnostic>> {
     let mut faults = Faults::new(file, text);
     let plan = tree(text, 0, &mut faults).and_then(|mut root| {
-        let mut is_changed = include(&mut faults, &mut root, given);
-        is_changed |= set_variables(&mut faults, &mut root, given);
-        if let Some(target) = given.target {
-            set(&mut root, "target", Kind::Scalar { text: target.to_owned(), plain: false });
-            is_changed = true;
-        }
-        is_changed |= take_env(&mut root, given);
+        let is_changed = add(&mut faults, &mut root, given);
         if !is_changed {
             return plan(&mut faults, root, text);
         }
@@ -64,6 +56,17 @@ pub fn submit(file: &str, text: &str, given: &Given<'_>) -> Result<Plan, Vec<Dia
         Some(plan) if faults.is_empty() => Ok(plan),
         _ => Err(faults.into_diagnostics()),
     }
+}
+
+/// Puts into the plan what is given; whether it is another one then.
+pub(crate) fn add(faults: &mut Faults<'_>, root: &mut Node, given: &Given<'_>) -> bool {
+    let mut is_changed = include(faults, root, given);
+    is_changed |= set_variables(faults, root, given);
+    if let Some(target) = given.target {
+        set(root, "target", Kind::Scalar { text: target.to_owned(), plain: false });
+        is_changed = true;
+    }
+    is_changed | take_env(root, given)
 }
 
 /// The entry of `key`, made if need be.
@@ -133,7 +136,7 @@ fn one(faults: &mut Faults<'_>, node: &Node, path: &str, given: &Given<'_>) -> O
     let file = faults.file(path.to_owned(), text);
     let text = faults.source(file);
     let included = tree(&text, file, faults)?;
-    Fields::of(faults, &included, "an included file", &SHARED, &[])?;
+    Fields::of(faults, &included, &shapes::INCLUDED, &[])?;
     Some(included)
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::diagnostic::{Faults, Wrong};
 use crate::limits;
 use crate::read::{self, Fields};
+use crate::shapes;
 use crate::tree::{Kind, Node};
 
 /// The scheme of a target.
@@ -112,7 +113,7 @@ fn target(faults: &mut Faults<'_>, node: &Node) -> Option<Target> {
         let text = read::text(faults, node, "a target")?;
         return read::checked(faults, node, Target::parse(text));
     };
-    let fields = Fields::of(faults, node, "a target", &["url", "weight"], &[])?;
+    let fields = Fields::of(faults, node, &shapes::TARGET, &[])?;
     let target = fields.required(faults, "url").and_then(|node| {
         let text = read::text(faults, node, "a target")?;
         read::checked(faults, node, Target::parse(text))

@@ -111,7 +111,7 @@ fn misspelt_keys() {
               write group, repeat, while, for_each or when beside them
                 | for_eech: a
             p.yaml:28:9: a step has no key "us" [unknown_key]
-              did you mean "use"?
+              did you mean "as"?
                 | us
             p.yaml:28:9: a step needs a method with its path [missing]
               write it like: get: /path

@@ -3,6 +3,7 @@
 //! ```text
 //! RunFacts, Plan, Merged, Verdict, Accounting ─► Summary ─► JSON, text
 //!                                               Progress ─► a line, a block of lines
+//!           Plan ─► expected numbers ─────────► preview
 //! ```
 //!
 //! Invariant: all that is said of a run is said from its [`Summary`], so the same number reads the same everywhere.
@@ -12,12 +13,16 @@ mod summary;
 mod build;
 mod text;
 mod progress;
+mod expected;
+mod curve;
+mod preview;
 mod table;
 mod page;
 mod number;
 mod time;
 
 pub use build::{DriverFacts, RunFacts, Unmeasured, thresholds};
+pub use preview::{PreviewFacts, preview};
 pub use progress::{Progress, StageProgress, live_block, progress_line};
 pub use summary::{
     AccountingSummary, Bytes, DriverSummary, ErrorSummary, GroupSummary, IterationCounts, PhaseSummary,

@@ -48,6 +48,18 @@ pub(crate) fn three_digits(value: f64) -> String {
     format!("{sign}{}", grouped(rounded))
 }
 
+/// A value that somebody wrote, with three significant digits at most: `20`, `0.5`, `1,230`.
+pub(crate) fn as_given(value: f64) -> String {
+    let text = three_digits(value);
+    match text.split_once('.') {
+        Some((whole, decimals)) if !text.contains('e') => match decimals.trim_end_matches('0') {
+            "" => whole.to_owned(),
+            decimals => format!("{whole}.{decimals}"),
+        },
+        _ => text,
+    }
+}
+
 fn exponent_of_rounded(size: f64) -> i32 {
     let scientific = format!("{size:.2e}");
     scientific.rsplit('e').next().and_then(|exponent| exponent.parse().ok()).unwrap_or(0)
@@ -163,6 +175,12 @@ mod tests {
             ]
         );
         assert_eq!([1e12, f64::NAN, f64::INFINITY, -2.5].map(three_digits), ["1.00e12", "–", "–", "-2.50"]);
+    }
+
+    #[test]
+    fn given_values_lose_their_zeros() {
+        let all = [20.0, 0.5, 1.25, 100.0, 1230.0, 0.0].map(as_given);
+        assert_eq!(all, ["20", "0.5", "1.25", "100", "1,230", "0"]);
     }
 
     #[test]

@@ -54,6 +54,15 @@ pub enum Command {
     Check(Check),
     /// Walk each scenario of a plan once, and show every request and what came of it
     Try(Box<Try>),
+    /// Look at a plan before it is run
+    Plan {
+        #[command(subcommand)]
+        command: PlanCommand,
+    },
+    /// Write a plan to start from
+    Init(Init),
+    /// Print the JSON Schema of a format, for editors
+    Schema(Schema),
     /// Make a plan of what another tool recorded, describes or was told
     Import(Box<Import>),
     /// Say what the code of a plan's fault means
@@ -361,6 +370,78 @@ pub struct Check {
 
     #[command(flatten)]
     pub reach: Reach,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PlanCommand {
+    /// Draw the load of a plan and say what it asks for, without sending anything
+    Preview(Preview),
+    /// Print a plan with all that it includes and leaves out, and where each value comes from
+    Show(Show),
+}
+
+#[derive(Debug, Args)]
+pub struct Preview {
+    #[command(flatten)]
+    pub given: GivenPlan,
+
+    /// Drivers among which the load is divided
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub drivers: u16,
+}
+
+#[derive(Debug, Args)]
+pub struct Show {
+    #[command(flatten)]
+    pub given: GivenPlan,
+
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A plan, and what is set in it from outside.
+#[derive(Debug, Args)]
+pub struct GivenPlan {
+    /// A plan file, or `-` for standard input
+    #[arg(value_name = "PLAN")]
+    pub plan: String,
+
+    /// Set a variable of the plan; repeatable
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
+    pub variables: Vec<(String, String)>,
+
+    /// Another target instead of the plan's
+    #[arg(long, value_name = "URL")]
+    pub target: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Which plan; without one, all are listed
+    #[arg(value_name = "TEMPLATE")]
+    pub template: Option<String>,
+
+    /// Write it to this file instead of TEMPLATE.plan.yaml; `-` is standard output
+    #[arg(short, long, requires = "template", value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Overwrite the file that is there
+    #[arg(long, requires = "template")]
+    pub force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Schema {
+    /// Of what
+    #[arg(value_enum)]
+    pub of: SchemaOf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// Plan files
+    Plan,
 }
 
 #[derive(Debug, Args)]

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Command, PlanCommand};
 use exit::{Ended, Exit};
 
 fn main() -> ExitCode {
@@ -39,6 +39,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Command::Target(target) => commands::target::run(target, terminal),
         Command::Check(check) => commands::check::run(check, terminal),
         Command::Try(arguments) => commands::trial::run(arguments, terminal),
+        Command::Plan { command: PlanCommand::Preview(preview) } => commands::preview::run(preview, terminal),
+        Command::Plan { command: PlanCommand::Show(show) } => commands::show::run(show, terminal),
+        Command::Init(init) => commands::init::run(init),
+        Command::Schema(schema) => commands::schema::run(schema),
         Command::Import(import) => commands::import::run(import, terminal),
         Command::Explain(explain) => commands::explain::run(explain),
         Command::Runs(runs) => commands::runs::run(runs),

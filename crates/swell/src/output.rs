@@ -2,9 +2,12 @@
 //!
 //! Invariant: a closed pipe ends the program quietly (`swell runs | head`), it is not a fault.
 
+use std::fs::OpenOptions;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::Path;
 
 use crate::arguments::Color;
+use crate::exit::{Ended, Exit};
 
 /// Columns of what is printed: the width of a terminal that nobody changed.
 pub const WIDTH: usize = 80;
@@ -16,6 +19,24 @@ pub fn print(text: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }
+}
+
+/// Writes a file that a person asked for: a new one, or with `force` over the one that is there.
+pub fn write(file: &Path, text: &str, force: bool) -> anyhow::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    match force {
+        true => options.create(true).truncate(true),
+        false => options.create_new(true),
+    };
+    let written = options.open(file).and_then(|mut opened| opened.write_all(text.as_bytes()));
+    written.map_err(|error| {
+        let message = match error.kind() {
+            ErrorKind::AlreadyExists => format!("{} is there already; --force overwrites it", file.display()),
+            _ => format!("cannot write {}: {error}", file.display()),
+        };
+        Ended::because(Exit::Invalid, message)
+    })
 }
 
 /// Tells the person at the keyboard something on standard error. Nobody there is no fault.

@@ -353,7 +353,8 @@ pub(super) fn said(missing: &Missing) -> String {
 fn not_there(source: &Source) -> String {
     match source {
         Source::Json(path) => format!("nothing at {path}"),
-        Source::Header(name) => format!("no header {name}"),
+        Source::Header(name, None) => format!("no header {name}"),
+        Source::Header(name, Some(_)) => format!("no header {name} that matches"),
         Source::Regex(_) => "the regular expression does not match".to_owned(),
         Source::Css(css) => format!("nothing is selected by {css}"),
         Source::Body | Source::Status => "there is no answer".to_owned(),

@@ -121,7 +121,12 @@ fn entry(node: &Node, url: Url, number: i64, notes: &mut Notes) -> Option<Record
         has_cookies,
         media_type: payload::essence(content.text_of("mimeType").unwrap_or_default()),
         kind: node.text_of("_resourceType").unwrap_or_default().to_owned(),
-        response_headers: response_headers.collect(),
+        // A plan cannot name a header of another kind.
+        response_headers: response_headers
+            .filter(|(name, _)| {
+                name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            })
+            .collect(),
         response: if is_text {
             content.text_of("text").unwrap_or_default().to_owned()
         } else {
@@ -157,7 +162,7 @@ fn body(data: &Node, request: &mut Request, notes: &mut Notes) {
         && request.header("content-type").is_none()
         && !media_type.is_empty()
     {
-        request.headers.push(("content-type".to_owned(), media_type));
+        request.headers.push(("content-type".to_owned(), literal(&media_type)));
     }
 }
 

@@ -50,7 +50,11 @@ pub(super) fn request<'a>(
 
 /// A path whose braces are parameters yet to be put in.
 fn literal_path(path: &str) -> String {
-    let path = path.split(['?', '#']).next().unwrap_or_default().to_owned();
+    let mut path = path.split(['?', '#']).next().unwrap_or_default().to_owned();
+    // Of several braces the last one begins a parameter.
+    while path.contains("{{") {
+        path = path.replace("{{", "%7B{");
+    }
     if path.starts_with('/') { path } else { format!("/{path}") }
 }
 
@@ -208,7 +212,7 @@ fn body<'a>(document: &Document<'a>, body: &'a Node, request: &mut Request, plac
     match (rank(media_type), value) {
         (0 | 1, Some(value)) => {
             if essence.ends_with("+json") {
-                request.headers.push(("content-type".to_owned(), media_type.clone()));
+                request.headers.push(("content-type".to_owned(), literal(media_type)));
             }
             request.body = Body::Json(value);
         }
@@ -221,7 +225,7 @@ fn body<'a>(document: &Document<'a>, body: &'a Node, request: &mut Request, plac
             request.body = Body::Multipart(parts(document, schema, entries, place, notes));
         }
         (4, Some(value)) => {
-            request.headers.push(("content-type".to_owned(), media_type.clone()));
+            request.headers.push(("content-type".to_owned(), literal(media_type)));
             request.body = Body::Text(as_text(&value));
         }
         _ => {

@@ -222,7 +222,7 @@ fn raw(
             "javascript" => "application/javascript",
             _ => "text/plain",
         };
-        headers.push(("content-type".to_owned(), media_type.to_owned()));
+        headers.push(("content-type".to_owned(), crate::draft::literal(media_type)));
     }
     Body::Text(variables.template(text, notes))
 }

@@ -6,12 +6,13 @@ use super::check::{Check, Demand, JsonDemand, TextDemand};
 use super::json::JsonPath;
 use super::take::{Css, Pattern, Source, Taking};
 use crate::diagnostic::{Faults, Wrong};
-use crate::expression::{Encoding, Expression, Names, RESERVED};
+use crate::expression::{Encoding, Expression, Names, RESERVED, Template};
 use crate::json;
 use crate::limits;
 use crate::quantity::parse_size;
 use crate::read::{self, Fields};
 use crate::scenario::Expect;
+use crate::shapes;
 use crate::tree::{Entry, Kind, Node};
 
 const SOURCES: [&str; 6] = ["json", "header", "regex", "css", "body", "status"];
@@ -114,9 +115,8 @@ fn one_line(text: &str) -> String {
 
 /// `{ json: $.id, default: 0 }`, or `{ header: link, regex: "<(.*?)>" }`: a pattern in a header.
 fn long(faults: &mut Faults<'_>, names: &mut Names, node: &Node) -> Option<(Source, Option<Expression>)> {
-    let known = ["json", "header", "regex", "css", "default"];
-    let fields = Fields::of(faults, node, "a saved value", &known, &[])?;
-    let kinds: Vec<&str> = known[..4].iter().copied().filter(|kind| fields.has(kind)).collect();
+    let fields = Fields::of(faults, node, &shapes::SAVED, &[])?;
+    let kinds: Vec<&str> = SOURCES[..4].iter().copied().filter(|kind| fields.has(kind)).collect();
     let Some(kind) = kinds.first() else {
         let wrong = Wrong::new("missing", "it does not say where the value is");
         return read::fault(faults, node, wrong.help("write json:, header:, regex: or css:"));
@@ -150,17 +150,15 @@ fn long(faults: &mut Faults<'_>, names: &mut Names, node: &Node) -> Option<(Sour
     Some((source, default))
 }
 
-const EXPECT: [&str; 7] = ["status", "headers", "body_contains", "body_matches", "json", "size", "under"];
-
 /// What a step demands of its answer.
 pub(crate) fn expect(faults: &mut Faults<'_>, names: &mut Names, node: &Node) -> Option<Expect> {
-    let fields = Fields::of(faults, node, "expect", &EXPECT, &[])?;
+    let fields = Fields::of(faults, node, &shapes::EXPECT, &[])?;
     let mut reader = Reader { faults, names, checks: Vec::new(), is_complete: true };
     let status = match fields.get(reader.faults, "status") {
         Some(node) => statuses(reader.faults, node).map(Some),
         None => Some(None),
     };
-    for entry in EXPECT[1..].iter().filter_map(|key| fields.entry(key)) {
+    for entry in shapes::EXPECT.names().filter_map(|key| fields.entry(key)) {
         reader.demand(entry);
     }
     let Reader { checks, is_complete, .. } = reader;
@@ -191,7 +189,7 @@ impl Reader<'_, '_> {
                     _ => std::slice::from_ref(node),
                 };
                 for node in nodes {
-                    let text = read::template(self.faults, self.names, node, "the text", Encoding::Plain);
+                    let text = self.text(node);
                     let demand = text.map(|text| Demand::Body(TextDemand::Contains(text)));
                     self.add(format!("body_contains {}", json::quote(node.text())), demand);
                 }
@@ -206,10 +204,12 @@ impl Reader<'_, '_> {
                 let range = text.and_then(|text| read::checked(self.faults, node, sizes(text)));
                 self.add(format!("size {}", node.text()), range.map(Demand::Size));
             }
-            _ => {
+            "under" => {
                 let span = read::span(self.faults, node, "the response time", limits::WAIT);
                 self.add(format!("under {}", node.text()), span.map(Demand::Under));
             }
+            // The status is no check: it decides first.
+            _ => {}
         }
     }
 
@@ -251,17 +251,19 @@ impl Reader<'_, '_> {
             let text = read::template(self.faults, self.names, node, "the header", Encoding::Plain);
             return text.map(TextDemand::Is);
         }
-        let known = ["is", "contains", "matches", "exists"];
-        let fields = Fields::of(self.faults, node, "a demand", &known, &[])?;
+        let known: Vec<&str> = shapes::DEMAND.names().collect();
+        let fields = Fields::of(self.faults, node, &shapes::DEMAND, &[])?;
         let (kind, value) = self.only(&fields, node, &known)?;
         match kind {
             "matches" => self.pattern(value).map(TextDemand::Matches),
-            "exists" => read::boolean(self.faults, value, "exists").map(TextDemand::Exists),
-            _ => {
-                let text = read::template(self.faults, self.names, value, "the text", Encoding::Plain)?;
-                Some(if kind == "is" { TextDemand::Is(text) } else { TextDemand::Contains(text) })
-            }
+            "is" => self.text(value).map(TextDemand::Is),
+            "contains" => self.text(value).map(TextDemand::Contains),
+            _ => read::boolean(self.faults, value, "exists").map(TextDemand::Exists),
         }
+    }
+
+    fn text(&mut self, node: &Node) -> Option<Template> {
+        read::template(self.faults, self.names, node, "the text", Encoding::Plain)
     }
 
     /// The one key of a demand.

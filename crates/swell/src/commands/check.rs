@@ -13,7 +13,7 @@ pub fn run(arguments: &Check, terminal: Terminal) -> anyhow::Result<Exit> {
         let target = arguments.reach.target.as_deref();
         match rehearsing::read(&file, &arguments.variables, target) {
             Ok((plan, files, data)) => {
-                let data: String = data.iter().map(|line| format!("  {line}\n")).collect();
+                let data: String = data.iter().map(|source| format!("  {}\n", source.said)).collect();
                 output::print(&format!("{}: ok, {}\n{data}", file.name, describe(&plan)))?;
                 if arguments.connect {
                     exits.push(connect::run(plan, files, &file, &arguments.reach, terminal)?);

@@ -62,15 +62,23 @@ fn read_one(path: &Path, room: u64) -> Result<Arc<[u8]>, FileTrouble> {
     Ok(content)
 }
 
-/// Looks through the data files of a plan; what they have, one line for each source of data.
+/// What a source of data has.
+pub struct Source {
+    /// Its rows.
+    pub rows: u64,
+    /// All of it in one line.
+    pub said: String,
+}
+
+/// Looks through the data files of a plan; what they have, by the sources of data.
 ///
 /// # Errors
 /// All faults of all files.
-pub fn look_through(plan: &Plan, file: &str, files: &Files) -> Result<Vec<String>, Vec<Diagnostic>> {
+pub fn look_through(plan: &Plan, file: &str, files: &Files) -> Result<Vec<Source>, Vec<Diagnostic>> {
     let (mut said, mut faults) = (Vec::new(), Vec::new());
     for (number, source) in plan.data.iter().enumerate() {
         match table(source, plan.columns_of(number), file, files) {
-            Ok(text) => said.push(text),
+            Ok(source) => said.push(source),
             Err(found) => faults.extend(found),
         }
     }
@@ -79,12 +87,12 @@ pub fn look_through(plan: &Plan, file: &str, files: &Files) -> Result<Vec<String
     if faults.is_empty() { Ok(said) } else { Err(faults) }
 }
 
-fn table(source: &DataSource, used: &[String], file: &str, files: &Files) -> Result<String, Vec<Diagnostic>> {
+fn table(source: &DataSource, used: &[String], file: &str, files: &Files) -> Result<Source, Vec<Diagnostic>> {
     let name = &source.name;
     match &source.kind {
         DataKind::Generated { rows, columns } => {
             let columns = named(columns.iter().map(|(column, _)| column.as_str()));
-            Ok(format!("{name}: {rows} generated rows of {columns}"))
+            Ok(Source { rows: *rows, said: format!("{name}: {rows} generated rows of {columns}") })
         }
         DataKind::File { path, format } => {
             let content = files.get(path).cloned().unwrap_or_else(|| Arc::from([]));
@@ -99,8 +107,11 @@ fn table(source: &DataSource, used: &[String], file: &str, files: &Files) -> Res
                 return Err(missing);
             }
             let (rows, columns) = (table.len(), named(table.columns().iter().map(String::as_str)));
-            let rows = if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
-            Ok(format!("{name}: {rows} of {columns}, from {path}"))
+            let plural = if rows == 1 { "row" } else { "rows" };
+            Ok(Source {
+                rows: rows as u64,
+                said: format!("{name}: {rows} {plural} of {columns}, from {path}"),
+            })
         }
     }
 }

@@ -1,8 +1,6 @@
 //! `swell import`: a plan of what another tool recorded, describes or was told; notes go to standard error.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Read, Write};
-use std::path::Path;
+use std::io::Read;
 
 use import::{Format, Input, Options};
 
@@ -31,7 +29,7 @@ pub fn run(arguments: &Import, terminal: Terminal) -> anyhow::Result<Exit> {
     let imported = import::import(format(arguments.format), input, &options)
         .map_err(|error| Ended::because(Exit::Invalid, error.to_string()))?;
     match &arguments.output {
-        Some(file) => write(file, &imported.plan, arguments.force)?,
+        Some(file) => output::write(file, &imported.plan, arguments.force)?,
         None => output::print(&imported.plan)?,
     }
     if !terminal.quiet {
@@ -71,21 +69,4 @@ fn read(file: &str) -> anyhow::Result<String> {
         }
         Err(_) => Err(Ended::because(Exit::Invalid, format!("cannot read {file}: it is not UTF-8 text"))),
     }
-}
-
-fn write(file: &Path, plan: &str, force: bool) -> anyhow::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    match force {
-        true => options.create(true).truncate(true),
-        false => options.create_new(true),
-    };
-    let written = options.open(file).and_then(|mut opened| opened.write_all(plan.as_bytes()));
-    written.map_err(|error| {
-        let message = match error.kind() {
-            ErrorKind::AlreadyExists => format!("{} is there already; --force overwrites it", file.display()),
-            _ => format!("cannot write {}: {error}", file.display()),
-        };
-        Ended::because(Exit::Invalid, message)
-    })
 }

@@ -54,6 +54,28 @@ impl PlanFile {
         variables: &[(String, String)],
         target: Option<&str>,
     ) -> Result<Plan, Vec<Diagnostic>> {
+        self.with(variables, target, |given| plan::submit(&self.name, &self.text, given))
+    }
+
+    /// The same plan as text that says where each value comes from.
+    ///
+    /// # Errors
+    /// All faults.
+    pub fn shown_plan(
+        &self,
+        variables: &[(String, String)],
+        target: Option<&str>,
+    ) -> Result<plan::Shown, Vec<Diagnostic>> {
+        self.with(variables, target, |given| plan::show(&self.name, &self.text, given))
+    }
+
+    /// Gives what this place adds to the plan.
+    fn with<T>(
+        &self,
+        variables: &[(String, String)],
+        target: Option<&str>,
+        take: impl FnOnce(&Given<'_>) -> T,
+    ) -> T {
         let include = |path: &str| {
             let mut text = String::new();
             let file = fs::File::open(self.folder().join(path)).map_err(|error| error.to_string())?;
@@ -62,7 +84,7 @@ impl PlanFile {
             Ok(text)
         };
         let env = |name: &str| std::env::var(name).ok();
-        plan::submit(&self.name, &self.text, &Given { target, variables, env: &env, include: &include })
+        take(&Given { target, variables, env: &env, include: &include })
     }
 
     /// Faults as they are shown, each with its line.

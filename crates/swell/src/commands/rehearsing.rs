@@ -6,6 +6,7 @@ use data::Files;
 use engine::{Allow, Job, PrepareError};
 use plan::{Diagnostic, LaneSet, Plan};
 
+use super::files::Source;
 use super::plan_file::PlanFile;
 use super::{files, run, secrets};
 use crate::arguments::Reach;
@@ -20,7 +21,7 @@ pub fn read(
     file: &PlanFile,
     variables: &[(String, String)],
     target: Option<&str>,
-) -> Result<(Plan, Files, Vec<String>), Vec<Diagnostic>> {
+) -> Result<(Plan, Files, Vec<Source>), Vec<Diagnostic>> {
     let plan = file.plan(variables, target)?;
     let files = files::read(&plan, &file.name)?;
     let data = files::look_through(&plan, &file.name, &files)?;

@@ -147,15 +147,6 @@ impl Target {
         Self { process, url }
     }
 
-    /// One that also serves the shop.
-    pub fn shop(folder: &Path) -> Self {
-        let mut command = swell();
-        command.args(["target", "--shop", "--listen", "127.0.0.1:0"]);
-        let mut process = Process::start("target", &mut command, folder);
-        let url = process.line_after("target on ");
-        Self { process, url }
-    }
-
     /// What the target itself has counted.
     pub fn metrics(&self) -> Value {
         let request = ureq::get(format!("{}/metrics", self.url)).header("accept", "application/json");
