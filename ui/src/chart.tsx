@@ -57,7 +57,9 @@ function backdrop(u: uPlot, stages: Stage[], events: RunEvent[]): void {
   ctx.clip();
   ctx.fillStyle = css("--shade");
   for (const stage of stages) {
-    if (stage.warmup) ctx.fillRect(x(stage.from_s), bbox.top, x(stage.to_s) - x(stage.from_s), bbox.height);
+    // Where another load is measured, the second is none of warm-up.
+    const isMeasured = stages.some((other) => !other.warmup && other.from_s < stage.to_s && other.to_s > stage.from_s);
+    if (stage.warmup && !isMeasured) ctx.fillRect(x(stage.from_s), bbox.top, x(stage.to_s) - x(stage.from_s), bbox.height);
   }
   for (const event of events) {
     if (event.second === null) continue;

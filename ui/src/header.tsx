@@ -3,7 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import * as api from "./api";
 import { isOver } from "./api";
-import type { Run } from "./api";
+import type { Run, Stage } from "./api";
 import * as fmt from "./format";
 import type { Status } from "./live";
 import { announce } from "./page";
@@ -27,11 +27,21 @@ function elapsed(run: Run, skew: number): number | null {
   return Math.max(0, (end - Date.parse(run.started_at)) / 1000);
 }
 
+/** Whether stages follow one another: those of several loads lie side by side. */
+function hasOneLoad(run: Run): boolean {
+  return run.stages.every((stage, at) => at === 0 || stage.from_s > 0);
+}
+
+/** The stages under way, one of each load; the last one once all are over. */
+function stagesNow(run: Run, since: number | null): Stage[] {
+  if (since === null) return [];
+  const now = run.stages.filter((stage) => stage.from_s <= since && since < stage.to_s);
+  return now.length > 0 ? now : run.stages.slice(-1);
+}
+
 export function RunHeader({ run, skew, status }: { run: Run; skew: number; status: Status }) {
   const since = elapsed(run, skew);
-  const at = run.stages.findIndex((stage) => since !== null && since < stage.to_s);
-  const index = since === null ? -1 : at < 0 ? run.stages.length - 1 : at;
-  const stage = run.stages[index];
+  const now = stagesNow(run, since);
   return (
     <header class="runbar">
       <div class="runbar-line">
@@ -44,10 +54,11 @@ export function RunHeader({ run, skew, status }: { run: Run; skew: number; statu
             {run.planned_s !== null && <span> / {fmt.clock(run.planned_s)}</span>}
           </span>
         )}
-        {stage && !isOver(run) && (
+        {now.length > 0 && !isOver(run) && (
           <span class="stage">
-            stage {index + 1}/{run.stages.length} <b>{stage.name}</b>
-            {stage.warmup && <em> warm-up</em>}
+            stage {hasOneLoad(run) && `${run.stages.indexOf(now[0]!) + 1}/${run.stages.length} `}
+            <b>{now.map((stage) => stage.name).join(", ")}</b>
+            {now.every((stage) => stage.warmup) && <em> warm-up</em>}
           </span>
         )}
         {status === "lost" && <span class="badge lost" role="status">▲ connection lost, trying again</span>}

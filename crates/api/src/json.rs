@@ -92,14 +92,12 @@ pub(crate) struct Event {
 /// The stages of a plan with their places in time, as far as their lengths are known.
 fn stages(plan: &Plan, drivers: usize) -> Vec<Stage> {
     let times = if plan.is_per_driver() { drivers.max(1) as f64 } else { 1.0 };
-    let mut at = 0.0;
-    let placed = plan.stages().into_iter().map_while(|stage| {
-        let from_s = at;
-        at += stage.duration?.as_secs_f64();
+    let placed = plan.stages().into_iter().filter_map(|stage| {
+        let from_s = stage.begins.as_secs_f64();
         Some(Stage {
             name: stage.name,
             from_s,
-            to_s: at,
+            to_s: from_s + stage.duration?.as_secs_f64(),
             rate_per_s: stage.rate_per_s.map(|(from, to)| (from + to) / 2.0 * times),
             users: stage.users.map(|(from, to)| [from, to]),
             warmup: stage.warmup,

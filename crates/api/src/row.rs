@@ -5,7 +5,7 @@
 
 use cluster::view::Tick;
 use metrics::Stats;
-use plan::{Plan, Schedule};
+use plan::{Plan, Schedules};
 use serde::Serialize;
 use store::{Point, Resolution};
 
@@ -116,7 +116,7 @@ impl Row {
 /// What the plan asks of the fleet at a moment.
 #[derive(Clone, Copy)]
 struct Planned<'a> {
-    schedule: Option<&'a Schedule>,
+    schedule: Option<&'a Schedules>,
     times: f64,
 }
 
@@ -142,7 +142,7 @@ pub(crate) fn of_points(
     resolution: Resolution,
     last_s: Option<f64>,
 ) -> Vec<Row> {
-    let schedule = plan.and_then(Plan::schedule);
+    let schedule = plan.and_then(Schedules::of);
     let times = if plan.is_some_and(Plan::is_per_driver) { drivers as f64 } else { 1.0 };
     let planned = Planned { schedule: schedule.as_ref(), times };
     points

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use metrics::threshold::{Breach, Judged, Standing, Tracker};
 use metrics::{DriverTotals, DriverWindow, Merged, Outcome, Pair, Stats, Timing, Totals};
-use plan::{Plan, Schedule, StageId};
+use plan::{Plan, Schedules, StageId};
 use transport::{Metrics, MetricsOurs, Uuid};
 
 use crate::orchestrator::Collected;
@@ -43,7 +43,7 @@ pub enum Taken {
 pub struct Gathering {
     run_id: String,
     plan: Arc<Plan>,
-    schedule: Option<Schedule>,
+    schedule: Option<Schedules>,
     merged: Merged,
     sources: BTreeMap<(String, Uuid), Source>,
     open: BTreeMap<u32, Second>,
@@ -86,7 +86,7 @@ struct Second {
 impl Gathering {
     /// Nothing gathered of a run yet.
     pub fn new(run_id: String, plan: Arc<Plan>) -> Self {
-        let schedule = if plan.is_per_driver() { None } else { plan.schedule() };
+        let schedule = if plan.is_per_driver() { None } else { Schedules::of(&plan) };
         Self {
             run_id,
             thresholds: Tracker::new(&plan),
@@ -114,7 +114,7 @@ impl Gathering {
     }
 
     /// The intended times of the fleet, with all changes of rate so far.
-    pub fn set_schedule(&mut self, schedule: Schedule) {
+    pub fn set_schedule(&mut self, schedule: Schedules) {
         if self.schedule.is_some() {
             self.schedule = Some(schedule);
         }
@@ -125,15 +125,14 @@ impl Gathering {
         let Some(schedule) = &self.schedule else {
             return self.plan.planned_per_s(drivers);
         };
-        let (mut from_ns, mut planned, mut measured_ns) = (0, 0.0, 0);
-        for stage in self.plan.stages() {
-            let to_ns = from_ns + stage.duration.map_or(0, clock::nanos);
+        let mut planned = 0.0;
+        for (id, stage) in (0..=u16::MAX).map(StageId).zip(self.plan.stages()) {
+            let (from_ns, to_ns) = stage.span_ns();
             if !stage.warmup {
-                planned += schedule.expected_in(from_ns, to_ns);
-                measured_ns += to_ns - from_ns;
+                planned += schedule.expected_in(id, from_ns, to_ns);
             }
-            from_ns = to_ns;
         }
+        let measured_ns: u64 = self.plan.measured().iter().map(|(from_ns, to_ns)| to_ns - from_ns).sum();
         (measured_ns > 0).then(|| planned * 1e9 / measured_ns as f64)
     }
 

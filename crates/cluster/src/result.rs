@@ -8,7 +8,7 @@ use std::sync::Arc;
 use metrics::threshold::{Judged, Standing, Tracker};
 use metrics::verdict::{self, Context, Verdict};
 use metrics::{Accounting, LostDriver, Merged};
-use plan::{Load, Plan};
+use plan::{Load, Plan, Schedules};
 use serde::{Deserialize, Serialize};
 use store::{Reader, RunRow};
 
@@ -74,7 +74,7 @@ fn judge_again(reader: &Reader, view: &RunView, merged: &Merged) -> Result<Vec<J
         return Ok(Vec::new());
     }
     // Changes of rate are not known of such a run.
-    let schedule = view.plan.schedule();
+    let schedule = Schedules::of(&view.plan);
     let mut ended_ns = 0;
     reader.seconds(&view.run_id, |second, window| {
         ended_ns = (u64::from(second) + 1) * 1_000_000_000;
@@ -95,14 +95,17 @@ pub(crate) fn context(view: &RunView, ending: Option<&Ending>) -> Context {
     }
 }
 
-/// Whether the load goes as fast as target and generator let it: nothing in the plan slows a user down.
+/// Whether a load goes as fast as target and generator let it: nothing in the plan slows a user down.
 fn saturates(plan: &Plan) -> bool {
-    let pauses = || plan.scenarios.iter().any(plan::Scenario::has_pauses);
-    match &plan.load {
-        Load::Avalanche { limit, .. } => limit.is_none() && !pauses(),
-        Load::Closed { think_time, pacing, .. } => think_time.is_none() && pacing.is_none() && !pauses(),
-        Load::Tsunami { .. } | Load::Open { .. } => false,
-    }
+    plan.workloads.iter().any(|workload| {
+        let scenarios = || workload.scenarios.iter().filter_map(|number| plan.scenarios.get(*number));
+        let pauses = || scenarios().any(plan::Scenario::has_pauses);
+        match &workload.load {
+            Load::Avalanche { limit, .. } => limit.is_none() && !pauses(),
+            Load::Closed { think_time, pacing, .. } => think_time.is_none() && pacing.is_none() && !pauses(),
+            Load::Tsunami { .. } | Load::Open { .. } => false,
+        }
+    })
 }
 
 /// Drivers that are lost in a run under way; what was lost on them is only known at its end.

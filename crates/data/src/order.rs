@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use plan::{Arrivals, LaneSet, Plan, Schedule};
+use plan::{Arrivals, LaneSet, Schedule, Workload};
 
 /// Counts on from the iteration that was asked for last.
 #[derive(Debug, Clone)]
@@ -39,10 +39,10 @@ impl Order {
         Self { uses: uses.to_vec(), count: 0, way }
     }
 
-    /// The place of iteration `index` of `plan`, due at `at_ns`, which uses the source; to be asked in the order of time.
+    /// The place of iteration `index` of `workload`, due at `at_ns`, which uses the source; to be asked in the order of time.
     /// `None` when it has been passed, or is not in the schedule.
-    pub fn place(&mut self, plan: &Plan, index: u64, at_ns: u64) -> Option<u64> {
-        let uses = |index: u64| self.uses.get(plan.scenario_of(index)).copied().unwrap_or(false);
+    pub fn place(&mut self, workload: &Workload, index: u64, at_ns: u64) -> Option<u64> {
+        let uses = |index: u64| self.uses.get(workload.scenario_of(index)).copied().unwrap_or(false);
         match &mut self.way {
             Way::ByIndex(next) => {
                 if index < *next {

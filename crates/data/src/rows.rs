@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use plan::{Arrival, DataSource, LaneSet, Pick, Plan, Schedule, WhenExhausted, mix};
+use plan::{Arrival, DataSource, LaneSet, Pick, Plan, Schedule, WhenExhausted, Workload, mix};
 
 use crate::hand::Hand;
 use crate::order::Order;
@@ -20,6 +20,9 @@ use crate::order::Order;
 #[derive(Debug, Clone)]
 pub struct Rows {
     rows: u64,
+    /// How many of them are the workload's, and which.
+    own: u64,
+    part: Part,
     again: bool,
     way: Way,
 }
@@ -32,11 +35,45 @@ enum Way {
     PerUser,
 }
 
+/// What one of several workloads has of a source's rows: they are dealt, one each in turn, to those that use it.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    /// The workload's number among those, and how many they are.
+    number: u64,
+    of: u64,
+}
+
+impl Part {
+    /// Of rows that may be used again and are fewer than workloads, each has all.
+    fn new(workloads: &[Arc<Workload>], workload: usize, uses: &[bool], (rows, again): (u64, bool)) -> Self {
+        let uses = |workload: &&Arc<Workload>| {
+            workload.scenarios.iter().any(|scenario| uses.get(*scenario).copied().unwrap_or(false))
+        };
+        let count = |workloads: &[Arc<Workload>]| workloads.iter().filter(uses).count() as u64;
+        let of = count(workloads);
+        if of <= 1 || again && rows < of {
+            return Self { number: 0, of: 1 };
+        }
+        Self { number: count(workloads.get(..workload).unwrap_or_default()), of }
+    }
+
+    /// How many of `rows` it has.
+    const fn count(self, rows: u64) -> u64 {
+        rows.saturating_sub(self.number).div_ceil(self.of)
+    }
+
+    /// The source's row that is its own number `row`.
+    const fn row(self, row: u64) -> u64 {
+        row * self.of + self.number
+    }
+}
+
 impl Rows {
-    /// For the source number `source` of `plan`, which has `rows` rows. `uses` says by the numbers of the scenarios which
-    /// of them use it, `lanes` are the thread's own, and `schedule` is that of an open load.
+    /// For a workload of `plan`, by its number, and the source number `source`, which has `rows` rows. `uses` says by the
+    /// numbers of the scenarios which of them use it, `lanes` are the thread's own, and `schedule` is that of an open load.
     pub fn new(
         plan: &Plan,
+        workload: usize,
         source: usize,
         rows: u64,
         uses: &[bool],
@@ -45,29 +82,34 @@ impl Rows {
     ) -> Option<Self> {
         let DataSource { pick, when_exhausted, .. } = plan.data.get(source)?;
         let again = *when_exhausted == WhenExhausted::Recycle;
+        let part = Part::new(&plan.workloads, workload, uses, (rows, again));
+        let own = part.count(rows);
         let way = match pick {
             Pick::Once | Pick::InTurn => match schedule {
                 Some(schedule) => Way::Ordered(Order::new(schedule, uses)),
-                None => Way::Hand(Hand::new(rows, lanes, again)),
+                None => Way::Hand(Hand::new(own, lanes, again)),
             },
             Pick::Random => Way::Random { salt: source as u64 },
             Pick::PerUser => Way::PerUser,
         };
-        Some(Self { rows, again, way })
+        Some(Self { rows, own, part, again, way })
     }
 
-    /// The row, from 0, of an iteration of `plan`. `None` when there is none left. To be asked in the order of time; in
+    /// The row, from 0, of an iteration of `workload`. `None` when there is none left. To be asked in the order of time; in
     /// loads that are not open each call is another iteration.
-    pub fn row(&mut self, plan: &Plan, arrival: &Arrival) -> Option<u64> {
-        match &mut self.way {
+    pub fn row(&mut self, workload: &Workload, arrival: &Arrival) -> Option<u64> {
+        let own = match &mut self.way {
+            Way::Random { salt } => {
+                return row_at_random(workload.seed, *salt, arrival.index, self.rows);
+            }
             Way::Ordered(order) => {
-                let place = order.place(plan, arrival.index, arrival.at_ns)?;
-                row_of_user(place, self.rows, self.again)
+                let place = order.place(workload, arrival.index, arrival.at_ns)?;
+                row_of_user(place, self.own, self.again)
             }
             Way::Hand(hand) => hand.next_row(),
-            Way::Random { salt } => row_at_random(plan.seed, *salt, arrival.index, self.rows),
-            Way::PerUser => row_of_user(u64::from(arrival.user), self.rows, self.again),
-        }
+            Way::PerUser => row_of_user(u64::from(arrival.user), self.own, self.again),
+        };
+        own.map(|row| self.part.row(row))
     }
 
     /// Another schedule of an open load for what is due at or after `from_ns`.

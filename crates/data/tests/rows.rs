@@ -39,13 +39,13 @@ fn threads(rng: &mut fastrand::Rng) -> Vec<LaneSet> {
 
 /// The rows that the threads of a fleet use of a source, in the order of time, by the iterations that use them.
 fn used(plan: &Plan, rows: u64, uses: &[bool], threads: Vec<LaneSet>) -> BTreeMap<u64, Vec<u64>> {
-    let schedule = Arc::new(plan.schedule().unwrap());
+    let schedule = Arc::new(plan.workloads[0].schedule().unwrap());
     let mut used: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     for lanes in threads {
-        let mut source = Rows::new(plan, 0, rows, uses, lanes, Some(&schedule)).unwrap();
+        let mut source = Rows::new(plan, 0, 0, rows, uses, lanes, Some(&schedule)).unwrap();
         let mine = Arrivals::new(Arc::clone(&schedule), lanes);
-        for arrival in mine.filter(|arrival| uses[plan.scenario_of(arrival.index)]) {
-            if let Some(row) = source.row(plan, &arrival) {
+        for arrival in mine.filter(|arrival| uses[plan.workloads[0].scenario_of(arrival.index)]) {
+            if let Some(row) = source.row(&plan.workloads[0], &arrival) {
                 used.entry(row).or_default().push(arrival.at_ns);
             }
         }
@@ -60,10 +60,11 @@ fn an_open_fleet_uses_each_row_once_and_all_of_them() {
     let mut rng = fastrand::Rng::with_seed(seed);
     for load in [OPEN, POISSON] {
         let plan = plan(load, "pick: once");
-        let schedule = Arc::new(plan.schedule().unwrap());
+        let schedule = Arc::new(plan.workloads[0].schedule().unwrap());
         for uses in [[true, false], [true, true]] {
             let all = Arrivals::new(Arc::clone(&schedule), LaneSet::all());
-            let wanted = all.filter(|arrival| uses[plan.scenario_of(arrival.index)]).count() as u64;
+            let wanted =
+                all.filter(|arrival| uses[plan.workloads[0].scenario_of(arrival.index)]).count() as u64;
             for rows in [wanted / 2, wanted, wanted * 2] {
                 let used = used(&plan, rows, &uses, threads(&mut rng));
                 assert!(used.values().all(|times| times.len() == 1), "no row is used twice");
@@ -86,7 +87,7 @@ fn an_open_fleet_takes_rows_in_turn() {
 fn places_are_kept_over_a_change_of_rate() {
     for load in [OPEN, POISSON] {
         let plan = plan(load, "pick: once");
-        let schedule = Arc::new(plan.schedule().unwrap());
+        let schedule = Arc::new(plan.workloads[0].schedule().unwrap());
         let (from_ns, now_ns) = (20_000_000_000, 18_000_000_000);
         let faster = Arc::new(schedule.scaled_from(from_ns, 2.0));
         let mut places = Vec::new();
@@ -103,8 +104,8 @@ fn places_are_kept_over_a_change_of_rate() {
                     continue;
                 }
                 mine.next();
-                if plan.scenario_of(arrival.index) == 0 {
-                    places.push(order.place(&plan, arrival.index, arrival.at_ns).unwrap());
+                if plan.workloads[0].scenario_of(arrival.index) == 0 {
+                    places.push(order.place(&plan.workloads[0], arrival.index, arrival.at_ns).unwrap());
                 }
             }
         }
@@ -192,10 +193,11 @@ fn users_and_chance() {
         (0..1_000).filter(|index| row_at_random(7, 0, *index, 10) != row_at_random(7, 1, *index, 10));
     assert!(others.count() > 800, "sources choose apart from each other");
     let closed = plan(CLOSED, "pick: per_user");
-    let mut source = Rows::new(&closed, 0, 5, &[true, true], LaneSet::all(), None).unwrap();
+    let mut source = Rows::new(&closed, 0, 0, 5, &[true, true], LaneSet::all(), None).unwrap();
     assert_eq!(
-        [0, 4, 5]
-            .map(|user| { source.row(&closed, &Arrival { at_ns: 0, index: 99, stage: StageId(0), user }) }),
+        [0, 4, 5].map(|user| {
+            source.row(&closed.workloads[0], &Arrival { at_ns: 0, index: 99, stage: StageId(0), user })
+        }),
         [Some(0), Some(4), None]
     );
 }

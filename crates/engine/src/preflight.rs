@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use plan::{Connections, HttpVersion, Load, Per, Plan};
+use plan::{Connections, HttpVersion, Load, Per, Plan, Scenario, Workload};
 
 use crate::Machine;
 
@@ -46,7 +46,7 @@ pub struct Part<'a> {
     pub plan: &'a Plan,
     /// Drivers in this process, at least 1.
     pub drivers: u64,
-    /// Engine threads of all of them.
+    /// Engine threads of all of them for each workload.
     pub threads: u64,
     /// Lanes of all of them, of [`plan::LANES`]; models that are per driver ignore it.
     pub lanes: usize,
@@ -97,32 +97,47 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// What the part asks for in all its workloads.
     fn of(part: &Part<'_>) -> Self {
-        let Part { plan, drivers, .. } = *part;
-        let connections = plan.connections();
-        let iterations_per_s = peak_per_s(part);
-        let in_use = match iterations_per_s {
-            Some(rate) => rate * path_seconds(plan),
-            None => peak_users(part),
+        let mut wanted = Self {
+            start_connections: 0,
+            other_descriptors: OTHER_DESCRIPTORS,
+            most_connections: 0,
+            requests_per_s: Some(0.0),
+            new_per_s: 0.0,
+            waiting: 0.0,
         };
-        let requests_per_s = iterations_per_s.map(|rate| rate * mean_steps(plan));
+        part.plan.workloads.iter().for_each(|workload| wanted.add(part, workload));
+        wanted
+    }
+
+    fn add(&mut self, part: &Part<'_>, workload: &Workload) {
+        let Part { plan, drivers, .. } = *part;
+        let connections = workload.connections();
+        let iterations_per_s = peak_per_s(part, workload);
+        let scenarios: Vec<&Scenario> =
+            workload.scenarios.iter().map(|number| &plan.scenarios[*number]).collect();
+        let in_use = match iterations_per_s {
+            Some(rate) => rate * path_seconds(&scenarios),
+            None => peak_users(part, workload),
+        };
+        let requests_per_s = iterations_per_s.map(|rate| rate * mean_steps(&scenarios));
         let start_connections = drivers * u64::from(connections.start.min(connections.max));
         let max_connections = drivers * u64::from(connections.max);
-        Self {
-            start_connections,
-            other_descriptors: OTHER_DESCRIPTORS + THREAD_DESCRIPTORS * part.threads,
-            most_connections: whole(in_use / per_connection(plan)).clamp(start_connections, max_connections),
-            requests_per_s,
-            new_per_s: new_per_s(connections, iterations_per_s, requests_per_s),
-            waiting: if in_use.is_finite() { in_use } else { 0.0 },
-        }
+        self.start_connections += start_connections;
+        self.other_descriptors += THREAD_DESCRIPTORS * part.threads;
+        self.most_connections +=
+            whole(in_use / per_connection(plan, workload)).clamp(start_connections, max_connections);
+        self.requests_per_s = self.requests_per_s.zip(requests_per_s).map(|(sum, one)| sum + one);
+        self.new_per_s += new_per_s(connections, iterations_per_s, requests_per_s);
+        self.waiting += if in_use.is_finite() { in_use } else { 0.0 };
     }
 }
 
 /// Requests that share a connection at the same time where that is certain.
-fn per_connection(plan: &Plan) -> f64 {
-    let shares = plan.http == HttpVersion::Http2 && !matches!(plan.load, Load::Avalanche { .. });
-    if shares { f64::from(plan.connections().streams.unwrap_or(STREAMS)) } else { 1.0 }
+fn per_connection(plan: &Plan, workload: &Workload) -> f64 {
+    let shares = plan.http == HttpVersion::Http2 && !matches!(workload.load, Load::Avalanche { .. });
+    if shares { f64::from(workload.connections().streams.unwrap_or(STREAMS)) } else { 1.0 }
 }
 
 /// Infinite where nothing but the target's answers bounds it. What the target closes is unknown.
@@ -136,10 +151,10 @@ fn new_per_s(connections: &Connections, iterations_per_s: Option<f64>, requests_
     by_iterations.max(by_requests)
 }
 
-/// Iterations per second of this part in its busiest stage.
-fn peak_per_s(part: &Part<'_>) -> Option<f64> {
+/// Iterations per second of this part in the workload's busiest stage.
+fn peak_per_s(part: &Part<'_>, workload: &Workload) -> Option<f64> {
     let drivers = part.drivers as f64;
-    match &part.plan.load {
+    match &workload.load {
         Load::Open { stages, .. } => {
             let rates = stages.iter().flat_map(|stage| [stage.from, stage.to]);
             let peak = rates.map(plan::Rate::per_second).fold(0.0, f64::max);
@@ -155,26 +170,24 @@ fn peak_per_s(part: &Part<'_>) -> Option<f64> {
 }
 
 /// Users of this part where there are most; infinite where connections are the users.
-fn peak_users(part: &Part<'_>) -> f64 {
-    let Load::Closed { stages, .. } = &part.plan.load else { return f64::INFINITY };
+fn peak_users(part: &Part<'_>, workload: &Workload) -> f64 {
+    let Load::Closed { stages, .. } = &workload.load else { return f64::INFINITY };
     let peak = stages.iter().map(|stage| stage.from.max(stage.to)).max().unwrap_or(0);
     (f64::from(peak) * part.lanes as f64 / plan::LANES as f64).ceil()
 }
 
 /// How long an iteration can hold connections at most: all timeouts of its longest scenario.
-fn path_seconds(plan: &Plan) -> f64 {
-    let seconds = plan
-        .scenarios
+fn path_seconds(scenarios: &[&Scenario]) -> f64 {
+    let seconds = scenarios
         .iter()
         .map(|scenario| scenario.steps.iter().map(|step| step.timeout.as_secs_f64()).sum::<f64>());
     seconds.fold(0.0, f64::max)
 }
 
 /// Requests of an iteration, by the weights of the scenarios.
-fn mean_steps(plan: &Plan) -> f64 {
-    let weight: f64 = plan.scenarios.iter().map(|scenario| f64::from(scenario.weight)).sum();
-    let steps =
-        plan.scenarios.iter().map(|scenario| f64::from(scenario.weight) * scenario.steps.len() as f64);
+fn mean_steps(scenarios: &[&Scenario]) -> f64 {
+    let weight: f64 = scenarios.iter().map(|scenario| f64::from(scenario.weight)).sum();
+    let steps = scenarios.iter().map(|scenario| f64::from(scenario.weight) * scenario.steps.len() as f64);
     steps.sum::<f64>() / weight.max(1.0)
 }
 
@@ -286,8 +299,9 @@ fn rate(wanted: &Wanted, part: &Part<'_>, machine: &Machine, warnings: &mut Vec<
 fn memory(wanted: &Wanted, part: &Part<'_>, machine: &Machine, warnings: &mut Vec<String>) {
     let rows = u64::try_from(part.plan.rows().len()).unwrap_or(u64::MAX);
     let connections = wanted.most_connections.saturating_mul(CONNECTION_BYTES);
-    let measurements = rows.saturating_mul(part.threads).saturating_mul(ROW_BYTES);
-    let waiting = whole(wanted.waiting).min(part.threads << 20).saturating_mul(WAITING_BYTES);
+    let threads = part.threads.saturating_mul(u64::try_from(part.plan.workloads.len()).unwrap_or(u64::MAX));
+    let measurements = rows.saturating_mul(threads).saturating_mul(ROW_BYTES);
+    let waiting = whole(wanted.waiting).min(threads << 20).saturating_mul(WAITING_BYTES);
     let needed = connections.saturating_add(measurements).saturating_add(waiting);
     let usable = machine.memory.usable();
     if needed > usable && usable > 0 {
@@ -296,7 +310,7 @@ fn memory(wanted: &Wanted, part: &Part<'_>, machine: &Machine, warnings: &mut Ve
              lower connections or threads",
             needed >> 20,
             wanted.most_connections,
-            part.threads,
+            threads,
             usable >> 20
         ));
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use clock::Instant;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use metrics::{Pages, Recorder};
-use plan::{Connections, Dns, HttpVersion, LaneSet, Limiter, Load};
+use plan::{Connections, Dns, HttpVersion, LaneSet, Limiter, Load, Workload};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -21,7 +21,7 @@ use crate::names::{self, Directory, Lookups, Name, Question, Resolve};
 use crate::peer::{self, Peer};
 use crate::pool::Pool;
 use crate::program::{Given, Program};
-use crate::running::{Event, Running};
+use crate::running::{Crew, Event, Running};
 use crate::source::{Avalanche, Closed, Scheduled, Source, Timetable};
 use crate::speech::Speech;
 use crate::worker::{Keeping, Limits, Parts, RunClock, Worker, boot_ns};
@@ -48,7 +48,7 @@ pub struct Prepared {
     reports: (Sender<Report>, Receiver<Report>),
     run_id: String,
     limit: Option<plan::Rate>,
-    timetable: Option<Timetable>,
+    crews: Vec<Crew>,
     is_open: bool,
 }
 
@@ -77,51 +77,32 @@ pub fn prepare_with(job: Job, resolve: Arc<Resolve>) -> Result<Prepared, Prepare
     let Ground { directory, peers, speech, secrets } = survey(&job, resolve)?;
     let program = Arc::new(Program::compile(Given {
         plan,
-        protocols: &speech.protocols(plan)?,
+        protocols: &speech.protocols(plan, &plan.workloads[0])?,
         user_agent: &job.user_agent,
         secrets: &secrets,
         files: &job.files,
         closely: false,
     })?);
     raise_descriptor_limit();
-    let threads = threads_of(&job);
-    let (lanes, waiting, reports) = (Vec::new(), Vec::new(), bounded(threads * 8));
+    let crews: Vec<Crew> = plan
+        .workloads
+        .iter()
+        .map(|workload| Crew { threads: threads_of(&job, workload), timetable: Timetable::of(workload) })
+        .collect();
+    let threads = crews.iter().map(|crew| crew.threads).sum();
     let (lookups, asker) = Lookups::of(&directory, &plan.targets, threads).unzip();
-    let timetable = Timetable::of(plan);
-    let schedule = match &timetable {
-        Some(Timetable::Schedule(schedule)) => Some(Arc::clone(schedule)),
-        _ => None,
+    let mut bench = Bench {
+        job: &job,
+        program,
+        peers,
+        speech,
+        lanes: Vec::new(),
+        waiting: Vec::new(),
+        reports: bounded(threads * 8),
+        asker,
     };
-    let mut bench =
-        Bench { job: &job, program, peers, speech, threads, lanes, waiting, reports, schedule, asker };
-    let lanes_of = |thread| job.share.of_thread(thread, threads);
-    let Connections { start, max, streams, .. } = *plan.connections();
-    match (&plan.load, &timetable) {
-        (Load::Avalanche { requests_per_driver, .. }, _) => {
-            // One request at a time on each connection, unless the plan says otherwise.
-            let at_once = if plan.http == HttpVersion::Http1 { 1 } else { streams.unwrap_or(1) };
-            let users = |thread| part(max, thread, threads).saturating_mul(at_once);
-            bench.engage(start, max, None, |thread| {
-                Avalanche::new(*requests_per_driver, users(thread) as usize, thread, threads)
-            })?;
-        }
-        (Load::Tsunami { .. }, Some(Timetable::Schedule(schedule))) => {
-            bench.engage(start, max, None, |thread| {
-                Scheduled::tsunami(Arc::clone(schedule), LaneSet::all().of_thread(thread, threads))
-            })?;
-        }
-        (Load::Open { max_in_flight, .. }, Some(Timetable::Schedule(schedule))) => {
-            bench.engage(start, max, *max_in_flight, |thread| {
-                Scheduled::open(Arc::clone(schedule), lanes_of(thread))
-            })?;
-        }
-        (Load::Closed { .. }, Some(Timetable::Population(population))) => {
-            bench.engage(start, max, None, |thread| {
-                Closed::new(Arc::clone(plan), Arc::clone(population), lanes_of(thread))
-            })?;
-        }
-        // The others have their timetable.
-        (Load::Tsunami { .. } | Load::Open { .. } | Load::Closed { .. }, _) => {}
+    for (number, crew) in crews.iter().enumerate() {
+        bench.man(number, crew)?;
     }
     let Bench { lanes, waiting, reports, peers, .. } = bench;
     if let Some(lookups) = lookups {
@@ -130,7 +111,7 @@ pub fn prepare_with(job: Job, resolve: Arc<Resolve>) -> Result<Prepared, Prepare
     }
     tracing::info!(run_id = job.run_id, threads, "prepared");
     let (limit, is_open) = (job.plan.limit(), !job.plan.is_per_driver());
-    Ok(Prepared { threads: waiting, lanes, reports, run_id: job.run_id, limit, timetable, is_open })
+    Ok(Prepared { threads: waiting, lanes, reports, run_id: job.run_id, limit, crews, is_open })
 }
 
 /// What is known of the targets before anything is sent to them.
@@ -192,7 +173,7 @@ impl Prepared {
             threads,
             is_open: self.is_open,
             limit: self.limit,
-            timetable: Mutex::new(self.timetable),
+            crews: Mutex::new(self.crews),
             version: AtomicU32::new(0),
         }
     }
@@ -253,13 +234,13 @@ impl Drop for Will {
 }
 
 /// Fewer threads than asked for where each could not have a connection, an iteration, or a part of the limit of its own.
-fn threads_of(job: &Job) -> usize {
-    let most = match job.plan.load {
-        Load::Open { max_in_flight: Some(most), .. } => job.plan.connections().max.min(most),
-        _ => job.plan.connections().max,
+fn threads_of(job: &Job, workload: &Workload) -> usize {
+    let most = match workload.load {
+        Load::Open { max_in_flight: Some(most), .. } => workload.connections().max.min(most),
+        _ => workload.connections().max,
     };
     let threads = job.threads.min(usize::try_from(most).unwrap_or(usize::MAX));
-    job.plan.useful_threads(threads).clamp(1, plan::LANES)
+    workload.useful_threads(threads).clamp(1, plan::LANES)
 }
 
 /// Thread `thread`'s part of `whole`; all parts add up to it.
@@ -299,28 +280,78 @@ struct Bench<'j> {
     /// One list per target.
     peers: Vec<Vec<Peer>>,
     speech: Speech,
-    threads: usize,
     lanes: Vec<Lane>,
     waiting: Vec<Thread>,
     reports: (Sender<Report>, Receiver<Report>),
-    /// The times of an open load or a tsunami.
-    schedule: Option<Arc<plan::Schedule>>,
     /// Where names are looked up in the run, if they are.
     asker: Option<Sender<Question>>,
 }
 
+/// The threads of one workload while they are made.
+#[derive(Clone, Copy)]
+struct Team<'j> {
+    /// The number of the workload.
+    number: usize,
+    workload: &'j Arc<Workload>,
+    threads: usize,
+    /// The times of an open load or a tsunami.
+    schedule: Option<&'j Arc<plan::Schedule>>,
+}
+
 impl Bench<'_> {
+    /// Makes the threads of workload `number`.
+    fn man(&mut self, number: usize, crew: &Crew) -> Result<(), PrepareError> {
+        let job = self.job;
+        let workload = &job.plan.workloads[number];
+        let threads = crew.threads;
+        let schedule = match &crew.timetable {
+            Some(Timetable::Schedule(schedule)) => Some(schedule),
+            _ => None,
+        };
+        let team = Team { number, workload, threads, schedule };
+        let lanes_of = |thread| job.share.of_thread(thread, threads);
+        match (&workload.load, &crew.timetable) {
+            (Load::Avalanche { requests_per_driver, .. }, _) => {
+                let Connections { max, streams, .. } = *workload.connections();
+                // One request at a time on each connection, unless the plan says otherwise.
+                let at_once = if job.plan.http == HttpVersion::Http1 { 1 } else { streams.unwrap_or(1) };
+                let users = |thread| part(max, thread, threads).saturating_mul(at_once);
+                self.engage(team, None, |thread| {
+                    Avalanche::new(*requests_per_driver, users(thread) as usize, thread, threads)
+                })
+            }
+            (Load::Tsunami { .. }, Some(Timetable::Schedule(schedule))) => {
+                self.engage(team, None, |thread| {
+                    Scheduled::tsunami(Arc::clone(schedule), LaneSet::all().of_thread(thread, threads))
+                })
+            }
+            (Load::Open { max_in_flight, .. }, Some(Timetable::Schedule(schedule))) => {
+                self.engage(team, *max_in_flight, |thread| {
+                    Scheduled::open(Arc::clone(schedule), lanes_of(thread))
+                })
+            }
+            (Load::Closed { .. }, Some(Timetable::Population(population))) => {
+                self.engage(team, None, |thread| {
+                    Closed::new(Arc::clone(workload), Arc::clone(population), lanes_of(thread))
+                })
+            }
+            // The others have their timetable.
+            (Load::Tsunami { .. } | Load::Open { .. } | Load::Closed { .. }, _) => Ok(()),
+        }
+    }
+
     /// Starts the threads, and waits until their connections are opened.
     fn engage<S: Source>(
         &mut self,
-        start: u32,
-        max: u32,
+        team: Team<'_>,
         max_in_flight: Option<u32>,
         source: impl Fn(usize) -> S,
     ) -> Result<(), PrepareError> {
         let until = clock::now() + CONNECT_AHEAD;
-        let (ready, readiness) = bounded(self.threads);
-        let threads = self.threads;
+        let threads = team.threads;
+        let Connections { start, max, .. } = *team.workload.connections();
+        let (ready, readiness) = bounded(threads);
+        let first = self.waiting.len();
         for thread in 0..threads {
             let own = |whole| part(whole, thread, threads);
             let limits = Limits {
@@ -328,11 +359,11 @@ impl Bench<'_> {
                 connecting: own(CONNECTING_MAX).max(1),
                 drain_ns: clock::nanos(self.job.plan.drain),
             };
-            let parts = self.parts(thread, source(thread), limits, own(max))?;
+            let parts = self.parts(team, thread, source(thread), limits, own(max))?;
             let (starter, started) = bounded(1);
             let (ready, ahead) = (ready.clone(), (own(start), until));
             let handle = thread::Builder::new()
-                .name(format!("engine-{thread}"))
+                .name(format!("engine-{}", first + thread))
                 .spawn(move || body(parts, ahead, ready, &started))
                 .map_err(local("start an engine thread"))?;
             self.waiting.push(Thread { start: starter, handle });
@@ -352,29 +383,31 @@ impl Bench<'_> {
     }
 
     /// The thread's rows of each source.
-    fn rows(&self, thread: usize) -> Vec<Option<data::Rows>> {
+    fn rows(&self, team: Team<'_>, thread: usize) -> Vec<Option<data::Rows>> {
         let plan = &self.job.plan;
-        let lanes = self.job.share.of_thread(thread, self.threads);
+        let lanes = self.job.share.of_thread(thread, team.threads);
         // Of a load per driver each has its own iterations, so places among them mean nothing to others.
-        let schedule = self.schedule.as_ref().filter(|_| !plan.is_per_driver());
+        let schedule = team.schedule.filter(|_| !plan.is_per_driver());
         let of_source = |source: usize| {
             let number = u16::try_from(source).unwrap_or(u16::MAX);
             let uses: Vec<bool> =
                 plan.scenarios.iter().map(|scenario| scenario.sources.contains(&number)).collect();
-            data::Rows::new(plan, source, self.program.tables.rows(source), &uses, lanes, schedule)
+            let rows = self.program.tables.rows(source);
+            data::Rows::new(plan, team.number, source, rows, &uses, lanes, schedule)
         };
         (0..plan.data.len()).map(of_source).collect()
     }
 
     fn parts<S: Source>(
         &mut self,
+        team: Team<'_>,
         thread: usize,
         source: S,
         limits: Limits,
         max: u32,
     ) -> Result<Parts<S>, PrepareError> {
         let plan = &self.job.plan;
-        let connections = plan.connections();
+        let connections = team.workload.connections();
         let (steps, groups, stages) = (plan.rows().len(), plan.groups().len(), plan.stages().len());
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(io::Error::from);
         let wake: Arc<OwnedFd> = Arc::new(wake.map_err(local("make an eventfd"))?);
@@ -387,7 +420,7 @@ impl Bench<'_> {
         }
         self.lanes.push(Lane { mailbox: Arc::clone(&mailbox), spare });
         let sources: Arc<[IpAddr]> = plan.network.source_addresses.clone().into();
-        let protocols = self.speech.protocols(plan)?;
+        let protocols = self.speech.protocols(plan, team.workload)?;
         let pools = self.peers.iter().zip(divided(max, &plan.targets)).zip(protocols).zip(&plan.targets);
         let pools = pools.enumerate().map(|(number, (((peers, max), protocol), target))| {
             let is_multiplexed = self.speech.is_multiplexed(number);
@@ -398,12 +431,13 @@ impl Bench<'_> {
         });
         Ok(Parts {
             plan: Arc::clone(plan),
+            workload: Arc::clone(team.workload),
             program: Arc::clone(&self.program),
             source,
-            limiter: plan.limit().map(|rate| Limiter::new(rate, thread, self.threads)),
+            limiter: plan.limit().map(|rate| Limiter::new(rate, thread, team.threads)),
             limits,
             keeping: Keeping {
-                per: match plan.load {
+                per: match team.workload.load {
                     // As many users as connections: each has one.
                     Load::Avalanche { .. } if connections.per == plan::Per::User => plan::Per::Pool,
                     _ => connections.per,
@@ -419,12 +453,13 @@ impl Bench<'_> {
             spare: spares,
             reports: self.reports.0.clone(),
             asker: self.asker.clone(),
-            thread,
-            rows: self.rows(thread),
+            // Counted over all workloads.
+            thread: self.waiting.len(),
+            rows: self.rows(team, thread),
             seed: match plan.is_per_driver() {
                 // Each driver walks the same iterations, and draws its own numbers.
-                true => plan.seed ^ self.job.share.iter().next().unwrap_or(0) as u64,
-                false => plan.seed,
+                true => team.workload.seed ^ self.job.share.iter().next().unwrap_or(0) as u64,
+                false => team.workload.seed,
             },
         })
     }

@@ -98,16 +98,21 @@ impl Program {
             user_agent: given.user_agent.to_owned(),
             tables: Tables::open(plan, given.files)?,
         };
-        for scenario in &plan.scenarios {
-            program.add(given, scenario)?;
+        for (number, scenario) in plan.scenarios.iter().enumerate() {
+            program.add(given, &plan.workloads[plan.workload_with(number)], scenario)?;
         }
         Ok(program)
     }
 
-    fn add(&mut self, given: Given<'_>, scenario: &plan::Scenario) -> Result<(), PrepareError> {
+    fn add(
+        &mut self,
+        given: Given<'_>,
+        workload: &plan::Workload,
+        scenario: &plan::Scenario,
+    ) -> Result<(), PrepareError> {
         let first = self.steps.len();
         for position in 0..scenario.steps.len() {
-            let step = self.step_of(given, scenario, position)?;
+            let step = self.step_of(given, workload, scenario, position)?;
             self.steps.push(step);
         }
         let steps = &mut self.steps[first..];
@@ -145,13 +150,15 @@ impl Program {
     fn step_of(
         &self,
         given: Given<'_>,
+        workload: &plan::Workload,
         scenario: &plan::Scenario,
         position: usize,
     ) -> Result<Step, PrepareError> {
         let Given { plan, protocols, user_agent, secrets, files, closely } = given;
         let step = &scenario.steps[position];
         // A target that is asked to close its side first spares us the port that whoever closes first holds for a minute.
-        let closes = plan.connections().per == plan::Per::Iteration && plan.http == plan::HttpVersion::Http1;
+        let closes =
+            workload.connections().per == plan::Per::Iteration && plan.http == plan::HttpVersion::Http1;
         let is_last = scenario.is_straight() && position + 1 == scenario.steps.len();
         let varying = Varying {
             method: step.method.clone(),
@@ -215,7 +222,7 @@ impl Program {
             requests,
             varying: if fixed.is_none() { Some(Box::new(varying)) } else { None },
             timeout_ns: clock::nanos(step.timeout),
-            max_wait_ns: clock::nanos(plan.max_wait().unwrap_or(step.timeout)),
+            max_wait_ns: clock::nanos(workload.max_wait().unwrap_or(step.timeout)),
             pause_ns: 0,
             is_last,
             has_flow: false,

@@ -31,6 +31,14 @@ pub enum Event {
     Died(String),
 }
 
+/// The threads of one workload, which follow those of the workload before.
+#[derive(Debug)]
+pub(crate) struct Crew {
+    pub(crate) threads: usize,
+    /// The latest timetable, changes that are not in force yet included.
+    pub(crate) timetable: Option<Timetable>,
+}
+
 /// A run under way. Dropping it aborts the run.
 #[derive(Debug)]
 pub struct Running {
@@ -39,8 +47,7 @@ pub struct Running {
     pub(crate) threads: Vec<JoinHandle<()>>,
     pub(crate) is_open: bool,
     pub(crate) limit: Option<Rate>,
-    /// The latest timetable, changes that are not in force yet included.
-    pub(crate) timetable: Mutex<Option<Timetable>>,
+    pub(crate) crews: Mutex<Vec<Crew>>,
     /// Of the shares.
     pub(crate) version: AtomicU32,
 }
@@ -63,22 +70,25 @@ impl Running {
         if !self.is_open || self.version.fetch_max(version, Ordering::Relaxed) >= version {
             return;
         }
-        let threads = self.mailboxes.len();
-        for (thread, mailbox) in self.mailboxes.iter().enumerate() {
-            mailbox.send(Command::Lanes { from_ns, lanes: lanes.of_thread(thread, threads) });
-        }
+        self.each_crew(|crew, mailboxes| {
+            for (thread, mailbox) in mailboxes.iter().enumerate() {
+                mailbox.send(Command::Lanes { from_ns, lanes: lanes.of_thread(thread, crew.threads) });
+            }
+        });
     }
 
     /// Puts `factor` on the plan's rate or users, or on the limit of a model that is per driver, from the run time `from_ns` on.
     /// Changes nothing in a model that has neither.
     pub fn change_rate(&self, from_ns: u64, factor: f64) {
-        let mut timetable = self.timetable.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(timetable) = &mut *timetable
-            && (self.is_open || self.limit.is_some())
-        {
-            *timetable = timetable.scaled_from(from_ns, factor);
-            self.tell(&Command::Timetable { from_ns, timetable: timetable.clone() });
-        }
+        self.each_crew(|crew, mailboxes| {
+            if let Some(timetable) = &mut crew.timetable
+                && (self.is_open || self.limit.is_some())
+            {
+                *timetable = timetable.scaled_from(from_ns, factor);
+                let command = Command::Timetable { from_ns, timetable: timetable.clone() };
+                mailboxes.iter().for_each(|mailbox| mailbox.send(command.clone()));
+            }
+        });
         let scaled = |limit: Rate| Rate::new((limit.per_second() * factor).max(plan::limits::RATE_PER_S_MIN));
         if let Some(rate) = self.limit.and_then(scaled) {
             self.tell(&Command::Limit { from_ns, rate });
@@ -108,6 +118,17 @@ impl Running {
     /// Waits for the threads' end. Events that were not read are lost; read until [`Event::Finished`] first.
     pub fn join(mut self) {
         self.end();
+    }
+
+    /// With the threads of each workload.
+    fn each_crew(&self, mut with: impl FnMut(&mut Crew, &[Arc<Mailbox>])) {
+        let mut crews = self.crews.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut mailboxes = self.mailboxes.as_slice();
+        for crew in crews.iter_mut() {
+            let (own, rest) = mailboxes.split_at(crew.threads.min(mailboxes.len()));
+            with(crew, own);
+            mailboxes = rest;
+        }
     }
 
     fn tell(&self, command: &Command) {

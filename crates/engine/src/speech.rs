@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use plan::{HttpVersion, Plan, Scheme, Target};
+use plan::{HttpVersion, Plan, Scheme, Target, Workload};
 use protocol::Protocol;
 use protocol::http1::Http1;
 use protocol::http2::Http2;
@@ -29,7 +29,6 @@ pub(crate) struct Speech {
     tls: Option<Tls>,
     /// Of each target.
     versions: Vec<Version>,
-    streams: u32,
 }
 
 impl Speech {
@@ -40,7 +39,6 @@ impl Speech {
     pub(crate) fn settle(plan: &Plan, peers: &[Vec<Peer>]) -> Result<Self, PrepareError> {
         let is_https = plan.targets.iter().any(|target| target.scheme == Scheme::Https);
         let tls = if is_https { Some(Tls::load(&plan.tls)?) } else { None };
-        let streams = plan.connections().streams.unwrap_or(STREAMS);
         let mut versions = Vec::with_capacity(plan.targets.len());
         for (target, peers) in plan.targets.iter().zip(peers) {
             let preferred = match (&tls, peers.first()) {
@@ -58,18 +56,23 @@ impl Speech {
                 HttpVersion::Auto => preferred.unwrap_or(Version::Http1),
             });
         }
-        Ok(Self { tls, versions, streams })
+        Ok(Self { tls, versions })
     }
 
-    /// The protocols of the targets, for one thread: what TLS remembers is not shared.
+    /// The protocols of the targets, for one thread of a workload: what TLS remembers is not shared.
     ///
     /// # Errors
     /// A target's name is none.
-    pub(crate) fn protocols(&self, plan: &Plan) -> Result<Vec<Arc<dyn Protocol>>, PrepareError> {
+    pub(crate) fn protocols(
+        &self,
+        plan: &Plan,
+        workload: &Workload,
+    ) -> Result<Vec<Arc<dyn Protocol>>, PrepareError> {
+        let streams = workload.connections().streams.unwrap_or(STREAMS);
         let protocol = |(target, version): (&Target, &Version)| {
             let plain: Arc<dyn Protocol> = match version {
                 Version::Http1 => Arc::new(Http1),
-                Version::Http2 => Arc::new(Http2::new(self.streams)),
+                Version::Http2 => Arc::new(Http2::new(streams)),
             };
             let inner = match &self.tls {
                 Some(tls) if target.scheme == Scheme::Https => tls.protocol(target, *version, plain)?,

@@ -29,7 +29,7 @@ fn beside(step: &str, expected: &[&str], bad: impl Fn(Peer) + Send + Sync + 'sta
         sound.address, bad.address
     );
     let plan = plan::parse("beside", &text).unwrap_or_else(|faults| panic!("{faults:#?}"));
-    let to_sound = (0..ARRIVALS).filter(|index| plan.target_of(*index) == 0).count() as u64;
+    let to_sound = (0..ARRIVALS).filter(|index| plan.workloads[0].target_of(*index) == 0).count() as u64;
     assert!((150..250).contains(&to_sound), "{to_sound}");
     each_loop(&plan, 1, |told| {
         let outcomes = told.outcomes();

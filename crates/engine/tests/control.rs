@@ -30,9 +30,9 @@ fn slow() -> Server {
 fn lanes_that_move_in_mid_run_are_sent_exactly_once() {
     let server = Server::pong();
     let plan = plan(&server, OPEN, GET);
-    let total = plan.schedule().unwrap().total();
-    let of_first = plan.schedule().unwrap().count_in(&LaneSet::all(), 0, 2 * SECOND_NS)
-        + plan.schedule().unwrap().count_in(&half(0), 2 * SECOND_NS, 4 * SECOND_NS);
+    let total = plan.workloads[0].schedule().unwrap().total();
+    let of_first = plan.workloads[0].schedule().unwrap().count_in(&LaneSet::all(), 0, 2 * SECOND_NS)
+        + plan.workloads[0].schedule().unwrap().count_in(&half(0), 2 * SECOND_NS, 4 * SECOND_NS);
     let first = prepare(Job { threads: 2, ..job(plan.clone()) });
     let second = prepare(Job { share: LaneSet::empty(), ..job(plan) });
     let at = clock::now() + Duration::from_millis(50);
@@ -57,7 +57,7 @@ fn lanes_learned_of_too_late_are_missed_by_us() {
     thread::sleep(Duration::from_millis(2500));
     running.change_lanes(2, SECOND_NS, LaneSet::all());
     let told = watch(running);
-    let schedule = plan.schedule().unwrap();
+    let schedule = plan.workloads[0].schedule().unwrap();
     let due =
         schedule.count_in(&half(0), 0, 4 * SECOND_NS) + schedule.count_in(&half(1), SECOND_NS, 4 * SECOND_NS);
     assert_eq!(told.totals.due, due);

@@ -388,7 +388,8 @@ fn a_large_body_and_silence_stall_nobody_else() {
          silent: { weight: 5, steps: [{ get: /silent, timeout: 500ms }] }\n",
     );
     let of = |name: &str| {
-        (0..400).filter(|index| plan.scenarios[plan.scenario_of(*index)].name == name).count() as u64
+        (0..400).filter(|index| plan.scenarios[plan.workloads[0].scenario_of(*index)].name == name).count()
+            as u64
     };
     let (well, large, silent) = (of("well"), of("large"), of("silent"));
     assert!(large > 0 && silent > 0);

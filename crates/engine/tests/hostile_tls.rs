@@ -83,7 +83,7 @@ fn beside(kind: &str, bad: impl Fn(&Authority, Peer) + Send + Sync + 'static) {
     });
     let targets = format!("[http://{}, https://localhost:{}]", sound.address, other.address.port());
     let plan = authority.plan(&targets);
-    let to_sound = (0..200).filter(|index| plan.target_of(*index) == 0).count() as u64;
+    let to_sound = (0..200).filter(|index| plan.workloads[0].target_of(*index) == 0).count() as u64;
     for io in support::loops() {
         turned.store(false, Ordering::SeqCst);
         let prepared = support::prepare(Job { io, ..support::job(plan.clone()) });

@@ -100,7 +100,7 @@ fn ramps_and_poisson_arrivals_are_sent_as_planned() {
         "model: open, arrivals: poisson, stages: [{ at: 200/s, for: 2s }]",
     ] {
         let plan = plan(&server, load, GET);
-        let total = plan.schedule().unwrap().total();
+        let total = plan.workloads[0].schedule().unwrap().total();
         let told = run(plan, 2);
         assert_eq!(told.outcomes(), counts(&[("200", total)]));
         assert_eq!((told.totals.due, told.totals.started), (total, total));
@@ -242,8 +242,8 @@ fn scenarios_and_targets_are_chosen_by_index() {
         first.address, second.address
     );
     let plan = plan::parse("test", &text).unwrap();
-    let of_a = (0..200).filter(|index| plan.scenario_of(*index) == 0).count() as u64;
-    let to_first = (0..200).filter(|index| plan.target_of(*index) == 0).count() as u64;
+    let of_a = (0..200).filter(|index| plan.workloads[0].scenario_of(*index) == 0).count() as u64;
+    let to_first = (0..200).filter(|index| plan.workloads[0].target_of(*index) == 0).count() as u64;
     assert!((80..120).contains(&to_first), "{to_first}");
     let told = run(plan, 2);
     assert_eq!([told.succeeded(0), told.succeeded(1)], [of_a, 200 - of_a]);

@@ -95,7 +95,7 @@ fn connections_and_requests_follow_the_weights() {
     let targets =
         format!("[{{ url: \"http://{}\", weight: 3 }}, \"http://{}\"]", heavy.address, light.address);
     let plan = plan(&targets, "model: avalanche, requests_per_driver: 400, connections: 8", "");
-    let to_heavy = (0..400).filter(|index| plan.target_of(*index) == 0).count() as u64;
+    let to_heavy = (0..400).filter(|index| plan.workloads[0].target_of(*index) == 0).count() as u64;
     assert!((260..340).contains(&to_heavy), "{to_heavy}");
     let told = run(plan, 1);
     assert_eq!(told.outcomes(), counts(&[("200", 400)]));

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use plan::threshold::{Measure, Metric, Scope, Statistic};
-use plan::{Plan, Schedule, StageId, StepId, Threshold};
+use plan::{Plan, Schedules, StageId, StepId, Threshold};
 
 use crate::{DriverWindow, Merged, Phase, StageWindow, StepWindow, Timing};
 
@@ -126,7 +126,9 @@ pub struct Tracker {
 #[derive(Debug, Clone)]
 struct Tracked {
     threshold: Threshold,
-    /// When arrivals of its scope are measured, in ns of run time: ascending, and apart from each other.
+    /// The stages of its scope that are measured, and when they are, in ns of run time.
+    stages: Vec<(StageId, (u64, u64))>,
+    /// When any of them is: ascending, and apart from each other.
     spans: Vec<(u64, u64)>,
     so_far: Tally,
     /// Seconds in a row in which it did not hold.
@@ -141,26 +143,29 @@ impl Tracker {
     pub fn new(plan: &Plan) -> Self {
         let mut warmup = BTreeSet::new();
         let mut stages = Vec::new();
-        let mut from_ns = 0_u64;
         for (id, stage) in (0..=u16::MAX).map(StageId).zip(plan.stages()) {
-            let length_ns = stage
-                .duration
-                .map_or(u64::MAX, |length| u64::try_from(length.as_nanos()).unwrap_or(u64::MAX));
-            let to_ns = from_ns.saturating_add(length_ns);
             if stage.warmup {
                 warmup.insert(id);
             } else {
-                stages.push((id, from_ns, to_ns));
+                stages.push((id, stage.span_ns()));
             }
-            from_ns = to_ns;
         }
-        let tracked = plan.thresholds.iter().map(|threshold| Tracked {
-            spans: spans(&threshold.scope, &stages),
-            threshold: threshold.clone(),
-            so_far: Tally::default(),
-            broken_s: 0,
-            last: None,
-            first_breach: None,
+        let measured = plan.measured();
+        let tracked = plan.thresholds.iter().map(|threshold| {
+            let is_of_it = |id: &StageId| !matches!(threshold.scope, Scope::Stage(wanted) if wanted != *id);
+            let stages: Vec<_> = stages.iter().filter(|(id, _)| is_of_it(id)).copied().collect();
+            Tracked {
+                spans: match threshold.scope {
+                    Scope::Stage(_) => stages.iter().map(|(_, span)| *span).collect(),
+                    Scope::Run | Scope::Rows(_) => measured.clone(),
+                },
+                stages,
+                threshold: threshold.clone(),
+                so_far: Tally::default(),
+                broken_s: 0,
+                last: None,
+                first_breach: None,
+            }
         });
         let tracked = tracked.collect();
         Self { warmup, tracked, until_ns: 0, stopped_ns: None, crossed: None }
@@ -176,10 +181,10 @@ impl Tracker {
         self.stopped_ns.get_or_insert(stopped_ns);
     }
 
-    /// Takes one whole second of the fleet, after those before it; `schedule` is that of the fleet, with all changes of
+    /// Takes one whole second of the fleet, after those before it; `schedule` has the fleet's, with all changes of
     /// rate. A second that is not `complete`, since a driver has not told it, counts, and is not judged: what is missing
     /// would be half a rate.
-    pub fn take(&mut self, second: u32, window: &DriverWindow, complete: bool, schedule: Option<&Schedule>) {
+    pub fn take(&mut self, second: u32, window: &DriverWindow, complete: bool, schedule: Option<&Schedules>) {
         let from_ns = u64::from(second) * SECOND_NS;
         self.until_ns = from_ns + SECOND_NS;
         let until_ns = self.stopped_ns.map_or(self.until_ns, |stopped_ns| stopped_ns.min(self.until_ns));
@@ -230,14 +235,14 @@ impl Tracker {
     }
 
     /// How the thresholds stand after the seconds taken.
-    pub fn so_far(&self, schedule: Option<&Schedule>) -> Vec<Judged> {
+    pub fn so_far(&self, schedule: Option<&Schedules>) -> Vec<Judged> {
         let judged =
             self.tracked.iter().map(|tracked| tracked.judge(&tracked.so_far, self.ended(), schedule));
         judged.collect()
     }
 
     /// How the thresholds stand on all that was measured of a run that ended at this run time.
-    pub fn judge(&self, merged: &Merged, ended_ns: u64, schedule: Option<&Schedule>) -> Vec<Judged> {
+    pub fn judge(&self, merged: &Merged, ended_ns: u64, schedule: Option<&Schedules>) -> Vec<Judged> {
         let ended_ns = self.stopped_ns.map_or(ended_ns, |stopped_ns| stopped_ns.min(ended_ns));
         let judged = self.tracked.iter().map(|tracked| {
             let (steps, stages) = (merged.steps.values(), merged.stages.values());
@@ -252,21 +257,6 @@ impl Tracker {
     }
 }
 
-/// When arrivals of `scope` are measured; stages that follow each other are one span.
-fn spans(scope: &Scope, stages: &[(StageId, u64, u64)]) -> Vec<(u64, u64)> {
-    let mut spans: Vec<(u64, u64)> = Vec::new();
-    for &(id, from_ns, to_ns) in stages {
-        if matches!(scope, Scope::Stage(wanted) if *wanted != id) {
-            continue;
-        }
-        match spans.last_mut() {
-            Some(last) if last.1 == from_ns => last.1 = to_ns,
-            _ => spans.push((from_ns, to_ns)),
-        }
-    }
-    spans
-}
-
 impl Tracked {
     /// The value of a second that completed `hold_s` seconds in a row in which it did not hold.
     fn hold(
@@ -274,7 +264,7 @@ impl Tracked {
         hold_s: u32,
         tally: &Tally,
         (from_ns, until_ns): (u64, u64),
-        schedule: Option<&Schedule>,
+        schedule: Option<&Schedules>,
     ) -> Option<f64> {
         // A rate is of whole seconds of the load: a half one, or one of the drain, would be half a rate, or none.
         let is_whole = until_ns == from_ns + SECOND_NS
@@ -283,7 +273,7 @@ impl Tracked {
         if needs_whole && !is_whole {
             return None;
         }
-        let planned = schedule.map(|schedule| schedule.expected_in(from_ns, until_ns));
+        let planned = self.planned(from_ns, until_ns, schedule);
         let value = tally.value(self.threshold.measure, 1.0, planned)?;
         self.last = Some(value);
         self.broken_s = if self.holds(value) { 0 } else { self.broken_s.saturating_add(1) };
@@ -291,7 +281,7 @@ impl Tracked {
     }
 
     /// The value so far, when there is ground to judge it and it does not hold.
-    fn breach_so_far(&self, until_ns: u64, schedule: Option<&Schedule>) -> Option<f64> {
+    fn breach_so_far(&self, until_ns: u64, schedule: Option<&Schedules>) -> Option<f64> {
         let measured_s = self.measured_s(until_ns);
         let measure = self.threshold.measure;
         let samples = match measure {
@@ -305,17 +295,17 @@ impl Tracked {
         if samples.is_some_and(|(samples, needed)| measured_s < LIVE_AFTER_S || samples < needed) {
             return None;
         }
-        let value = self.so_far.value(measure, measured_s, self.planned(until_ns, schedule))?;
+        let value = self.so_far.value(measure, measured_s, self.planned(0, until_ns, schedule))?;
         (!self.holds(value)).then_some(value)
     }
 
-    fn judge(&self, tally: &Tally, ended_ns: u64, schedule: Option<&Schedule>) -> Judged {
+    fn judge(&self, tally: &Tally, ended_ns: u64, schedule: Option<&Schedules>) -> Judged {
         let (measure, first_breach) = (self.threshold.measure, self.first_breach);
         let (observed, holds) = match (self.threshold.hold_s, first_breach) {
             (Some(_), Some((_, observed))) => (Some(observed), false),
             (Some(_), None) => (self.last, true),
             (None, _) => {
-                let planned = self.planned(ended_ns, schedule);
+                let planned = self.planned(0, ended_ns, schedule);
                 let observed = tally.value(measure, self.measured_s(ended_ns), planned);
                 (observed, observed.is_some_and(|observed| self.holds(observed)))
             }
@@ -343,11 +333,13 @@ impl Tracked {
         spans.sum::<u64>() as f64 / 1e9
     }
 
-    /// Iterations that the schedule wants of them.
-    fn planned(&self, until_ns: u64, schedule: Option<&Schedule>) -> Option<f64> {
-        let schedule = schedule?;
-        let spans = self.spans.iter().map(|(from, to)| schedule.expected_in(*from, (*to).min(until_ns)));
-        Some(spans.sum())
+    /// Iterations that the schedules want of its stages between two run times.
+    fn planned(&self, from_ns: u64, until_ns: u64, schedules: Option<&Schedules>) -> Option<f64> {
+        let schedules = schedules?;
+        let stages = self.stages.iter().map(|(stage, (from, to))| {
+            schedules.expected_in(*stage, (*from).max(from_ns), (*to).min(until_ns))
+        });
+        Some(stages.sum())
     }
 }
 

@@ -48,7 +48,7 @@ fn second(second: u32, took_ms: &[u64], failed: usize) -> DriverWindow {
 /// Each threshold is a line: how it stands, what was observed, and when it was first breached.
 fn check(thresholds: &str, seconds: &[(&[u64], usize)], expect: Expect) {
     let plan = plan(thresholds);
-    let schedule = plan.schedule();
+    let schedule = plan::Schedules::of(&plan);
     let (mut tracker, mut merged) = (Tracker::new(&plan), Merged::new());
     let mut crossed = None;
     for (number, (took_ms, failed)) in (0..).zip(seconds) {

@@ -23,7 +23,7 @@ fn main() {
         let text = format!(
             "version: 1\nname: cost\ntarget: http://127.0.0.1\nload: {{ model: open, {load} }}\nscenarios: {{ s: {{ steps: [{{ get: / }}] }} }}"
         );
-        let schedule = Arc::new(plan::parse("cost", &text).unwrap().schedule().unwrap());
+        let schedule = Arc::new(plan::parse("cost", &text).unwrap().workloads[0].schedule().unwrap());
         let mut rounds: Vec<f64> = (0..ROUNDS)
             .map(|_| {
                 let before = clock::thread_cpu();

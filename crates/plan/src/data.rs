@@ -11,6 +11,7 @@ use crate::load;
 use crate::read::{self, Fields};
 use crate::shapes;
 use crate::tree::{Entry, Node};
+use crate::workload;
 
 /// Rows, by the name of their source.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,7 +106,7 @@ pub(crate) fn data(
         let message = format!("a plan has at most {} sources of data", limits::DATA_SOURCES);
         return read::fault(faults, node, Wrong::new("absurd", message));
     }
-    let has_users = plan.entry("load").is_none_or(|entry| load::may_have_users(&entry.value));
+    let has_users = workload::loads(plan).next().is_none() || workload::loads(plan).any(load::may_have_users);
     let mut files = Vec::new();
     let sources: Vec<Option<DataSource>> =
         entries.iter().map(|entry| source(faults, names, entry, has_users, &mut files)).collect();

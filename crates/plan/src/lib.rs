@@ -25,6 +25,7 @@ mod answer;
 mod stages;
 mod connections;
 mod load;
+mod workload;
 mod file;
 mod data;
 mod scenario;
@@ -44,6 +45,7 @@ mod show;
 mod pace;
 mod poisson;
 mod schedule;
+mod schedules;
 mod arrivals;
 mod share;
 mod population;
@@ -75,12 +77,13 @@ pub use limiter::Limiter;
 pub use load::{Load, Process, ThinkTime};
 pub use network::{Dns, Family, HttpVersion, Network, Proxy, Tls};
 pub use parse::parse;
-pub use plan::{BasicFields, BasicType, LoopKind, OnDriverLoss, OnUnreadyDriver, Plan, StageInfo};
+pub use plan::{BasicFields, BasicType, OnDriverLoss, OnUnreadyDriver, Plan};
 pub use population::Population;
 pub use quantity::Rate;
 pub use quick::{Quick, quick};
 pub use scenario::{Expect, Scenario, Step};
 pub use schedule::{Arrival, Schedule, StageId, tsunami};
+pub use schedules::Schedules;
 pub use schema::{schema, schema_value};
 pub use share::{InvalidShares, LANES, LaneSet, Shares};
 pub use show::{Shown, show};
@@ -89,6 +92,7 @@ pub use submit::{Given, submit};
 pub use target::{Scheme, Target};
 pub use threshold::Threshold;
 pub use users::{UserEvent, Users};
+pub use workload::{LoopKind, StageInfo, Workload};
 
 /// The row of a step in every table of results: an index into [`Plan::rows`].
 ///

@@ -18,7 +18,9 @@ pub const SCENARIOS: usize = STEP_NAMES;
 pub const STEPS: usize = 10_000;
 /// Items of a scenario's steps, fragments put in: requests, pauses, loops, groups and conditions about each.
 pub const ITEMS: usize = 10 * STEPS;
-/// Stages: `StageId` is a column of every window.
+/// Loads side by side: each has threads and connections of its own on every driver.
+pub const LOADS: usize = 32;
+/// Stages of all loads together: `StageId` is a column of every window.
 pub const STAGES: usize = 1_000;
 /// Thresholds: each is looked at once a second, and one that nobody reads says nothing.
 pub const THRESHOLDS: usize = 100;

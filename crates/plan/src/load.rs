@@ -86,6 +86,17 @@ pub struct ThinkTime {
     pub most: Duration,
 }
 
+impl Load {
+    /// The name of its stage `number`, as the plan says; `None` in a model without stages.
+    pub(crate) fn stage_name(&self, number: usize) -> Option<String> {
+        match self {
+            Self::Open { stages, .. } => stages.get(number).map(|stage| stage.name.clone()),
+            Self::Closed { stages, .. } => stages.get(number).map(|stage| stage.name.clone()),
+            Self::Avalanche { .. } | Self::Tsunami { .. } => None,
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Model {
     Avalanche,

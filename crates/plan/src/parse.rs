@@ -2,26 +2,28 @@
 //!
 //! All faults of a text are found in one go: a part that cannot be read keeps no other from being checked.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth;
 use crate::choice::Choice;
-use crate::data;
+use crate::data::{self, DataSource, Pick};
 use crate::diagnostic::{Diagnostic, Faults, Place, Wrong};
 use crate::expression::Names;
 use crate::limits;
-use crate::load;
+use crate::load::{self, Load};
 use crate::network::{self, HttpVersion};
 use crate::plan::{OnDriverLoss, OnUnreadyDriver, Plan};
 use crate::quantity;
 use crate::read::{self, Fields};
-use crate::scenario;
+use crate::scenario::{self, Scenario};
 use crate::shapes;
 use crate::step::Around;
 use crate::target::{Scheme, Target, targets};
 use crate::thresholds::{self, Known};
 use crate::tree::{Entry, Node, tree};
 use crate::vocabulary;
+use crate::workload::{self, Workload};
 
 pub(crate) static LOSSES: [(&str, OnDriverLoss); 3] = [
     ("redistribute", OnDriverLoss::Redistribute),
@@ -73,7 +75,7 @@ pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Opt
         Some(node) => seed(faults, node),
         None => Some(SEED),
     };
-    let load = fields.required(faults, "load").and_then(|node| load::load(faults, node));
+    let strands = workload::strands(faults, &fields);
     let data = data::data(faults, &mut names, &fields);
     let auth = match fields.get(faults, "auth") {
         Some(node) => auth::auth(faults, &mut names, node).map(Some),
@@ -87,7 +89,7 @@ pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Opt
     let thresholds = match fields.get(faults, "thresholds") {
         Some(node) => {
             let scenarios = scenarios.as_ref().map(|(scenarios, rows)| (scenarios.as_slice(), rows));
-            thresholds::thresholds(faults, node, &Known { load: load.as_ref(), scenarios, phases })
+            thresholds::thresholds(faults, node, &Known { strands: strands.as_deref(), scenarios, phases })
         }
         None => Some(Vec::new()),
     };
@@ -106,9 +108,12 @@ pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Opt
     auth?;
     let (targets, (scenarios, rows), (data, mut files)) = (targets?, scenarios?, data?);
     files.extend(std::mem::take(&mut names.files));
-    let scenario_choice = Choice::new(0, scenarios.iter().map(|scenario| scenario.weight));
     let target_choice = Choice::new(TARGET_SALT, targets.iter().map(|target| target.weight));
+    let seed = seed?;
+    let workloads = workload::workloads(strands?, &scenarios, seed, &target_choice);
+    fit_users(faults, &fields, &workloads, &scenarios, &data);
     Some(Plan {
+        workloads,
         source: source.to_owned(),
         name: name?,
         targets,
@@ -116,8 +121,7 @@ pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Opt
         tls: tls?,
         network: network?,
         phases: phases?,
-        seed: seed?,
-        load: load?,
+        seed,
         unset_secrets: unset_secrets(faults, &names),
         secrets: names.secrets,
         sources: names.sources,
@@ -131,8 +135,6 @@ pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Opt
         tags: rows.tags,
         groups: rows.groups,
         files,
-        scenario_choice,
-        target_choice,
     })
 }
 
@@ -180,15 +182,40 @@ fn fit(faults: &mut Faults<'_>, fields: &Fields<'_>, targets: &[Target], http: H
         is_in_vain(proxy, Wrong::new("not_together", "no proxy leads to a Unix socket"));
     }
     if http == HttpVersion::Http1 {
-        let streams = fields.entry("load").and_then(|entry| load::streams(&entry.value));
-        let wrong = Wrong::new("without_effect", "HTTP/1.1 has no streams");
-        is_in_vain(streams, wrong.help("leave it out, or write `http: 2`"));
+        for load in workload::loads(fields) {
+            let wrong = Wrong::new("without_effect", "HTTP/1.1 has no streams");
+            is_in_vain(load::streams(load), wrong.help("leave it out, or write `http: 2`"));
+        }
+    }
+}
+
+/// Rows per user are for scenarios whose load has users.
+fn fit_users(
+    faults: &mut Faults<'_>,
+    fields: &Fields<'_>,
+    workloads: &[Arc<Workload>],
+    scenarios: &[Scenario],
+    data: &[DataSource],
+) {
+    let without = workloads.iter().filter(|workload| !matches!(workload.load, Load::Closed { .. }));
+    for scenario in without.flat_map(|workload| &workload.scenarios).map(|number| &scenarios[*number]) {
+        let sources = scenario.sources.iter().filter_map(|number| data.get(usize::from(*number)));
+        for source in sources.filter(|source| source.pick == Pick::PerUser) {
+            let entry =
+                fields.entry("data").and_then(|data| data.value.entry(&source.name)?.value.entry("pick"));
+            let message = format!("the load of scenario \"{}\" has no users", scenario.name);
+            let wrong = Wrong::new("not_for_this_model", message);
+            let wrong = wrong.help("in_turn gives each iteration the next row");
+            entry
+                .into_iter()
+                .for_each(|entry| faults.add(entry.value.place, entry.value.text(), wrong.clone()));
+        }
     }
 }
 
 /// A driver's own load cannot move to another; only lanes can.
 fn on_driver_loss(faults: &mut Faults<'_>, fields: &Fields<'_>) -> Option<OnDriverLoss> {
-    let stays = fields.entry("load").is_some_and(|entry| load::stays_with_its_driver(&entry.value));
+    let stays = workload::loads(fields).any(load::stays_with_its_driver);
     let Some(node) = fields.get(faults, "on_driver_loss") else {
         return Some(if stays { OnDriverLoss::Continue } else { OnDriverLoss::Redistribute });
     };

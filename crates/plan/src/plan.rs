@@ -3,27 +3,23 @@
 //! Invariant: only [`crate::parse`] makes a plan. Deliberately absent: serialisation. What travels is the source.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::StepId;
-use crate::choice::{Choice, between};
-use crate::connections::Connections;
 use crate::data::DataSource;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Named, SourceUse};
 use crate::file::FileUse;
-use crate::limiter::Limiter;
-use crate::limits;
-use crate::load::{Load, Process};
+use crate::load::Load;
 use crate::network::{HttpVersion, Network, Tls};
-use crate::population::Population;
 use crate::quantity::Rate;
 use crate::scenario::Scenario;
-use crate::schedule::{Schedule, StageId};
-use crate::share::{LANES, LaneSet};
-use crate::stages::Stage;
+use crate::schedule::StageId;
+use crate::share::LaneSet;
 use crate::target::Target;
 use crate::threshold::Threshold;
+use crate::workload::{LoopKind, StageInfo, Workload};
 
 /// What to send, when, and what is acceptable.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,8 +40,8 @@ pub struct Plan {
     pub phases: bool,
     /// The source of all choices: the same plan and seed give the same times and scenarios.
     pub seed: u64,
-    /// When to send.
-    pub load: Load,
+    /// When to send, and which of the scenarios; at least one, side by side.
+    pub workloads: Vec<Arc<Workload>>,
     /// Rows that iterations use.
     pub data: Vec<DataSource>,
     /// What to send; at least one.
@@ -72,18 +68,7 @@ pub struct Plan {
     pub(crate) sources: Vec<SourceUse>,
     /// In the order of the plan; a path may be there more than once.
     pub(crate) files: Vec<FileUse>,
-    pub(crate) scenario_choice: Choice,
-    pub(crate) target_choice: Choice,
 }
-
-/// Binary places of a user in the index of an iteration; more than those of a lane, so that both agree.
-const USER_PLACES: u32 = 20;
-/// Binary places of the iterations that a user walks in one second, in such an index.
-const SECOND_PLACES: u32 = 22;
-/// Keeps think times apart from the choice of a scenario.
-const THINK_SALT: u64 = 0x0074_6869_6e6b;
-
-const _: () = assert!(limits::USERS <= 1 << USER_PLACES && (1usize << USER_PLACES).is_multiple_of(LANES));
 
 /// What happens when a driver is lost during the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,41 +89,6 @@ pub enum OnUnreadyDriver {
     Fail,
     /// The run starts without it.
     StartWithout,
-}
-
-/// Whether requests follow a schedule or the responses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LoopKind {
-    /// By schedule, whatever the target does.
-    Open,
-    /// A response makes room for the next request; stalls are under-represented.
-    Closed,
-}
-
-impl LoopKind {
-    /// `open` or `closed`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Closed => "closed",
-        }
-    }
-}
-
-/// What results say about a stage.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StageInfo {
-    /// Its name; the model's name where the model has no stages.
-    pub name: String,
-    /// Shown, but left out of the summary.
-    pub warmup: bool,
-    /// How long; `None`: until all is done.
-    pub duration: Option<Duration>,
-    /// Iterations per second at its beginning and its end: of the fleet, or of each driver where the load is per
-    /// driver. `None` where the responses decide.
-    pub rate_per_s: Option<(f64, f64)>,
-    /// Users of the fleet at its beginning and its end, in the closed model.
-    pub users: Option<(u32, u32)>,
 }
 
 /// The two loads that a driver of another implementation knows.
@@ -209,56 +159,36 @@ impl Plan {
         self.sources.get(source).map_or(&[], |source| source.columns.as_slice())
     }
 
-    /// The stages by `StageId`; one where the model has none.
+    /// The stages by `StageId`, those of one workload after those of the one before.
     pub fn stages(&self) -> Vec<StageInfo> {
-        match &self.load {
-            Load::Avalanche { limit, .. } => {
-                let rate_per_s = limit.map(|limit| (limit.per_second(), limit.per_second()));
-                vec![StageInfo { rate_per_s, ..StageInfo::only("avalanche") }]
-            }
-            Load::Tsunami { .. } => {
-                let rate_per_s = self.schedule().map(|schedule| (schedule.rate_at(0), schedule.rate_at(0)));
-                vec![StageInfo { duration: self.duration(), rate_per_s, ..StageInfo::only("tsunami") }]
-            }
-            Load::Open { stages, .. } => StageInfo::all(stages, |info, stage| {
-                info.rate_per_s = Some((stage.from.per_second(), stage.to.per_second()));
-            }),
-            Load::Closed { stages, iterations, .. } => StageInfo::all(stages, |info, stage| {
-                info.users = Some((stage.from, stage.to));
-                info.duration = info.duration.filter(|_| iterations.is_none());
-            }),
-        }
+        self.workloads.iter().flat_map(|workload| workload.stages()).collect()
     }
 
-    /// Whether requests follow a schedule or the responses.
+    /// The workload that has a stage.
+    pub fn workload_of(&self, stage: StageId) -> Option<&Arc<Workload>> {
+        self.workloads.iter().rev().find(|workload| workload.first_stage <= stage)
+    }
+
+    /// The number of the workload that walks a scenario.
+    pub fn workload_with(&self, scenario: usize) -> usize {
+        self.workloads.iter().position(|workload| workload.scenarios.contains(&scenario)).unwrap_or(0)
+    }
+
+    /// Whether requests follow a schedule; closed where those of one workload follow the responses.
     pub fn loop_kind(&self) -> LoopKind {
-        match self.load {
-            Load::Avalanche { .. } | Load::Closed { .. } => LoopKind::Closed,
-            Load::Tsunami { .. } | Load::Open { .. } => LoopKind::Open,
-        }
+        let is_open = self.workloads.iter().all(|workload| workload.loop_kind() == LoopKind::Open);
+        if is_open { LoopKind::Open } else { LoopKind::Closed }
     }
 
     /// Whether each driver carries the whole load of the plan (avalanche, tsunami), rather than its share of the lanes.
+    /// There is one workload then.
     pub fn is_per_driver(&self) -> bool {
-        matches!(self.load, Load::Avalanche { .. } | Load::Tsunami { .. })
+        self.workloads.iter().any(|workload| workload.is_per_driver())
     }
 
-    /// The limit of each driver, where the model has one.
+    /// The limit of each driver, where the model has one; there is one workload then.
     pub fn limit(&self) -> Option<Rate> {
-        match self.load {
-            Load::Avalanche { limit, .. } | Load::Tsunami { limit, .. } => limit,
-            Load::Open { .. } | Load::Closed { .. } => None,
-        }
-    }
-
-    /// Connections of each driver.
-    pub fn connections(&self) -> &Connections {
-        match &self.load {
-            Load::Avalanche { connections, .. }
-            | Load::Tsunami { connections, .. }
-            | Load::Open { connections, .. }
-            | Load::Closed { connections, .. } => connections,
-        }
+        self.workloads.iter().find_map(|workload| workload.limit())
     }
 
     /// The files beside the plan that the run needs, each once and with the first place that names it.
@@ -267,146 +197,77 @@ impl Plan {
         self.files.iter().filter(|file| seen.insert(file.path.as_str())).collect()
     }
 
-    /// How long a request may wait for a connection, where the plan says so; else its step's timeout.
-    pub fn max_wait(&self) -> Option<Duration> {
-        match self.load {
-            Load::Avalanche { .. } => None,
-            Load::Tsunami { max_wait, .. } | Load::Open { max_wait, .. } | Load::Closed { max_wait, .. } => {
-                max_wait
-            }
-        }
-    }
-
-    /// How many of `threads` threads of a driver have work to divide: fewer under a low limit, see [`Limiter::threads`].
-    pub fn useful_threads(&self, threads: usize) -> usize {
-        self.limit().map_or(threads, |limit| Limiter::threads(limit, threads))
-    }
-
-    /// The intended times: of the fleet (open) or of one driver (tsunami); `None` where the responses decide.
-    pub fn schedule(&self) -> Option<Schedule> {
-        match &self.load {
-            Load::Avalanche { .. } | Load::Closed { .. } => None,
-            Load::Tsunami { requests_per_driver, delay, limit, .. } => {
-                Some(Schedule::tsunami(*requests_per_driver, *delay, *limit))
-            }
-            Load::Open { arrivals: Process::Uniform, stages, .. } => Some(Schedule::open(stages)),
-            Load::Open { arrivals: Process::Poisson, stages, .. } => {
-                Some(Schedule::poisson(stages, self.seed))
-            }
-        }
-    }
-
-    /// How many users there are when; `None` in the models without users.
-    pub fn population(&self) -> Option<Population> {
-        match &self.load {
-            Load::Closed { stages, .. } => Some(Population::new(stages)),
-            Load::Avalanche { .. } | Load::Tsunami { .. } | Load::Open { .. } => None,
-        }
-    }
-
-    /// The index of iteration `number` of a user that came at `came_ns`. It is of the user's lane, and no iteration of
-    /// the same user has it again after the user went and came back: they are numbered on from the second it came in.
-    pub fn iteration_of(user: u32, came_ns: u64, number: u64) -> u64 {
-        let first = (came_ns / 1_000_000_000) << SECOND_PLACES;
-        first.wrapping_add(number) << USER_PLACES | u64::from(user)
-    }
-
-    /// How many iterations a user walks in all, where the plan says how many all users do: they differ by one at most.
-    pub fn iterations_of(&self, user: u32) -> Option<u64> {
-        let Load::Closed { stages, iterations: Some(iterations), .. } = &self.load else { return None };
-        let users = stages.first().map_or(1, |stage| u64::from(stage.from)).max(1);
-        let user = u64::from(user);
-        Some(if user < users { iterations / users + u64::from(user < iterations % users) } else { 0 })
-    }
-
-    /// How many iterations the users of some lanes walk in all, where the plan says how many all users do.
-    pub fn iterations_in(&self, lanes: &LaneSet) -> Option<u64> {
-        let Load::Closed { stages, iterations: Some(iterations), .. } = &self.load else { return None };
-        let users = stages.first().map_or(1, |stage| u64::from(stage.from)).max(1);
-        Some(iterations / users * lanes.rank(users) + lanes.rank(iterations % users))
-    }
-
-    /// How long a user waits after iteration `index`: a pure function of seed and index. Zero without think time.
-    pub fn think_time_of(&self, index: u64) -> Duration {
-        match &self.load {
-            Load::Closed { think_time: Some(think_time), .. } => {
-                between(self.seed, index ^ THINK_SALT, think_time.least, think_time.most)
-            }
-            _ => Duration::ZERO,
-        }
-    }
-
-    /// The index of the scenario that iteration `index` walks: weighted, and a pure function of seed and index.
-    pub fn scenario_of(&self, index: u64) -> usize {
-        self.scenario_choice.of(self.seed, index)
-    }
-
-    /// The index of the target that iteration `index` is sent to: weighted, and a pure function of seed and index.
-    pub fn target_of(&self, index: u64) -> usize {
-        self.target_choice.of(self.seed, index)
-    }
-
     /// Iterations per second that the plan asks of `drivers` drivers, as the mean over the measured stages; `None` where
     /// the responses decide.
     pub fn planned_per_s(&self, drivers: usize) -> Option<f64> {
-        match &self.load {
-            Load::Avalanche { limit, .. } => limit.map(|limit| limit.per_second() * drivers as f64),
-            Load::Tsunami { .. } => self.schedule().map(|schedule| schedule.rate_at(0) * drivers as f64),
-            Load::Open { stages, .. } => {
-                let measured = || stages.iter().filter(|stage| !stage.warmup);
-                let seconds: f64 = measured().map(|stage| stage.duration.as_secs_f64()).sum();
-                let mean = |stage: &Stage<Rate>| (stage.from.per_second() + stage.to.per_second()) / 2.0;
-                let iterations: f64 =
-                    measured().map(|stage| mean(stage) * stage.duration.as_secs_f64()).sum();
-                (seconds > 0.0).then(|| iterations / seconds)
-            }
-            Load::Closed { .. } => None,
+        if self.is_per_driver() {
+            let each = self.stages().first()?.rate_per_s?.0;
+            return Some(each * drivers as f64);
         }
+        let mut iterations = 0.0;
+        for stage in self.stages().into_iter().filter(|stage| !stage.warmup) {
+            let (from, to) = stage.rate_per_s?;
+            iterations += (from + to) / 2.0 * stage.duration?.as_secs_f64();
+        }
+        let seconds =
+            self.measured().iter().map(|(from_ns, to_ns)| to_ns - from_ns).sum::<u64>() as f64 / 1e9;
+        (seconds > 0.0).then(|| iterations / seconds)
     }
 
     /// Iterations that the plan asks of `drivers` drivers in all; `None` where the responses decide.
     pub fn planned_iterations(&self, drivers: usize) -> Option<u64> {
-        let drivers = u64::try_from(drivers).unwrap_or(u64::MAX);
-        match &self.load {
-            Load::Avalanche { requests_per_driver, .. } | Load::Tsunami { requests_per_driver, .. } => {
-                Some(requests_per_driver.saturating_mul(drivers))
-            }
-            // Of a Poisson process the expected number: the true one takes as long to count as to walk.
-            Load::Open { stages, .. } => Some(Schedule::open(stages).total()),
-            Load::Closed { iterations, .. } => *iterations,
-        }
+        self.workloads.iter().map(|workload| workload.planned_iterations(drivers)).sum()
+    }
+
+    /// How many iterations the users of some lanes walk in all, where the plan says how many all users do.
+    pub fn iterations_in(&self, lanes: &LaneSet) -> Option<u64> {
+        self.workloads.iter().map(|workload| workload.iterations_in(lanes)).sum()
     }
 
     /// How long arrivals come, without the drain; `None` for a load that ends when it is done.
     pub fn duration(&self) -> Option<Duration> {
-        let length = |durations: &mut dyn Iterator<Item = Duration>| Some(durations.sum());
-        match &self.load {
-            Load::Avalanche { .. } | Load::Closed { iterations: Some(_), .. } => None,
-            Load::Tsunami { .. } => self.schedule().map(|schedule| Duration::from_nanos(schedule.end_ns())),
-            Load::Open { stages, .. } => length(&mut stages.iter().map(|stage| stage.duration)),
-            Load::Closed { stages, .. } => length(&mut stages.iter().map(|stage| stage.duration)),
-        }
+        let durations = self.workloads.iter().map(|workload| workload.duration());
+        durations.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 
-    /// How long of that is left out of the summary.
+    /// When something is measured, in nanoseconds since the start: ascending spans that do not touch. `u64::MAX` ends what
+    /// goes on until all is done.
+    pub fn measured(&self) -> Vec<(u64, u64)> {
+        let stages = self.stages().into_iter().filter(|stage| !stage.warmup);
+        let mut spans: Vec<(u64, u64)> = stages.map(|stage| stage.span_ns()).collect();
+        join(&mut spans);
+        spans
+    }
+
+    /// How long nothing but warm-ups was under way, which is left out of the summary.
     pub fn warmup(&self) -> Duration {
-        let warmups = self.stages().into_iter().filter(|stage| stage.warmup);
-        warmups.filter_map(|stage| stage.duration).sum()
+        let mut warmups: Vec<(u64, u64)> =
+            self.stages().iter().filter(|stage| stage.warmup).map(StageInfo::span_ns).collect();
+        join(&mut warmups);
+        let measured = self.measured();
+        let alone = warmups.iter().map(|(from_ns, to_ns)| {
+            let within = |span: &(u64, u64)| span.1.min(*to_ns).saturating_sub(span.0.max(*from_ns));
+            to_ns - from_ns - measured.iter().map(within).sum::<u64>()
+        });
+        Duration::from_nanos(alone.sum())
     }
 
     /// Whether a stage is left out of the summary.
     pub fn is_warmup(&self, stage: StageId) -> bool {
-        let number = usize::from(stage.0);
-        match &self.load {
-            Load::Open { stages, .. } => stages.get(number).is_some_and(|stage| stage.warmup),
-            Load::Closed { stages, .. } => stages.get(number).is_some_and(|stage| stage.warmup),
-            Load::Avalanche { .. } | Load::Tsunami { .. } => false,
-        }
+        self.workload_of(stage).is_some_and(|workload| {
+            let number = usize::from(stage.0 - workload.first_stage.0);
+            match &workload.load {
+                Load::Open { stages, .. } => stages.get(number).is_some_and(|stage| stage.warmup),
+                Load::Closed { stages, .. } => stages.get(number).is_some_and(|stage| stage.warmup),
+                Load::Avalanche { .. } | Load::Tsunami { .. } => false,
+            }
+        })
     }
 
     /// What a driver of another implementation can be told of this plan; `None` for a load it does not know.
     pub fn basic_fields(&self) -> Option<BasicFields> {
-        match self.load {
+        let [workload] = self.workloads.as_slice() else { return None };
+        match workload.load {
             Load::Avalanche { requests_per_driver, limit, .. } => Some(BasicFields {
                 test_type: BasicType::Avalanche,
                 delay: Duration::ZERO,
@@ -430,18 +291,14 @@ impl Plan {
     }
 }
 
-impl StageInfo {
-    fn only(name: &str) -> Self {
-        Self { name: name.to_owned(), warmup: false, duration: None, rate_per_s: None, users: None }
-    }
-
-    fn all<L>(stages: &[Stage<L>], add: impl Fn(&mut Self, &Stage<L>)) -> Vec<Self> {
-        let infos = stages.iter().map(|stage| {
-            let mut info =
-                Self { warmup: stage.warmup, duration: Some(stage.duration), ..Self::only(&stage.name) };
-            add(&mut info, stage);
-            info
-        });
-        infos.collect()
-    }
+/// Sorts spans, and joins those that touch.
+fn join(spans: &mut Vec<(u64, u64)>) {
+    spans.sort_unstable();
+    spans.dedup_by(|next, span| {
+        let touches = next.0 <= span.1;
+        if touches {
+            span.1 = span.1.max(next.1);
+        }
+        touches
+    });
 }

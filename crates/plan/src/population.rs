@@ -77,6 +77,12 @@ impl Population {
         Self { spans: spans.collect() }
     }
 
+    /// The same, whose stages are numbered from `first` on.
+    pub(crate) fn numbered_from(mut self, first: StageId) -> Self {
+        self.spans.iter_mut().for_each(|span| span.stage.0 += first.0);
+        self
+    }
+
     /// This population with `factor` on the plan's users from `from_ns` on. It replaces an earlier factor there, changes
     /// nothing before, and no stage's length. There are at most [`limits::USERS`]; a factor that is not positive sends
     /// all home.

@@ -204,6 +204,13 @@ impl Schedule {
         Self { seed: Some(seed), ..Self::open(stages) }
     }
 
+    /// The same, whose stages are numbered from `first` on.
+    pub(crate) fn numbered_from(mut self, first: StageId) -> Self {
+        self.parts.iter_mut().for_each(|part| part.stage.0 += first.0);
+        self.segments.iter_mut().for_each(|segment| segment.stage.0 += first.0);
+        self
+    }
+
     /// `requests` arrivals, each max(`delay`, 1/`limit`) after the one before.
     pub fn tsunami(requests: u64, delay: Duration, limit: Option<Rate>) -> Self {
         let base = Base::Tsunami { delay, limit };

@@ -48,7 +48,11 @@ pub(crate) static PLAN: Shape = Shape {
             "Also record name lookup, connect, TLS, sending, waiting and receiving",
         ),
         Key::or("seed", Number, "1", "The same plan and seed give the same times and choices"),
-        Key::required("load", Any(LOADS), "When requests are sent: exactly one model"),
+        Key::new(
+            "load",
+            Any(LOADS),
+            "When requests are sent: one model, for all scenarios that have none of their own",
+        ),
         Key::new("data", Map(&Of(&DATA)), "Rows that iterations use, by the name of their source"),
         Key::required("scenarios", Map(&Of(&SCENARIO)), "What is sent, by name"),
         Key::new(
@@ -335,7 +339,8 @@ pub(crate) static SCENARIO: Shape = Shape {
     id: "scenario",
     what: "a scenario",
     keys: &[
-        Key::or("weight", Count, "1", "How often it is walked, against the other scenarios"),
+        Key::or("weight", Count, "1", "How often it is walked, against the others of the plan's load"),
+        Key::new("load", Any(LOADS), "When it is walked, beside the plan's load: open or closed"),
         Key::or("cookies", Flag, "false", "What targets set is sent back"),
         Key::new("tags", List(&Name), "Tags of all its steps"),
         Key::new("auth", Of(&AUTH), "Authorization of its requests"),

@@ -4,6 +4,8 @@
 //! Invariant: read as a plan, it is the same plan. Deliberately absent: values of secrets, which are not known here, and
 //! sections that the plan leaves out as a whole.
 
+use std::sync::Arc;
+
 use crate::diagnostic::{Diagnostic, Faults};
 use crate::json::quote;
 use crate::parse::{self, plan};
@@ -13,6 +15,7 @@ use crate::shapes::{ITEMS, PLAN};
 use crate::step::METHODS;
 use crate::submit::{self, Given};
 use crate::tree::{Entry, Kind, Node, tree};
+use crate::workload::Workload;
 use crate::{data, json, vocabulary};
 
 /// Columns before a comment.
@@ -262,7 +265,9 @@ impl Writer<'_> {
         let form = |name: &str| shape.keys.iter().find(|key| key.name == name).map(|key| &key.form);
         let mut values = self.entries(entries, others, form, path);
         let mut defaults: Vec<(&str, Value)> = self.implied(node, resolved, shape, path);
-        let known = shape.keys.iter().filter_map(|key| Some((key.name, Value::default(key.default?))));
+        let is_weighed = shape.id != "scenario" || node.entry("load").is_none();
+        let known = shape.keys.iter().filter(|key| is_weighed || key.name != "weight");
+        let known = known.filter_map(|key| Some((key.name, Value::default(key.default?))));
         defaults.extend(known);
         for (name, value) in defaults {
             if !values.iter().any(|(known, _)| known == name) {
@@ -287,14 +292,16 @@ impl Writer<'_> {
                 vec![("on_driver_loss", word(loss.map(|(word, _)| *word)))]
             }
             ("open" | "closed" | "tsunami" | "avalanche", _) => {
-                let connections = self.plan.connections();
+                let Some(workload) = self.workload(path) else { return Vec::new() };
+                let connections = workload.connections();
                 let entries = [("start", connections.start), ("max", connections.max)];
                 let entries =
                     entries.map(|(key, count)| (key.to_owned(), Value::default(&count.to_string())));
                 vec![("connections", Value { origin: String::new(), kind: What::Map(entries.into()) })]
             }
             ("connections", _) => {
-                let connections = self.plan.connections();
+                let Some(workload) = self.workload(path) else { return Vec::new() };
+                let connections = workload.connections();
                 let start = (node.entry("per").is_none() || connections.start > 0)
                     .then(|| ("start", Value::default(&connections.start.to_string())));
                 start.into_iter().chain([("max", Value::default(&connections.max.to_string()))]).collect()
@@ -303,7 +310,7 @@ impl Writer<'_> {
                 let name = number
                     .parse()
                     .ok()
-                    .and_then(|number: usize| Some(self.plan.stages().get(number)?.name.clone()));
+                    .and_then(|number: usize| self.workload(path)?.load.stage_name(number));
                 let name = name.unwrap_or_default();
                 vec![("name", Value::scalar(&name, false, "default".to_owned()))]
             }
@@ -331,6 +338,16 @@ impl Writer<'_> {
             ("expect", _) => vec![("status", Value::default("200..399"))],
             _ => Vec::new(),
         }
+    }
+
+    /// The workload whose load is described at `path`.
+    fn workload(&self, path: &[&str]) -> Option<&Workload> {
+        let name = match path {
+            ["scenarios", name, ..] => Some(*name),
+            _ => None,
+        };
+        let mut workloads = self.plan.workloads.iter().map(Arc::as_ref);
+        workloads.find(|workload| workload.name.as_deref() == name)
     }
 
     fn origin(&self, node: &Node, resolved: &str, path: &[&str]) -> String {

@@ -9,13 +9,13 @@ use std::time::Duration;
 use crate::StepId;
 use crate::diagnostic::{Faults, Wrong};
 use crate::limits;
-use crate::load::Load;
 use crate::quantity::{self, decimal, parse_rate, parse_span};
 use crate::read;
 use crate::scenario::{Rows, Scenario};
 use crate::schedule::StageId;
 use crate::threshold::{Measure, Metric, Operator, Scope, Statistic, Threshold};
 use crate::tree::{Kind, Node};
+use crate::workload::Strand;
 
 const FORM: &str = "write it like: p99 of \"GET /cart\" < 800ms for 10s, abort";
 const STATISTICS: [&str; 10] =
@@ -29,7 +29,7 @@ const MOST_PERCENT: f64 = 1000.0;
 
 /// What the rest of the plan knows, as far as it could be read: what could not is no second fault here.
 pub(crate) struct Known<'a> {
-    pub load: Option<&'a Load>,
+    pub strands: Option<&'a [Strand<'a>]>,
     pub scenarios: Option<(&'a [Scenario], &'a Rows)>,
     pub phases: Option<bool>,
 }
@@ -301,8 +301,8 @@ fn measure_fits(measure: Measure, known: &Known<'_>) -> Result<(), Wrong> {
                 Wrong::new("phases_off", format!("{} is a phase, and phases are off", metric.as_str()));
             Err(wrong.help("write `phases: true` into the plan"))
         }
-        Measure::AchievedRate if known.load.is_some_and(|load| !matches!(load, Load::Open { .. })) => {
-            let wrong = Wrong::new("not_for_this_model", "only an open load has a planned rate to achieve");
+        Measure::AchievedRate if known.strands.is_some_and(|loads| !loads.iter().all(Strand::is_open)) => {
+            let wrong = Wrong::new("not_for_this_model", "only open loads have a planned rate to achieve");
             Err(wrong.help("write `rate` with requests per second"))
         }
         _ => Ok(()),
@@ -376,26 +376,25 @@ fn among(name: &str, known: &[&str], none: Wrong) -> Wrong {
 }
 
 fn stage(name: &str, known: &Known<'_>, none: Wrong) -> Result<Scope, Wrong> {
-    let stages: Vec<(&str, bool)> = match known.load {
-        Some(Load::Open { stages, .. }) => {
-            stages.iter().map(|stage| (stage.name.as_str(), stage.warmup)).collect()
-        }
-        // A number of iterations is one stage without a name of the plan's.
-        Some(Load::Closed { stages, iterations: None, .. }) => {
-            stages.iter().map(|stage| (stage.name.as_str(), stage.warmup)).collect()
-        }
-        Some(_) => Vec::new(),
-        None => return Ok(Scope::Run),
-    };
-    let found = (0..=u16::MAX).zip(&stages).find(|(_, (known, _))| *known == name);
+    let Some(strands) = known.strands else { return Ok(Scope::Run) };
+    let stages = strands.iter().flat_map(|strand| {
+        let has_names = strand.has_stages();
+        strand.stages().into_iter().map(move |stage| (has_names, stage))
+    });
+    let stages: Vec<(StageId, String, bool)> = (0..=u16::MAX)
+        .zip(stages)
+        .filter(|(_, (has_name, _))| *has_name)
+        .map(|(id, (_, stage))| (StageId(id), stage.name, stage.warmup))
+        .collect();
+    let found = stages.iter().find(|(_, known, _)| *known == name);
     match found {
-        Some((_, (_, true))) => {
+        Some((_, _, true)) => {
             let message = format!("stage \"{name}\" is a warm-up, and thresholds leave those out");
             Err(Wrong::new("threshold_scope", message).help("leave `warmup` out of the stage"))
         }
-        Some((id, _)) => Ok(Scope::Stage(StageId(id))),
+        Some((id, ..)) => Ok(Scope::Stage(*id)),
         None => {
-            let names: Vec<&str> = stages.iter().map(|(name, _)| *name).collect();
+            let names: Vec<&str> = stages.iter().map(|(_, name, _)| name.as_str()).collect();
             Err(among(name, &names, none))
         }
     }

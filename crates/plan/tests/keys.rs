@@ -306,7 +306,7 @@ fn connections() {
 
 #[test]
 fn what_connections_become() {
-    let connections = |load: &str| *with_load(load).unwrap().connections();
+    let connections = |load: &str| *with_load(load).unwrap().workloads[0].connections();
     let closed =
         connections("  model: closed\n  users: 5\n  iterations: 9\n  connections: { per: user, max: 9 }\n");
     assert_eq!((closed.start, closed.max, closed.per), (0, 9, Per::User));
@@ -415,10 +415,13 @@ fn what_targets_become() {
     for (again, target) in again.iter().zip(&plan.targets) {
         assert_eq!(plan::Target { weight: target.weight, ..again.targets[0].clone() }, *target);
     }
-    let chosen = (0..60_000).filter(|index| plan.target_of(*index) == 1).count();
+    let chosen = (0..60_000).filter(|index| plan.workloads[0].target_of(*index) == 1).count();
     assert!((29_500..30_500).contains(&chosen), "three of six: {chosen}");
-    let both =
-        (0..60_000).filter(|index| plan.target_of(*index) == 1 && plan.scenario_of(*index) == 0).count();
+    let both = (0..60_000)
+        .filter(|index| {
+            plan.workloads[0].target_of(*index) == 1 && plan.workloads[0].scenario_of(*index) == 0
+        })
+        .count();
     assert_eq!(both, chosen, "there is one scenario");
 }
 
@@ -651,5 +654,9 @@ fn steps() {
     let plan = with_load("  model: avalanche\n  requests_per_driver: 5\n").unwrap();
     let step = &plan.scenarios[0].steps[0];
     assert_eq!((step.follow_redirects, step.decompress, step.expect_continue), (0, false, false));
-    assert!(!plan.scenarios[0].cookies && !plan.phases && matches!(plan.load, Load::Avalanche { .. }));
+    assert!(
+        !plan.scenarios[0].cookies
+            && !plan.phases
+            && matches!(plan.workloads[0].load, Load::Avalanche { .. })
+    );
 }

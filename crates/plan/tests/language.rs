@@ -357,7 +357,7 @@ fn variables_stand_where_the_run_is_planned() {
         n-x ["http://10.0.0.1"] 9 Open { arrivals: Uniform, stages: [Stage { name: "stage 1", from: Rate { millionths: 30000000, seconds: 1 }, to: Rate { millionths: 30000000, seconds: 1 }, duration: 120s, warmup: false }], connections: Connections { start: 16, max: 10000, per: Pool, requests: None, lifetime: None, streams: None }, max_in_flight: None, max_wait: None } [Threshold { expression: "p99 < 200ms", measure: Time(ResponseTime, Percentile(990000)), scope: Run, scope_name: "run", operator: Below, limit: 200.0, hold_s: None, abort: false, allow_no_data: false }]
     "#]].assert_eq(&format!(
         "{} {targets:?} {} {:?} {:?}\n",
-        plan.name, plan.seed, plan.load, plan.thresholds
+        plan.name, plan.seed, plan.workloads[0].load, plan.thresholds
     ));
 }
 

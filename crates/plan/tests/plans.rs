@@ -109,7 +109,7 @@ fn everything_else() {
     let targets: Vec<String> = plan.targets.iter().map(ToString::to_string).collect();
     let rest = format!(
         "{targets:?}\n{:?}\n{:?} {:?} {:?} seed {}\n{:?}\n",
-        plan.load,
+        plan.workloads[0].load,
         plan.on_driver_loss,
         plan.on_unready_driver,
         plan.drain,
@@ -120,7 +120,7 @@ fn everything_else() {
         ["http://10.0.0.1:8080/shop", "http://[::1]"]
         Open { arrivals: Uniform, stages: [Stage { name: "warmup", from: Rate { millionths: 50000000, seconds: 1 }, to: Rate { millionths: 50000000, seconds: 1 }, duration: 30s, warmup: true }, Stage { name: "stage 2", from: Rate { millionths: 30000000, seconds: 60 }, to: Rate { millionths: 30000000, seconds: 60 }, duration: 5400s, warmup: false }], connections: Connections { start: 16, max: 200, per: Pool, requests: None, lifetime: None, streams: None }, max_in_flight: Some(500), max_wait: Some(2s) }
         Abort StartWithout 5s seed 7
-        [StageInfo { name: "warmup", warmup: true, duration: Some(30s), rate_per_s: Some((50.0, 50.0)), users: None }, StageInfo { name: "stage 2", warmup: false, duration: Some(5400s), rate_per_s: Some((0.5, 0.5)), users: None }]
+        [StageInfo { name: "warmup", warmup: true, begins: 0ns, duration: Some(30s), rate_per_s: Some((50.0, 50.0)), users: None }, StageInfo { name: "stage 2", warmup: false, begins: 30s, duration: Some(5400s), rate_per_s: Some((0.5, 0.5)), users: None }]
     "#]].assert_eq(&rest);
     assert_eq!(plan.source, OPEN);
     assert_eq!(plan.targets[1].host, "::1");
@@ -133,22 +133,26 @@ fn json_is_yaml() {
                 \"requests_per_driver\":5},\n\t\"scenarios\":{\"s\":{\"steps\":[{\"get\":\"/\"}]}}}\n";
     let plan = parse(text);
     assert_eq!(plan.name, "a ü 😀 / \"b\"");
-    assert!(matches!(plan.load, Load::Avalanche { requests_per_driver: 5, limit: None, .. }));
-    assert_eq!((plan.connections().start, plan.connections().max), (64, 64));
+    assert!(matches!(plan.workloads[0].load, Load::Avalanche { requests_per_driver: 5, limit: None, .. }));
+    assert_eq!((plan.workloads[0].connections().start, plan.workloads[0].connections().max), (64, 64));
     assert_eq!(plan.loop_kind(), LoopKind::Closed);
 }
 
 #[test]
 fn scenarios_are_chosen_by_weight_seed_and_index() {
     let plan = parse(OPEN);
-    let buys = (0..100_000).filter(|index| plan.scenario_of(*index) == 1).count();
+    let buys = (0..100_000).filter(|index| plan.workloads[0].scenario_of(*index) == 1).count();
     assert!((19_500..20_500).contains(&buys), "{buys}");
     let again = parse(OPEN);
-    assert!((0..1000).all(|index| plan.scenario_of(index) == again.scenario_of(index)));
+    assert!(
+        (0..1000).all(|index| plan.workloads[0].scenario_of(index) == again.workloads[0].scenario_of(index))
+    );
     let other = parse(&OPEN.replace("seed: 7", "seed: 8"));
-    assert!((0..1000).any(|index| plan.scenario_of(index) != other.scenario_of(index)));
+    assert!(
+        (0..1000).any(|index| plan.workloads[0].scenario_of(index) != other.workloads[0].scenario_of(index))
+    );
     // Whether a lane's arrivals fall to a scenario must not depend on the lane.
-    let lane_buys = (0..10_000).filter(|round| plan.scenario_of(round * 1024 + 5) == 1).count();
+    let lane_buys = (0..10_000).filter(|round| plan.workloads[0].scenario_of(round * 1024 + 5) == 1).count();
     assert!((1_800..2_200).contains(&lane_buys), "{lane_buys}");
 }
 

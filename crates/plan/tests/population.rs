@@ -204,12 +204,12 @@ const CLOSED: &str =
 fn iterations_are_divided_among_the_users() {
     let text = format!("{CLOSED}{{ model: closed, users: 7, iterations: 100 }}\n");
     let plan = plan::parse("p", &text).unwrap();
-    let each: Vec<u64> = (0..8).filter_map(|user| plan.iterations_of(user)).collect();
+    let each: Vec<u64> = (0..8).filter_map(|user| plan.workloads[0].iterations_of(user)).collect();
     assert_eq!(each, [15, 15, 14, 14, 14, 14, 14, 0]);
     assert_eq!((plan.planned_iterations(3), plan.duration()), (Some(100), None));
     let staged =
         plan::parse("p", &format!("{CLOSED}{{ model: closed, stages: [{{ users: 7, for: 1s }}] }}\n"));
-    assert_eq!(staged.unwrap().iterations_of(0), None);
+    assert_eq!(staged.unwrap().workloads[0].iterations_of(0), None);
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn an_iterations_index_is_of_the_users_lane_and_its_own() {
     for user in [0, 1, 1023, 1024, 999_999] {
         for came_s in [0, 1, 2_591_999] {
             for number in [0, 1, 4_000_000] {
-                let index = plan::Plan::iteration_of(user, came_s * S + 5, number);
+                let index = plan::Workload::iteration_of(user, came_s * S + 5, number);
                 assert_eq!(index % LANES as u64, u64::from(user) % LANES as u64);
                 assert!(seen.insert(index));
             }
@@ -235,7 +235,13 @@ fn think_times_are_uniform_and_their_own() {
     };
     let ranged = plan("1s..3s");
     let seconds: Vec<f64> = (0..20_000)
-        .map(|number| ranged.think_time_of(plan::Plan::iteration_of(number % 50, 0, u64::from(number / 50))))
+        .map(|number| {
+            ranged.workloads[0].think_time_of(plan::Workload::iteration_of(
+                number % 50,
+                0,
+                u64::from(number / 50),
+            ))
+        })
         .map(|think_time| think_time.as_secs_f64())
         .collect();
     assert!(seconds.iter().all(|seconds| (1.0..=3.0).contains(seconds)));
@@ -243,7 +249,7 @@ fn think_times_are_uniform_and_their_own() {
     assert!((mean - 2.0).abs() < 0.02, "{mean}");
     let early = seconds.iter().filter(|seconds| **seconds < 1.5).count();
     assert!((4_750..5_250).contains(&early), "{early}");
-    assert_eq!(ranged.think_time_of(77), ranged.think_time_of(77));
-    assert_eq!(plan("250ms").think_time_of(5), Duration::from_millis(250));
-    assert!(plan("0s..1ms").think_time_of(5) <= Duration::from_millis(1));
+    assert_eq!(ranged.workloads[0].think_time_of(77), ranged.workloads[0].think_time_of(77));
+    assert_eq!(plan("250ms").workloads[0].think_time_of(5), Duration::from_millis(250));
+    assert!(plan("0s..1ms").workloads[0].think_time_of(5) <= Duration::from_millis(1));
 }

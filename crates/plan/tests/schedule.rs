@@ -100,7 +100,7 @@ fn rates_per_minute_and_hour_are_exact() {
     let text = "version: 1\nname: p\ntarget: http://h\nscenarios: {s: {steps: [get: /]}}\n\
                 load: {model: open, stages: [{at: 7/min, for: 7h}]}";
     let plan = plan::parse("p", text).unwrap();
-    let schedule = plan.schedule().unwrap();
+    let schedule = plan.workloads[0].schedule().unwrap();
     assert_eq!(schedule.total(), 7 * 60 * 7);
     assert_eq!(schedule.time_of(7 * 60 * 6), Some(6 * 3600 * S));
 }
@@ -509,7 +509,7 @@ fn planned_figures() {
     let text = "version: 1\nname: p\ntarget: http://h\nscenarios: {s: {steps: [get: /]}}\nload:\n  model: open\n  stages:\n\
                 \x20   - { at: 10/s, for: 30s, warmup: true }\n    - { at: 500/s, for: 1m }\n    - { at: 200/s, for: 30s }\n";
     let plan = plan::parse("p", text).unwrap();
-    assert!(matches!(plan.load, Load::Open { .. }));
+    assert!(matches!(plan.workloads[0].load, Load::Open { .. }));
     assert_eq!(plan.planned_per_s(3), Some(400.0));
     assert_eq!(plan.planned_iterations(3), Some(300 + 30_000 + 6_000));
     assert_eq!((plan.duration(), plan.warmup()), (Some(Duration::from_secs(120)), Duration::from_secs(30)));

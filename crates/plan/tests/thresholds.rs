@@ -375,7 +375,7 @@ fn what_the_load_does_not_have() {
   - rate > 100/s
 "#,
         expect![[r#"
-            p.yaml:7:5: only an open load has a planned rate to achieve [not_for_this_model]
+            p.yaml:7:5: only open loads have a planned rate to achieve [not_for_this_model]
               write `rate` with requests per second
                 | achieved_rate
             p.yaml:8:19: the plan has no stage "avalanche" [unknown_stage]

@@ -4,13 +4,14 @@
 //! nobody measured stays absent.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use metrics::threshold::{Judged, Standing};
 use metrics::verdict::Reason;
 use metrics::{
     Accounting, Merged, Outcome, Pair, Phase, PhaseTimings, StageWindow, StepWindow, Timing, Verdict,
 };
-use plan::{Plan, StageId, StepId, Threshold};
+use plan::{Plan, StageId, StepId, Threshold, Workload};
 
 use crate::summary::{
     AccountingSummary, Bytes, DriverSummary, ErrorSummary, GroupSummary, IterationCounts, PhaseSummary,
@@ -122,6 +123,8 @@ struct Measured<'a> {
     warmup: BTreeSet<StageId>,
     all: StepWindow,
     stages: StageWindow,
+    /// Missed iterations of each workload.
+    missed: Vec<u64>,
     /// Whether any window belongs to it.
     known: bool,
     seconds: Option<f64>,
@@ -143,8 +146,16 @@ impl<'a> Measured<'a> {
             overlap: said.overlap.or(whole(accounting.iterations.overlap)),
             unknown: said.unknown.or(whole(accounting.requests.unknown)),
         };
+        let mut missed = vec![0; plan.workloads.len()];
+        for (stage, window) in merged.stages.iter().filter(|(stage, _)| is_measured(**stage)) {
+            let after = plan.workloads.partition_point(|workload| workload.first_stage <= *stage);
+            if let Some(missed) = after.checked_sub(1).and_then(|number| missed.get_mut(number)) {
+                *missed += window.missed.total();
+            }
+        }
         Self {
             merged,
+            missed,
             all: merged.all_steps(is_measured),
             stages: merged.all_stages(is_measured),
             known: merged.stages.keys().copied().any(is_measured)
@@ -237,18 +248,18 @@ impl<'a> Measured<'a> {
     }
 
     /// Requests of a row that left no time: cancelled ones, and those of missed iterations, which are divided over the
-    /// scenarios by their weights.
+    /// scenarios of their load by the weights.
     fn absent(&self, plan: &Plan, row: usize) -> u64 {
-        let all: u128 = plan.scenarios.iter().map(|scenario| u128::from(scenario.weight)).sum();
-        let visits: u128 = plan
-            .scenarios
-            .iter()
-            .map(|scenario| {
+        let of_load = |(workload, missed): (&Arc<Workload>, &u64)| {
+            let scenarios = || workload.scenarios.iter().filter_map(|number| plan.scenarios.get(*number));
+            let all: u128 = scenarios().map(|scenario| u128::from(scenario.weight)).sum();
+            let visits = scenarios().map(|scenario| {
                 let steps = scenario.steps.iter().filter(|step| usize::from(step.id.0) == row).count();
                 u128::from(scenario.weight) * steps as u128
-            })
-            .sum();
-        let missed = (u128::from(self.stages.missed.total()) * visits).div_ceil(all.max(1));
+            });
+            (u128::from(*missed) * visits.sum::<u128>()).div_ceil(all.max(1))
+        };
+        let missed: u128 = plan.workloads.iter().zip(&self.missed).map(of_load).sum();
         self.row(row).cancelled.saturating_add(u64::try_from(missed).unwrap_or(u64::MAX))
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Invariant: what tells stages and warm-up apart is the form of the letters, never their colour.
 
+use std::time::Duration;
+
 use plan::StageInfo;
 
 use crate::number::{as_given, clock};
@@ -36,10 +38,11 @@ impl Span<'_> {
     }
 }
 
-/// The stages as a picture of at most `width` columns; none where their length or level is not known.
-pub(crate) fn curve(stages: &[StageInfo], width: usize) -> Vec<Line> {
+/// The stages as a picture of at most `width` columns, which stand for `length` where that is longer; none where length or
+/// level of a stage is not known.
+pub(crate) fn curve(stages: &[StageInfo], length: Duration, width: usize) -> Vec<Line> {
     let Some(spans) = spans(stages) else { return Vec::new() };
-    let (end, most) = spans.iter().fold((0.0, 0.0), |(end, most): (f64, f64), span| {
+    let (end, most) = spans.iter().fold((length.as_secs_f64(), 0.0), |(end, most): (f64, f64), span| {
         (end.max(span.end), most.max(span.from).max(span.to))
     });
     let unit = if stages.iter().any(|stage| stage.users.is_some()) { "" } else { "/s" };
@@ -70,14 +73,12 @@ pub(crate) fn curve(stages: &[StageInfo], width: usize) -> Vec<Line> {
 }
 
 fn spans(stages: &[StageInfo]) -> Option<Vec<Span<'_>>> {
-    let mut start = 0.0;
     let spans = stages.iter().map(|stage| {
         let users = stage.users.map(|(from, to)| (f64::from(from), f64::from(to)));
         let (from, to) = stage.rate_per_s.or(users)?;
+        let start = stage.begins.as_secs_f64();
         let end = start + stage.duration?.as_secs_f64();
-        let span = Span { name: &stage.name, is_warmup: stage.warmup, start, end, from, to };
-        start = end;
-        Some(span)
+        Some(Span { name: &stage.name, is_warmup: stage.warmup, start, end, from, to })
     });
     spans.collect()
 }
@@ -86,7 +87,7 @@ fn spans(stages: &[StageInfo]) -> Option<Vec<Span<'_>>> {
 fn level_of(spans: &[Span<'_>], column: usize, count: usize, end: f64) -> (f64, bool) {
     let time = |column: f64| column / count as f64 * end;
     let (from, middle, to) = (time(column as f64), time(column as f64 + 0.5), time(column as f64 + 1.0));
-    let here = spans.iter().find(|span| middle < span.end).or(spans.last());
+    let here = spans.iter().find(|span| middle < span.end);
     let (level, warms) = here.map_or((0.0, false), |span| (span.level_at(middle), span.is_warmup));
     let within = spans.iter().filter(|span| span.start >= from && span.end <= to);
     within.fold((level, warms), |(level, warms), span| {

@@ -6,7 +6,7 @@
 
 use std::ops::{Add, Mul};
 
-use plan::{Body, Bound, Content, Expression, Op, Plan, Scenario, Step, Template, Value};
+use plan::{Body, Bound, Content, Expression, Op, Plan, Scenario, Step, Template, Value, Workload};
 
 /// What an expression is taken to write: an identifier or a short word.
 pub(crate) const VALUE_BYTES: usize = 16;
@@ -22,9 +22,9 @@ pub(crate) struct Between {
 }
 
 impl Between {
-    const NONE: Self = Self { least: 0.0, most: 0.0 };
+    pub(crate) const NONE: Self = Self { least: 0.0, most: 0.0 };
 
-    fn exactly(number: f64) -> Self {
+    pub(crate) fn exactly(number: f64) -> Self {
         Self { least: number, most: number }
     }
 }
@@ -97,19 +97,24 @@ fn rounds_of(bound: &Bound) -> Between {
     }
 }
 
-/// Each step of `plan` with how often it is sent in one iteration of the plan, over all its scenarios by their weights.
-fn sent(plan: &Plan) -> impl Iterator<Item = (&Step, Between)> {
-    let weights: f64 = plan.scenarios.iter().map(|scenario| f64::from(scenario.weight)).sum();
-    plan.scenarios.iter().flat_map(move |scenario| {
-        let share = f64::from(scenario.weight) / weights.max(1.0);
+/// The scenarios of a workload, each with its share of the iterations.
+fn walked<'p>(plan: &'p Plan, workload: &'p Workload) -> impl Iterator<Item = (&'p Scenario, f64)> {
+    let scenarios = || workload.scenarios.iter().filter_map(|number| plan.scenarios.get(*number));
+    let weights: f64 = scenarios().map(|scenario| f64::from(scenario.weight)).sum();
+    scenarios().map(move |scenario| (scenario, f64::from(scenario.weight) / weights.max(1.0)))
+}
+
+/// Each step of a workload with how often it is sent in one iteration, over all its scenarios by their weights.
+fn sent<'p>(plan: &'p Plan, workload: &'p Workload) -> impl Iterator<Item = (&'p Step, Between)> {
+    walked(plan, workload).flat_map(move |(scenario, share)| {
         scenario.steps.iter().zip(visits(scenario)).map(move |(step, often)| (step, often * share))
     })
 }
 
-/// Requests of each row in one iteration, in the order of [`Plan::rows`].
-pub(crate) fn requests_by_row(plan: &Plan) -> Vec<Between> {
+/// Requests of each row in one iteration of a workload, in the order of [`Plan::rows`].
+pub(crate) fn requests_by_row(plan: &Plan, workload: &Workload) -> Vec<Between> {
     let mut rows = vec![Between::NONE; plan.rows().len()];
-    for (step, often) in sent(plan) {
+    for (step, often) in sent(plan, workload) {
         if let Some(row) = rows.get_mut(usize::from(step.id.0)) {
             *row = *row + often;
         }
@@ -117,18 +122,21 @@ pub(crate) fn requests_by_row(plan: &Plan) -> Vec<Between> {
     rows
 }
 
-/// Bytes that an iteration sends, where files have as many as `file_bytes` says.
-pub(crate) fn bytes(plan: &Plan, file_bytes: &dyn Fn(&str) -> u64) -> Between {
-    let each = sent(plan).map(|(step, often)| often * request_bytes(plan, step, file_bytes) as f64);
+/// Requests in one iteration of a workload.
+pub(crate) fn requests(plan: &Plan, workload: &Workload) -> Between {
+    requests_by_row(plan, workload).into_iter().fold(Between::NONE, Add::add)
+}
+
+/// Bytes that an iteration of a workload sends, where files have as many as `file_bytes` says.
+pub(crate) fn bytes(plan: &Plan, workload: &Workload, file_bytes: &dyn Fn(&str) -> u64) -> Between {
+    let each = sent(plan, workload).map(|(step, often)| often * request_bytes(plan, step, file_bytes) as f64);
     each.fold(Between::NONE, Add::add)
 }
 
-/// Of the iterations those whose scenario uses the source of this number.
-pub(crate) fn share_with_source(plan: &Plan, source: usize) -> f64 {
-    let weight = |scenario: &Scenario| f64::from(scenario.weight);
-    let all: f64 = plan.scenarios.iter().map(weight).sum();
-    let uses = |scenario: &&Scenario| scenario.sources.iter().any(|used| usize::from(*used) == source);
-    plan.scenarios.iter().filter(uses).map(weight).sum::<f64>() / all.max(1.0)
+/// Of a workload's iterations those whose scenario uses the source of this number.
+pub(crate) fn share_with_source(plan: &Plan, workload: &Workload, source: usize) -> f64 {
+    let uses = |scenario: &Scenario| scenario.sources.iter().any(|used| usize::from(*used) == source);
+    walked(plan, workload).filter(|(scenario, _)| uses(scenario)).map(|(_, share)| share).sum()
 }
 
 /// Whether a request has parts that are known only when it is sent.
@@ -209,7 +217,11 @@ mod tests {
     }
 
     fn requests(steps: &str) -> Vec<(f64, f64)> {
-        requests_by_row(&plan(steps)).into_iter().map(|often| (often.least, often.most)).collect()
+        let plan = plan(steps);
+        requests_by_row(&plan, &plan.workloads[0])
+            .into_iter()
+            .map(|often| (often.least, often.most))
+            .collect()
     }
 
     #[test]
@@ -249,13 +261,14 @@ mod tests {
     fn sizes_are_those_of_requests_as_they_are_written() {
         let get = plan("      - get: /ping\n");
         let written = "GET /ping HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: groundswell/0.1.0\r\n\r\n";
-        assert_eq!(bytes(&get, &|_| 0), Between::exactly(written.len() as f64));
+        assert_eq!(bytes(&get, &get.workloads[0], &|_| 0), Between::exactly(written.len() as f64));
         let post = plan("      - { post: /x, body: \"a{{ iteration }}b\", headers: { x: y } }\n");
         let written = "POST /x HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: groundswell/0.1.0\r\nx: y\r\n\
                        Content-Length: 18\r\n\r\n";
-        assert_eq!(bytes(&post, &|_| 0), Between::exactly((written.len() + 18) as f64));
+        assert_eq!(bytes(&post, &post.workloads[0], &|_| 0), Between::exactly((written.len() + 18) as f64));
         assert!(has_expressions(&post) && !has_expressions(&get));
         let file = plan("      - { put: /x, file: a.bin }\n");
-        assert_eq!(bytes(&file, &|_| 1000).least - bytes(&file, &|_| 0).least, 1000.0 + 3.0);
+        let of = |size| bytes(&file, &file.workloads[0], &|_| size).least;
+        assert_eq!(of(1000) - of(0), 1000.0 + 3.0);
     }
 }

@@ -3,9 +3,10 @@
 //! Invariant: nothing here is measured, and what only a run can tell (answers, iterations of users, redirects) is said to
 //! be unknown. Deliberately absent: IO. Rows, sizes of files and connections are arguments.
 
+use std::ops::Add;
 use std::time::Duration;
 
-use plan::{DataKind, DataSource, Load, Pick, Plan, Process, WhenExhausted};
+use plan::{DataKind, DataSource, Load, Pick, Plan, Process, StageInfo, WhenExhausted, Workload};
 
 use crate::curve::curve;
 use crate::expected::{self, Between, VALUE_BYTES};
@@ -15,6 +16,9 @@ use crate::table::{Align, Table, cell};
 
 /// Rows of a table at most; the plan itself has the others.
 const ROWS: usize = 50;
+
+/// Curves at most.
+const CURVES: usize = 4;
 
 /// What is known beside the plan.
 #[derive(Clone, Copy)]
@@ -37,15 +41,17 @@ pub fn preview(facts: &PreviewFacts<'_>, color: bool, width: usize) -> String {
     let drivers =
         if facts.drivers == 1 { "1 driver".to_owned() } else { format!("{} drivers", facts.drivers) };
     let title = Line::new().toned(Tone::Strong, &plan.name).text(format!("   {}, {drivers}", model(plan)));
-    let sections = [
-        vec![title, targets(plan)],
-        curve(&plan.stages(), width),
+    let mut sections = vec![vec![title, targets(plan)]];
+    let length = plan.duration().unwrap_or_default();
+    let drawn = plan.workloads.iter().take(CURVES);
+    sections.extend(drawn.map(|workload| curve(&workload.stages(), length, width)));
+    sections.extend([
         stages(plan, width),
         totals(facts, width),
         requests(facts, width),
         data(facts, width),
         notes(plan, width),
-    ];
+    ]);
     let mut page = String::new();
     for (number, section) in sections.iter().filter(|section| !section.is_empty()).enumerate() {
         page.push_str(if number > 0 { "\n" } else { "" });
@@ -54,8 +60,15 @@ pub fn preview(facts: &PreviewFacts<'_>, color: bool, width: usize) -> String {
     page
 }
 
-fn model(plan: &Plan) -> &'static str {
-    match plan.load {
+fn model(plan: &Plan) -> String {
+    match plan.workloads.as_slice() {
+        [workload] => model_of(&workload.load).to_owned(),
+        workloads => format!("{} loads side by side", workloads.len()),
+    }
+}
+
+fn model_of(load: &Load) -> &'static str {
+    match load {
         Load::Avalanche { .. } => "avalanche",
         Load::Tsunami { .. } => "tsunami",
         Load::Open { arrivals: Process::Uniform, .. } => "open, uniform arrivals",
@@ -72,26 +85,38 @@ fn targets(plan: &Plan) -> Line {
 }
 
 fn stages(plan: &Plan, width: usize) -> Vec<Line> {
-    let stages = plan.stages();
-    let has_rate = stages.iter().all(|stage| stage.rate_per_s.is_some());
-    if !matches!(plan.load, Load::Open { .. } | Load::Closed { iterations: None, .. }) {
+    let stages: Vec<StageInfo> = plan
+        .workloads
+        .iter()
+        .filter(|workload| matches!(workload.load, Load::Open { .. } | Load::Closed { iterations: None, .. }))
+        .flat_map(|workload| workload.stages())
+        .collect();
+    if stages.is_empty() {
         return Vec::new();
     }
-    let level = if has_rate { "per second" } else { "users" };
-    let mut columns = vec![("Stage", Align::Left), (level, Align::Right), ("takes", Align::Right)];
-    columns.extend(has_rate.then_some(("iterations", Align::Right)));
+    let has_rates = stages.iter().any(|stage| stage.rate_per_s.is_some());
+    let has_users = stages.iter().any(|stage| stage.users.is_some());
+    let mut columns = vec![("Stage", Align::Left)];
+    columns.extend(has_rates.then_some(("per second", Align::Right)));
+    columns.extend(has_users.then_some(("users", Align::Right)));
+    columns.push(("takes", Align::Right));
+    columns.extend(has_rates.then_some(("iterations", Align::Right)));
     columns.push(("", Align::Left));
     let mut table = Table::new(&columns);
+    let level = |levels: Option<(f64, f64)>| match levels {
+        Some((from, to)) if from == to => as_given(from),
+        Some((from, to)) => format!("{} → {}", as_given(from), as_given(to)),
+        None => String::new(),
+    };
     for stage in stages.iter().take(ROWS) {
         let users = stage.users.map(|(from, to)| (f64::from(from), f64::from(to)));
-        let (from, to) = stage.rate_per_s.or(users).unwrap_or_default();
         let seconds = stage.duration.unwrap_or_default().as_secs_f64();
-        let level = match from == to {
-            true => as_given(from),
-            false => format!("{} → {}", as_given(from), as_given(to)),
-        };
-        let mut row = vec![cell(&stage.name), cell(level), cell(clock(seconds))];
-        row.extend(has_rate.then(|| cell(whole((from + to) / 2.0 * seconds))));
+        let iterations = stage.rate_per_s.map(|(from, to)| whole((from + to) / 2.0 * seconds));
+        let mut row = vec![cell(&stage.name)];
+        row.extend(has_rates.then(|| cell(level(stage.rate_per_s))));
+        row.extend(has_users.then(|| cell(level(users))));
+        row.push(cell(clock(seconds)));
+        row.extend(has_rates.then(|| cell(iterations.unwrap_or_default())));
         row.push(cell(if stage.warmup { "warm-up" } else { "" }));
         table.row(row);
     }
@@ -145,25 +170,72 @@ fn bytes(number: f64) -> String {
     number::bytes(whole)
 }
 
-/// Iterations that the plan asks for: of the fleet, or of each driver where the load is per driver.
-fn iterations(plan: &Plan) -> Option<f64> {
-    plan.planned_iterations(1).map(|iterations| iterations as f64)
+/// The sum over all iterations that the plan asks for, of what one of each workload has: of the fleet, or of each driver
+/// where the load is per driver.
+fn in_all(plan: &Plan, of_one: impl Fn(&Workload) -> Between) -> Option<Between> {
+    let each = plan.workloads.iter().map(|workload| {
+        let iterations = workload.planned_iterations(1)?;
+        Some(of_one(workload) * iterations as f64)
+    });
+    each.collect::<Option<Vec<_>>>().map(|each| each.into_iter().fold(Between::NONE, Add::add))
 }
 
-/// Iterations per second where there are most, in the same sense.
-fn peak_per_s(plan: &Plan) -> Option<f64> {
-    let rates = plan.stages().into_iter().map(|stage| stage.rate_per_s.map(|(from, to)| from.max(to)));
-    rates.collect::<Option<Vec<f64>>>().map(|rates| rates.into_iter().fold(0.0, f64::max))
+/// The same per second, at the moment at which it is most.
+fn at_the_peak(plan: &Plan, of_one: impl Fn(&Workload) -> Between) -> Option<Between> {
+    let each = plan.workloads.iter().map(|workload| Some((of_one(workload), rates(&workload.stages())?)));
+    let each: Vec<_> = each.collect::<Option<_>>()?;
+    // Rates are straight lines between these moments, so the sum is most at one of them.
+    let moments =
+        each.iter().flat_map(|(_, rates)| rates).flat_map(|rate| [(rate.start, true), (rate.end, false)]);
+    let sums = moments.map(|(at, is_start)| {
+        let rate = |rates: &[Slope]| rates.iter().find_map(|rate| rate.at(at, is_start)).unwrap_or(0.0);
+        each.iter().map(|(of_one, rates)| *of_one * rate(rates)).fold(Between::NONE, Add::add)
+    });
+    Some(sums.fold(Between::NONE, |peak, sum| Between {
+        least: peak.least.max(sum.least),
+        most: peak.most.max(sum.most),
+    }))
+}
+
+/// A rate that goes straight from one level to another, in iterations per second.
+struct Slope {
+    start: f64,
+    end: f64,
+    from: f64,
+    to: f64,
+}
+
+impl Slope {
+    /// The rate at a moment within it: just after, or just before.
+    fn at(&self, moment: f64, after: bool) -> Option<f64> {
+        let is_within = match after {
+            true => self.start <= moment && moment < self.end,
+            false => self.start < moment && moment <= self.end,
+        };
+        let share = if self.from == self.to { 0.0 } else { (moment - self.start) / (self.end - self.start) };
+        is_within.then_some(self.from + (self.to - self.from) * share)
+    }
+}
+
+/// The rates of stages; `None` where the responses decide.
+fn rates(stages: &[StageInfo]) -> Option<Vec<Slope>> {
+    let slope = |stage: &StageInfo| {
+        let (from, to) = stage.rate_per_s?;
+        let start = stage.begins.as_secs_f64();
+        let end = stage.duration.map_or(f64::INFINITY, |duration| start + duration.as_secs_f64());
+        Some(Slope { start, end, from, to })
+    };
+    stages.iter().map(slope).collect()
 }
 
 fn totals(facts: &PreviewFacts<'_>, width: usize) -> Vec<Line> {
     let plan = facts.plan;
     let shares = Shares { drivers: facts.drivers as f64, is_per_driver: plan.is_per_driver() };
-    let exactly = |number: f64| Between { least: number, most: number };
+    let exactly = Between::exactly;
+    let one = |_: &Workload| exactly(1.0);
+    let sent = |workload: &Workload| expected::requests(plan, workload);
+    let size = |workload: &Workload| expected::bytes(plan, workload, facts.file_bytes);
     let per_s = |number: f64| format!("{}/s", as_given(number));
-    let requests = expected::requests_by_row(plan).into_iter().reduce(|sum, row| sum + row);
-    let requests = requests.unwrap_or(exactly(0.0));
-    let size = expected::bytes(plan, facts.file_bytes);
     let mut table =
         Table::new(&[("In all", Align::Left), ("fleet", Align::Right), ("per driver", Align::Right)]);
     let mut row =
@@ -177,18 +249,21 @@ fn totals(facts: &PreviewFacts<'_>, width: usize) -> Vec<Line> {
     if plan.warmup() > Duration::ZERO {
         row("  of it warm-up", [clock(plan.warmup().as_secs_f64()), String::new()]);
     }
-    if let Load::Closed { stages, .. } = &plan.load {
-        let most = stages.iter().map(|stage| stage.from.max(stage.to)).max().unwrap_or(0);
-        row("users at most", shares.of(exactly(f64::from(most)), |users| whole(users.ceil())));
+    let users: Vec<u32> = plan.workloads.iter().filter_map(|workload| most_users(&workload.load)).collect();
+    if !users.is_empty() {
+        let most = users.iter().map(|users| f64::from(*users)).sum();
+        row("users at most", shares.of(exactly(most), |users| whole(users.ceil())));
     }
-    let (iterations, peak) = (iterations(plan), peak_per_s(plan));
-    row("iterations", iterations.map_or_else(unknown, |all| shares.of(exactly(all), whole)));
-    row("requests", iterations.map_or_else(unknown, |all| shares.of(requests * all, whole)));
-    row("bytes out", iterations.map_or_else(unknown, |all| shares.of(size * all, bytes)));
-    row("iterations at the peak", peak.map_or_else(unknown, |peak| shares.of(exactly(peak), per_s)));
-    row("requests at the peak", peak.map_or_else(unknown, |peak| shares.of(requests * peak, per_s)));
+    let mut known = |name: &str, number: Option<Between>, say: &dyn Fn(f64) -> String| {
+        row(name, number.map_or_else(unknown, |number| shares.of(number, say)));
+    };
     let rate = |number: f64| format!("{}/s", bytes(number));
-    row("bandwidth out at the peak", peak.map_or_else(unknown, |peak| shares.of(size * peak, rate)));
+    known("iterations", in_all(plan, one), &whole);
+    known("requests", in_all(plan, sent), &whole);
+    known("bytes out", in_all(plan, size), &bytes);
+    known("iterations at the peak", at_the_peak(plan, one), &per_s);
+    known("requests at the peak", at_the_peak(plan, sent), &per_s);
+    known("bandwidth out at the peak", at_the_peak(plan, size), &rate);
     let (start, most) = facts.connections;
     let sockets = Shares { is_per_driver: true, ..shares };
     row("connections from the start", sockets.of(exactly(start as f64), whole));
@@ -206,15 +281,27 @@ fn requests(facts: &PreviewFacts<'_>, width: usize) -> Vec<Line> {
         ("fleet", Align::Right),
         ("per driver", Align::Right),
     ]);
-    let rows = expected::requests_by_row(plan);
-    for (name, often) in plan.rows().iter().zip(&rows).take(ROWS) {
-        let mut row = vec![cell(name), cell(between(*often, each))];
-        let all = iterations(plan).map(|all| shares.of(*often * all, whole));
+    let rows: Vec<Vec<Between>> =
+        plan.workloads.iter().map(|workload| expected::requests_by_row(plan, workload)).collect();
+    for (number, name) in plan.rows().iter().enumerate().take(ROWS) {
+        let visits = || rows.iter().map(|rows| rows[number]).zip(&plan.workloads);
+        // What several loads send is no number per iteration.
+        let mut senders = visits().filter(|(often, _)| often.most > 0.0);
+        let often = match (senders.next(), senders.next()) {
+            (first, None) => between(first.map_or(Between::NONE, |(often, _)| often), each),
+            _ => NOTHING.to_owned(),
+        };
+        let all = visits()
+            .filter(|(often, _)| often.most > 0.0)
+            .map(|(often, workload)| Some(often * workload.planned_iterations(1)? as f64));
+        let all = all.collect::<Option<Vec<_>>>().map(|all| all.into_iter().fold(Between::NONE, Add::add));
+        let mut row = vec![cell(name), cell(often)];
+        let all = all.map(|all| shares.of(all, whole));
         row.extend(all.unwrap_or([NOTHING.to_owned(), NOTHING.to_owned()]).map(cell));
         table.row(row);
     }
     let mut lines = table.lines(width);
-    lines.extend(left_out(rows.len()));
+    lines.extend(left_out(plan.rows().len()));
     lines
 }
 
@@ -226,9 +313,7 @@ fn data(facts: &PreviewFacts<'_>, width: usize) -> Vec<Line> {
     }
     let mut lines = vec![Line::new().toned(Tone::Strong, "Data")];
     for (number, (source, rows)) in sources {
-        let share = expected::share_with_source(plan, number);
-        let all = plan.planned_iterations(facts.drivers).map(|all| (all as f64 * share).ceil());
-        let (tone, said) = enough(plan, source, *rows as f64, all);
+        let (tone, said) = enough(source, *rows as f64, wanted(facts, number, source));
         let made = if matches!(source.kind, DataKind::Generated { .. }) { " generated" } else { "" };
         let rows = if *rows == 1 { "1 row".to_owned() } else { format!("{} rows", count(*rows)) };
         let text = format!("{}: {rows}{made}, {}; {said}", source.name, picked(source));
@@ -248,14 +333,27 @@ fn picked(source: &DataSource) -> &'static str {
     }
 }
 
-/// Whether `rows` are enough for iterations that need `wanted` of them, and what happens if not.
-fn enough(plan: &Plan, source: &DataSource, rows: f64, wanted: Option<f64>) -> (Tone, String) {
-    let wanted = match (source.pick, &plan.load) {
-        (Pick::PerUser, Load::Closed { stages, .. }) => {
-            Some(f64::from(stages.iter().map(|stage| stage.from.max(stage.to)).max().unwrap_or(0)))
+/// How many rows of a source are needed; `None` where the answers decide.
+fn wanted(facts: &PreviewFacts<'_>, number: usize, source: &DataSource) -> Option<f64> {
+    let needs = facts.plan.workloads.iter().map(|workload| {
+        let share = expected::share_with_source(facts.plan, workload, number);
+        match (source.pick, most_users(&workload.load)) {
+            _ if share == 0.0 => Some(0.0),
+            (Pick::PerUser, Some(users)) => Some(f64::from(users)),
+            _ => workload.planned_iterations(facts.drivers).map(|all| (all as f64 * share).ceil()),
         }
-        _ => wanted,
-    };
+    });
+    needs.sum()
+}
+
+/// Users at most, in a load that has some.
+fn most_users(load: &Load) -> Option<u32> {
+    let Load::Closed { stages, .. } = load else { return None };
+    stages.iter().map(|stage| stage.from.max(stage.to)).max()
+}
+
+/// Whether `rows` are enough for iterations that need `wanted` of them, and what happens if not.
+fn enough(source: &DataSource, rows: f64, wanted: Option<f64>) -> (Tone, String) {
     let Some(wanted) = wanted else {
         return (Tone::Plain, "how many are needed depends on the answers".to_owned());
     };
@@ -284,11 +382,12 @@ fn enough(plan: &Plan, source: &DataSource, rows: f64, wanted: Option<f64>) -> (
 
 /// What the numbers stand for.
 fn notes(plan: &Plan, width: usize) -> Vec<Line> {
+    let one = |_: &Workload| Between::exactly(1.0);
     let mut notes = vec![
         "Nothing was sent. What answers weigh and how long they take is not known before they come."
             .to_owned(),
     ];
-    if iterations(plan).is_none() || peak_per_s(plan).is_none() {
+    if in_all(plan, one).is_none() || at_the_peak(plan, one).is_none() {
         notes.push("How much is sent, and how fast, depends on how fast the target answers.".to_owned());
     }
     let mut sizes = "Bytes are of requests as HTTP/1.1 writes them, without TLS and TCP".to_owned();

@@ -57,13 +57,11 @@ pub struct Progress {
     pub last_event: Option<String>,
 }
 
-/// A stage under way.
+/// A stage under way, or one of each of several loads.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StageProgress {
-    /// From 1.
-    pub number: usize,
-    /// Stages of the plan.
-    pub count: usize,
+    /// Its number from 1, and how many there are, of a single load.
+    pub place: Option<(usize, usize)>,
     /// Its name.
     pub name: String,
     /// Whether it is left out of the summary.
@@ -73,7 +71,8 @@ pub struct StageProgress {
 impl StageProgress {
     fn say(&self) -> String {
         let warmup = if self.warmup { " (warm-up)" } else { "" };
-        format!("stage {}/{} {}{warmup}", self.number, self.count, self.name)
+        let place = self.place.map_or_else(String::new, |(number, count)| format!("{number}/{count} "));
+        format!("stage {place}{}{warmup}", self.name)
     }
 }
 

@@ -11,7 +11,7 @@ fn progress() -> Progress {
         elapsed_s: 192.0,
         planned_s: Some(470.0),
         done_share: None,
-        stage: Some(StageProgress { number: 3, count: 4, name: "spike".to_owned(), warmup: false }),
+        stage: Some(StageProgress { place: Some((3, 4)), name: "spike".to_owned(), warmup: false }),
         planned_per_s: Some(500.0),
         achieved_per_s: Some(499.0),
         sent: 96_000,

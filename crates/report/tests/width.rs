@@ -166,8 +166,7 @@ fn any_progress(random: &mut fastrand::Rng) -> Progress {
         planned_s: maybe(random, float),
         done_share: maybe(random, float),
         stage: maybe(random, |random| StageProgress {
-            number: random.usize(..),
-            count: random.usize(..),
+            place: maybe(random, |random| (random.usize(..), random.usize(..))),
             name: name(random),
             warmup: random.bool(),
         }),

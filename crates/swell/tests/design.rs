@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use support::{Process, Target, err, out, swell};
+use support::{Target, drivers, err, out, swell};
 use tempfile::tempdir;
 use xtask::services::Kafka;
 
@@ -85,15 +85,7 @@ fn the_printed_plan_sends_the_same_from_one_process_and_from_three_drivers() {
     let alone = sent(swell().args(["run", "--threads", "1"]), &target, folder.path(), 1);
 
     let kafka = Kafka::start().unwrap();
-    let mut drivers: Vec<Process> = Vec::new();
-    for number in 0..3 {
-        let name = format!("d{number}");
-        let mut command = swell();
-        command.args(["driver", "--kafka", &kafka.address(), "--node-id", &name, "--threads", "1"]);
-        command.env("SWELL_SECRET_SHOP_PASSWORD", "secret");
-        drivers.push(Process::start(&name, &mut command, folder.path()));
-    }
-    drivers.iter_mut().for_each(|driver| drop(driver.line_after("driver ")));
+    let _drivers = drivers(&kafka, folder.path(), 3, &[("SWELL_SECRET_SHOP_PASSWORD", "secret")]);
     let mut command = swell();
     command.args(["run", "--kafka", &kafka.address(), "--min-drivers", "3"]);
     let fleet = sent(&mut command, &target, folder.path(), 3);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clock::{BrokerTime, Instant};
-use plan::{LaneSet, Plan, Schedule, Shares};
+use plan::{LaneSet, Plan, Schedules, Shares};
 use transport::{FileInfo, Summary, Uuid};
 
 use super::claim::Claim;
@@ -155,8 +155,8 @@ pub struct Run {
     /// All tables, by version; none before the drivers are chosen.
     pub(super) tables: Vec<Table>,
     pub(super) rates: Vec<(u64, f64)>,
-    /// The intended times with all changes of rate; `None` where the target sets the pace.
-    pub(super) schedule: Option<Schedule>,
+    /// The intended times with all changes of rate; `None` where the target sets the pace, be it in one of several loads.
+    pub(super) schedule: Option<Schedules>,
     /// The moment by which everybody must be there or be armed.
     pub(super) arm_by: Option<Instant>,
     /// Second 0 by the machine's own clock, once both are known.
@@ -172,7 +172,7 @@ impl Run {
     pub(super) fn new(run_id: String, plan: Arc<Plan>, claim: Claim, drivers: (usize, usize)) -> Self {
         Self {
             run_id,
-            schedule: plan.schedule(),
+            schedule: Schedules::of(&plan),
             plan,
             files: Vec::new(),
             state: RunState::Created,
@@ -257,8 +257,8 @@ impl Run {
         self.stopped_ns
     }
 
-    /// The intended times with all changes of rate; `None` where the target sets the pace.
-    pub fn schedule(&self) -> Option<&Schedule> {
+    /// The intended times with all changes of rate; `None` where the target sets the pace, be it in one of several loads.
+    pub fn schedule(&self) -> Option<&Schedules> {
         self.schedule.as_ref()
     }
 
@@ -272,7 +272,7 @@ impl Run {
 
     /// The run time at which the load ends by plan; `None` where it ends when it is done.
     pub(super) fn end_ns(&self) -> Option<u64> {
-        let by_schedule = self.schedule.as_ref().map(Schedule::end_ns);
+        let by_schedule = self.schedule.as_ref().map(Schedules::end_ns);
         by_schedule.or_else(|| self.plan.duration().map(clock::nanos))
     }
 

@@ -1,7 +1,7 @@
 //! What the orchestrator's machine knows, as views.
 
 use clock::BrokerTime;
-use plan::Schedule;
+use plan::Schedules;
 use transport::NodeState;
 
 use crate::orchestrator::{Liveness, Member, Node, Orchestrator, Run, Standing};
@@ -15,7 +15,7 @@ pub(super) struct Status {
     pub(super) reason: Option<String>,
     pub(super) started_ms: Option<i64>,
     pub(super) drivers: Vec<RunDriver>,
-    pub(super) schedule: Option<Schedule>,
+    pub(super) schedule: Option<Schedules>,
     /// Run time at which somebody or something ended the load.
     pub(super) stopped_ns: Option<u64>,
 }

@@ -377,7 +377,8 @@ impl World {
         }
         if natural
             && outcome.started.is_some()
-            && let (plan::Load::Closed { .. }, Some(asked)) = (&plan.load, plan.planned_iterations(1))
+            && let (plan::Load::Closed { .. }, Some(asked)) =
+                (&plan.workloads[0].load, plan.planned_iterations(1))
         {
             let reported: u64 = outcome.members.iter().map(|member| member.stored.due).sum();
             if reported + outcome.lost != asked + outcome.overlap {
@@ -438,7 +439,7 @@ impl World {
 
     /// Every planned arrival was reported, or is lost, exactly once.
     fn check_schedule(&mut self, store: usize, plan: &plan::Plan, outcome: &Outcome) {
-        let Some(schedule) = plan.schedule() else { return };
+        let Some(schedule) = plan.workloads[0].schedule() else { return };
         let mut rates = self.facts.rates.get(&outcome.run_id).cloned().unwrap_or_default();
         rates.sort_by_key(|(from_ns, _)| *from_ns);
         let changed = !rates.is_empty();

@@ -66,9 +66,9 @@ pub(super) struct Engine {
 
 impl Engine {
     pub fn start(plan: &Arc<Plan>, lanes: LaneSet, at: u64, lease: u64, rng: Rng) -> Self {
-        let schedule = plan.schedule().map(Arc::new);
+        let schedule = plan.workloads[0].schedule().map(Arc::new);
         let lanes = if plan.is_per_driver() { LaneSet::all() } else { lanes };
-        let (rest, connections) = match &plan.load {
+        let (rest, connections) = match &plan.workloads[0].load {
             Load::Avalanche { requests_per_driver, connections, .. } => {
                 (Some((*requests_per_driver, 0)), u64::from(connections.max))
             }

@@ -72,8 +72,8 @@ fn a_foreign_orchestrator_commands_our_driver() {
     else {
         panic!("{actions:?}");
     };
-    let Load::Tsunami { requests_per_driver: 100, delay, .. } = preparation.plan.load else {
-        panic!("{:?}", preparation.plan.load);
+    let Load::Tsunami { requests_per_driver: 100, delay, .. } = preparation.plan.workloads[0].load else {
+        panic!("{:?}", preparation.plan.workloads[0].load);
     };
     assert_eq!(delay, Duration::from_millis(20));
     driver.on(driver::Event::Prepared { test_id: "t1".to_owned() }, at(2 * SECOND));

@@ -26,7 +26,7 @@ pub(super) struct Closed {
 impl Closed {
     /// The users of some lanes; `None` in the other models.
     pub(super) fn new(plan: &Arc<Plan>, lanes: LaneSet) -> Option<Self> {
-        let population = Arc::new(plan.population()?);
+        let population = Arc::new(plan.workloads[0].population()?);
         Some(Self {
             plan: Arc::clone(plan),
             users: Users::new(population, lanes),
@@ -72,11 +72,11 @@ impl Closed {
         let Reverse((_, user)) = self.ready.pop()?;
         let came_ns = *self.present.get(&user)?;
         let begun = self.begun.entry(user).or_default();
-        if self.plan.iterations_of(user).is_some_and(|most| *begun >= most) {
+        if self.plan.workloads[0].iterations_of(user).is_some_and(|most| *begun >= most) {
             return None;
         }
         self.walking.insert(user);
-        let index = Plan::iteration_of(user, came_ns, *begun);
+        let index = plan::Workload::iteration_of(user, came_ns, *begun);
         *begun += 1;
         Some((user, index))
     }

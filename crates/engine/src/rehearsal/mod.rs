@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::thread;
 
 use data::Buffer;
-use plan::{Arrival, LaneSet, Load, Op, Plan, StageId, Value, WhenExhausted};
+use plan::{Arrival, LaneSet, Load, Op, Plan, StageId, Value, WhenExhausted, Workload};
 
 pub use event::{Answer, Checked, Event, Exchange, Failure, Row, Sent};
 
@@ -62,7 +62,7 @@ pub fn rehearse(
 ) -> Result<(), PrepareError> {
     let plan = &*job.plan;
     let Ground { peers, speech, secrets, .. } = survey(job, Arc::new(names::system))?;
-    let protocols = speech.protocols(plan)?;
+    let protocols = speech.protocols(plan, &plan.workloads[0])?;
     let program = Program::compile(Given {
         plan,
         protocols: &protocols,
@@ -71,13 +71,15 @@ pub fn rehearse(
         files: &job.files,
         closely: true,
     })?;
-    let rows = (0..plan.data.len()).map(|source| {
+    let of_source = |workload: usize, source: usize| {
         let number = u16::try_from(source).unwrap_or(u16::MAX);
         let uses: Vec<bool> =
             plan.scenarios.iter().map(|scenario| scenario.sources.contains(&number)).collect();
         // Row by row, since there is no schedule that says whose turn it is.
-        data::Rows::new(plan, source, program.tables.rows(source), &uses, LaneSet::all(), None)
-    });
+        data::Rows::new(plan, workload, source, program.tables.rows(source), &uses, LaneSet::all(), None)
+    };
+    let of_workload = |workload| (0..plan.data.len()).map(|source| of_source(workload, source)).collect();
+    let rows = (0..plan.workloads.len()).map(of_workload);
     let mut stage = Stage {
         plan,
         peers,
@@ -98,7 +100,7 @@ pub fn rehearse(
             // The users of a closed load keep their cookies.
             let jar = std::mem::take(&mut walk.jar);
             walk = Walk { jar, ..Walk::default() };
-            if !matches!(plan.load, Load::Closed { .. }) {
+            if !has_users(&plan.workloads[plan.workload_with(scenario)]) {
                 walk.jar.clear();
             }
             stage.wires.iter_mut().for_each(|wire| *wire = None);
@@ -112,10 +114,15 @@ pub fn rehearse(
 
 /// Indices of the iterations that walk a scenario in a run; any, where it is so rare that none was found.
 fn indices(plan: &Plan, scenario: usize) -> impl Iterator<Item = u64> + '_ {
-    let is_closed = matches!(plan.load, Load::Closed { .. });
-    let index = move |number| if is_closed { Plan::iteration_of(0, 0, number) } else { number };
-    let found = (0..INDICES_MAX).map(index).filter(move |index| plan.scenario_of(*index) == scenario);
+    let workload = &plan.workloads[plan.workload_with(scenario)];
+    let has_users = has_users(workload);
+    let index = move |number| if has_users { Workload::iteration_of(0, 0, number) } else { number };
+    let found = (0..INDICES_MAX).map(index).filter(move |index| workload.scenario_of(*index) == scenario);
     found.chain((0..).map(index))
+}
+
+fn has_users(workload: &Workload) -> bool {
+    matches!(workload.load, Load::Closed { .. })
 }
 
 /// All that iterations have in common.
@@ -127,8 +134,8 @@ struct Stage<'r> {
     protocols: Vec<Arc<dyn protocol::Protocol>>,
     is_http2: Vec<bool>,
     wires: Vec<Option<Wire>>,
-    /// Of each source.
-    rows: Vec<Option<data::Rows>>,
+    /// Of each workload and source.
+    rows: Vec<Vec<Option<data::Rows>>>,
     secrets: Vec<String>,
     mask: Mask,
     room: Room,
@@ -150,8 +157,9 @@ impl Stage<'_> {
         keeps_pauses: bool,
     ) -> bool {
         let plan = self.plan;
+        let workload = &plan.workloads[plan.workload_with(scenario)];
         let mut journey = Box::<Journey>::default();
-        journey.begin(scenario, self.program.course(scenario).slots, (index, 0), plan.seed);
+        journey.begin(scenario, self.program.course(scenario).slots, (index, 0), workload.seed);
         let name = plan.scenarios[scenario].name.clone();
         let rows = match self.take_rows(scenario, index, &mut journey) {
             Ok(rows) => rows,
@@ -160,7 +168,7 @@ impl Stage<'_> {
                 return false;
             }
         };
-        let home = u16::try_from(plan.target_of(index)).unwrap_or(0);
+        let home = u16::try_from(workload.target_of(index)).unwrap_or(0);
         let target = plan.targets[usize::from(home)].to_string();
         self.say(Event::Begins { scenario: name, number, target, rows });
         walk.journey = Some(journey);
@@ -237,11 +245,13 @@ impl Stage<'_> {
     fn take_rows(&mut self, scenario: usize, index: u64, journey: &mut Journey) -> Result<Vec<Row>, String> {
         let Self { plan, program, rows, mask, .. } = self;
         let sources = &program.course(scenario).sources;
+        let number = plan.workload_with(scenario);
+        let (workload, rows) = (&plan.workloads[number], &mut rows[number]);
         let (mut told, mut buffer) = (Vec::new(), Buffer::default());
         for (place, source) in journey.rows(sources.len()).iter_mut().zip(sources) {
             let number = usize::from(*source);
             let Some(rows) = rows.get_mut(number).and_then(Option::as_mut) else { continue };
-            let row = rows.row(plan, &Arrival { at_ns: 0, index, stage: StageId(0), user: 0 });
+            let row = rows.row(workload, &Arrival { at_ns: 0, index, stage: StageId(0), user: 0 });
             let data = &plan.data[number];
             if row.is_none() && data.when_exhausted == WhenExhausted::Stop {
                 return Err(data.name.clone());

@@ -7,13 +7,13 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
-use plan::{Arrival, LaneSet, Late, Plan, Population, UserEvent, Users};
+use plan::{Arrival, LaneSet, Late, Population, UserEvent, Users, Workload};
 
 use super::{Source, Timetable};
 
 /// One thread's users.
 pub(crate) struct Closed {
-    plan: Arc<Plan>,
+    workload: Arc<Workload>,
     population: Arc<Population>,
     events: Users,
     /// The next of them, once it was looked for.
@@ -50,13 +50,13 @@ struct User {
 
 impl Closed {
     /// The users of `lanes`.
-    pub(crate) fn new(plan: Arc<Plan>, population: Arc<Population>, lanes: LaneSet) -> Self {
-        let (pacing, is_counted) = match plan.load {
+    pub(crate) fn new(workload: Arc<Workload>, population: Arc<Population>, lanes: LaneSet) -> Self {
+        let (pacing, is_counted) = match workload.load {
             plan::Load::Closed { pacing, iterations, .. } => (pacing, iterations.is_some()),
             _ => (None, false),
         };
         Self {
-            plan,
+            workload,
             events: Users::new(Arc::clone(&population), lanes),
             population,
             next_event: None,
@@ -92,7 +92,7 @@ impl Closed {
             self.users.resize(number + 1, User::default());
         }
         // Who takes over a counted user does not know how far it came, and sends nothing twice.
-        let left = match self.plan.iterations_of(user) {
+        let left = match self.workload.iterations_of(user) {
             Some(_) if at_ns > 0 => 0,
             Some(left) => left,
             None => u64::MAX,
@@ -129,8 +129,8 @@ impl Closed {
     /// When a user that was free at `free_ns` starts again, by its think time and pacing.
     fn due_after(&self, user: u32, free_ns: u64) -> u64 {
         let mine = &self.users[user as usize];
-        let index = Plan::iteration_of(user, mine.came_ns, mine.begun.wrapping_sub(1));
-        let thought_ns = free_ns.saturating_add(clock::nanos(self.plan.think_time_of(index)));
+        let index = Workload::iteration_of(user, mine.came_ns, mine.begun.wrapping_sub(1));
+        let thought_ns = free_ns.saturating_add(clock::nanos(self.workload.think_time_of(index)));
         self.pacing_ns
             .map_or(thought_ns, |pacing_ns| thought_ns.max(mine.intended_ns.saturating_add(pacing_ns)))
     }
@@ -188,7 +188,7 @@ impl Source for Closed {
             mine.due_ns = None;
             mine.is_walking = true;
             mine.intended_ns = at_ns;
-            let index = Plan::iteration_of(user, mine.came_ns, mine.begun);
+            let index = Workload::iteration_of(user, mine.came_ns, mine.begun);
             mine.begun += 1;
             mine.left -= 1;
             return Some(Arrival { at_ns, index, stage: self.population.stage_at(at_ns), user });
@@ -257,9 +257,10 @@ mod tests {
         let text = format!(
             "version: 1\nname: t\ntarget: http://127.0.0.1\nload: {{ model: closed, {load} }}\nscenarios: {{ s: {{ steps: [{{ get: / }}] }} }}"
         );
-        let plan = Arc::new(plan::parse("t", &text).unwrap_or_else(|faults| panic!("{faults:#?}")));
-        let population = Arc::new(plan.population().unwrap());
-        Closed::new(plan, population, LaneSet::all())
+        let plan = plan::parse("t", &text).unwrap_or_else(|faults| panic!("{faults:#?}"));
+        let workload = Arc::clone(&plan.workloads[0]);
+        let population = Arc::new(workload.population().unwrap());
+        Closed::new(workload, population, LaneSet::all())
     }
 
     /// What starts until `until_ns` when each iteration takes `took_ns`: when, and whose.

@@ -20,10 +20,10 @@ pub(crate) enum Timetable {
 }
 
 impl Timetable {
-    /// The plan's; `None` for an avalanche, which has none.
-    pub(crate) fn of(plan: &plan::Plan) -> Option<Self> {
-        let schedule = plan.schedule().map(|schedule| Self::Schedule(Arc::new(schedule)));
-        schedule.or_else(|| plan.population().map(|population| Self::Population(Arc::new(population))))
+    /// A workload's; `None` for an avalanche, which has none.
+    pub(crate) fn of(workload: &plan::Workload) -> Option<Self> {
+        let schedule = workload.schedule().map(|schedule| Self::Schedule(Arc::new(schedule)));
+        schedule.or_else(|| workload.population().map(|population| Self::Population(Arc::new(population))))
     }
 
     /// With `factor` on the plan's rate or users from `from_ns` on.

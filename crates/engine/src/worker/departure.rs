@@ -88,7 +88,7 @@ mod tests {
             "{{ version: 1, name: x, target: \"http://h\", scenarios: {{ x: {{ steps: [{{ get: / }}] }} }}, \
              load: {{ model: tsunami, requests_per_driver: 100, delay: {interval_us}us }} }}"
         );
-        let schedule = plan::parse("x", &text).unwrap().schedule().unwrap();
+        let schedule = plan::parse("x", &text).unwrap().workloads[0].schedule().unwrap();
         let mut source = Scheduled::tsunami(Arc::new(schedule), plan::LaneSet::all());
         let mut departure = Departure::default();
         let per_period = PERIOD_NS / 1000 / interval_us;

@@ -80,8 +80,8 @@ impl<S: Source> Worker<S> {
     /// Of a change that was learned of too late: what had become ours was due, and is missed.
     fn count_late(&mut self, late: plan::Late) {
         if late.missed > 0 {
-            let stage =
-                self.plan.schedule().map_or(plan::StageId(0), |schedule| schedule.stage_at(self.now_ns));
+            let schedule = self.workload.schedule();
+            let stage = schedule.map_or(self.workload.first_stage, |schedule| schedule.stage_at(self.now_ns));
             self.recorder.due_and_missed(stage, Unstarted::Ours, late.missed);
         }
         if late != plan::Late::default() {

@@ -20,12 +20,12 @@ impl<S: Source> Worker<S> {
     /// Takes a row of each source that the scenario uses. False where one has none left and the plan says that no iteration
     /// shall begin without.
     pub(super) fn take_rows(&mut self, scenario: usize, arrival: &Arrival) -> bool {
-        let Self { program, plan, rows, taken, .. } = self;
+        let Self { program, plan, workload, rows, taken, .. } = self;
         taken.clear();
         for source in &program.course(scenario).sources {
             let number = usize::from(*source);
             let Some(rows) = rows.get_mut(number).and_then(Option::as_mut) else { continue };
-            let row = rows.row(plan, arrival);
+            let row = rows.row(workload, arrival);
             let data = &plan.data[number];
             if row.is_none() && data.when_exhausted == WhenExhausted::Stop {
                 // Of users none comes back: one that is beyond the rows alone, else all of them.

@@ -93,6 +93,7 @@ pub(crate) struct Keeping {
 /// What a worker is made of.
 pub(crate) struct Parts<S> {
     pub(crate) plan: Arc<plan::Plan>,
+    pub(crate) workload: Arc<plan::Workload>,
     pub(crate) program: Arc<Program>,
     pub(crate) source: S,
     pub(crate) limiter: Option<Limiter>,
@@ -116,6 +117,7 @@ pub(crate) struct Parts<S> {
 
 pub(crate) struct Worker<S: Source> {
     plan: Arc<plan::Plan>,
+    workload: Arc<plan::Workload>,
     program: Arc<Program>,
     source: S,
     limiter: Option<Limiter>,
@@ -262,6 +264,7 @@ impl<S: Source> Worker<S> {
         Ok(Self {
             has_phases: parts.plan.phases,
             plan: parts.plan,
+            workload: parts.workload,
             program: parts.program,
             source: parts.source,
             limiter: parts.limiter,

@@ -75,7 +75,7 @@ impl<S: Source> Worker<S> {
             self.recorder.due_and_missed(arrival.stage, who, 1);
             return None;
         }
-        let scenario = self.plan.scenario_of(arrival.index);
+        let scenario = self.workload.scenario_of(arrival.index);
         let course = self.program.course(scenario);
         let (step, has_flow) = (course.first, course.flow.is_some());
         if has_flow && !self.take_rows(scenario, &arrival) {
@@ -88,7 +88,7 @@ impl<S: Source> Worker<S> {
             self.recorder.due(arrival.stage);
         }
         self.active += 1;
-        let target = if self.pools.len() == 1 { 0 } else { self.plan.target_of(arrival.index) };
+        let target = if self.pools.len() == 1 { 0 } else { self.workload.target_of(arrival.index) };
         let mut flight = Flight::new(&arrival, step, u16::try_from(target).unwrap_or(0));
         if self.keeps_belongings
             && let Some(belongings) = self.belongings.remove(&arrival.user)

@@ -164,20 +164,23 @@ fn progress(view: &RunView) -> Progress {
     }
 }
 
-/// The stage at a run time, of a load that has some.
+/// The stages at a run time, of loads that have some.
 fn stage(view: &RunView, elapsed_s: f64) -> Option<StageProgress> {
+    if view.plan.is_per_driver() {
+        return None;
+    }
+    let under_way = |stage: &StageInfo| {
+        let from_s = stage.begins.as_secs_f64();
+        let to_s = stage.duration.map_or(f64::INFINITY, |duration| from_s + duration.as_secs_f64());
+        (from_s < elapsed_s || from_s == 0.0) && elapsed_s <= to_s
+    };
     let stages = view.plan.stages();
-    let mut ends_s = 0.0;
-    let number = stages.iter().position(|stage| {
-        ends_s += stage.duration.map_or(f64::INFINITY, |duration| duration.as_secs_f64());
-        elapsed_s <= ends_s
-    })?;
-    let StageInfo { name, warmup, .. } = &stages[number];
-    let has_stages = !view.plan.is_per_driver();
-    has_stages.then(|| StageProgress {
-        number: number + 1,
-        count: stages.len(),
-        name: name.clone(),
-        warmup: *warmup,
+    let now: Vec<&StageInfo> = stages.iter().filter(|stage| under_way(stage)).collect();
+    let names: Vec<&str> = now.iter().map(|stage| stage.name.as_str()).collect();
+    let number = stages.iter().position(under_way)? + 1;
+    Some(StageProgress {
+        place: (view.plan.workloads.len() == 1).then_some((number, stages.len())),
+        name: names.join(", "),
+        warmup: now.iter().all(|stage| stage.warmup),
     })
 }

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
+use xtask::services::Kafka;
 
 /// How long anything may take that a test waits for, on a machine that does much else.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -228,4 +229,18 @@ impl Api {
             (idle >= count).then_some(())
         });
     }
+}
+
+/// Drivers of one thread each, which are ready.
+pub fn drivers(kafka: &Kafka, folder: &Path, count: usize, environment: &[(&str, &str)]) -> Vec<Process> {
+    let start = |number: usize| {
+        let name = format!("d{number}");
+        let mut command = swell();
+        command.args(["driver", "--kafka", &kafka.address(), "--node-id", &name, "--threads", "1"]);
+        command.envs(environment.iter().copied());
+        Process::start(&name, &mut command, folder)
+    };
+    let mut drivers: Vec<Process> = (0..count).map(start).collect();
+    drivers.iter_mut().for_each(|driver| drop(driver.line_after("driver ")));
+    drivers
 }
