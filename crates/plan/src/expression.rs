@@ -23,6 +23,7 @@ pub use missing::{Missing, Named};
 pub use value::Value;
 
 pub(crate) use evaluate::unit;
+pub(crate) use lexer::env_names;
 pub(crate) use names::{Names, RESERVED, SourceUse};
 pub(crate) use value::write_escaped;
 
@@ -260,6 +261,17 @@ impl Template {
         }
         template.push_text(&between(rest));
         Ok(template)
+    }
+
+    /// What stands between the braces of the expressions in `text`.
+    pub(crate) fn inner_texts(text: &str) -> impl Iterator<Item = &str> {
+        let mut rest = text;
+        std::iter::from_fn(move || {
+            let inner = &rest[rest.find("{{")? + 2..];
+            let length = end_of(inner)?;
+            rest = &inner[length + 2..];
+            Some(&inner[..length])
+        })
     }
 
     /// Whether `text` is one expression and nothing else; then it keeps its type.

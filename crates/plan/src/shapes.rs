@@ -459,7 +459,7 @@ pub(crate) static REPEAT: Shape = Shape {
     id: "repeat",
     what: "a loop",
     keys: &[
-        Key::required("repeat", Count, "So many times"),
+        Key::required("repeat", Any(&[Count, Expression]), "So many times: a number, or an expression"),
         Key::required("steps", Steps, "What is in it; loop.index counts from 0"),
     ],
 };

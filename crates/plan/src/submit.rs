@@ -2,7 +2,10 @@
 //!
 //! All of that goes into the plan's source, which then depends on nothing but secrets and data files.
 
+use std::collections::BTreeSet;
+
 use crate::diagnostic::{Diagnostic, Faults, Wrong};
+use crate::expression::{self, Template};
 use crate::file;
 use crate::json;
 use crate::limits;
@@ -196,7 +199,7 @@ fn set_variables(faults: &mut Faults<'_>, root: &mut Node, given: &Given<'_>) ->
 
 /// Notes what the plan uses of the environment, as far as it is there.
 fn take_env(root: &mut Node, given: &Given<'_>) -> bool {
-    let mut wanted = Vec::new();
+    let mut wanted = BTreeSet::new();
     env_names(root, &mut wanted);
     let values: Vec<(String, String)> =
         wanted.into_iter().filter_map(|name| (given.env)(&name).map(|value| (name, value))).collect();
@@ -212,22 +215,28 @@ fn take_env(root: &mut Node, given: &Given<'_>) -> bool {
     is_changed
 }
 
-/// What follows `env.` in expressions.
-fn env_names(node: &Node, names: &mut Vec<String>) {
+/// Keys whose values are expressions without braces, too.
+const BARE: [&str; 4] = ["when", "while", "for_each", "repeat"];
+
+/// What expressions name of the environment.
+fn env_names(node: &Node, names: &mut BTreeSet<String>) {
     match &node.kind {
         Kind::List(nodes) => nodes.iter().for_each(|node| env_names(node, names)),
-        Kind::Map(entries) => entries.iter().for_each(|entry| env_names(&entry.value, names)),
-        Kind::Scalar { text, .. } if text.contains("{{") => {
-            for (at, _) in text.match_indices("env.") {
-                let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-                let name: String = text[at + 4..].chars().take_while(|c| is_word(*c)).collect();
-                let is_part = text[..at].ends_with(|c| is_word(c) || c == '.');
-                // One that is no expression's does no harm: it is in the plan only if it is used.
-                if !name.is_empty() && !is_part && !names.contains(&name) {
-                    names.push(name);
+        Kind::Map(entries) => {
+            for entry in entries {
+                match &entry.value.kind {
+                    Kind::Scalar { text, .. }
+                        if BARE.contains(&entry.key.as_str()) && !text.contains("{{") =>
+                    {
+                        names.extend(expression::env_names(text));
+                    }
+                    _ => env_names(&entry.value, names),
                 }
             }
         }
-        Kind::Scalar { .. } | Kind::Faulty => {}
+        Kind::Scalar { text, .. } => {
+            names.extend(Template::inner_texts(text).flat_map(expression::env_names));
+        }
+        Kind::Faulty => {}
     }
 }
