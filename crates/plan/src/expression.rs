@@ -28,7 +28,7 @@ pub(crate) use names::{Names, RESERVED, SourceUse};
 pub(crate) use value::write_escaped;
 
 use crate::diagnostic::Wrong;
-use grammar::Node;
+use grammar::{Filter, Node};
 
 /// Where an expression is evaluated.
 pub trait Scope {
@@ -94,6 +94,9 @@ pub enum EvaluateError {
     /// Division by zero.
     #[error("division by zero")]
     ByZero,
+    /// The name of a user has a colon.
+    #[error("a user's name has no colon")]
+    Colon,
     /// The number is larger than numbers are here.
     #[error("the number is too large")]
     TooLarge,
@@ -150,9 +153,15 @@ impl Expression {
         Self::made(Node::Constant(Value::Int(i64::try_from(number).unwrap_or(i64::MAX))))
     }
 
-    /// The same as text in base64.
-    pub(crate) fn base64(template: Template) -> Self {
-        Self::made(Node::Filter(grammar::Filter::Base64, Box::new(Node::Text(template))))
+    /// User and password as `authorization` has them (RFC 7617, 2): in base64, with the colon behind the user that no
+    /// name of a user may have.
+    pub(crate) fn credentials(user: Template, password: Template) -> Self {
+        let filtered = |filter, template| Node::Filter(filter, Box::new(Node::Text(template)));
+        let mut both = Template::default();
+        both.push_value(Self::made(filtered(Filter::UserId, user)), Encoding::Plain);
+        both.push_text(":");
+        both.push(password);
+        Self { node: filtered(Filter::Base64, both), text: "user:password | base64".into() }
     }
 
     /// The value that is written as the JSON text `json`; `None` of a list or map with expressions in it.

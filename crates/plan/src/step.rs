@@ -137,6 +137,9 @@ pub(crate) fn request(
     let (expect, saves) = (expect?, saves?);
     let reads_body =
         expect.checks.iter().any(Check::needs_body) || saves.iter().any(|taking| taking.source.needs_body());
+    if let Some(max_body) = max_body {
+        answer::check_sizes(faults, &fields, &expect, max_body);
+    }
     if let (false, Some(entry)) = (reads_body, fields.entry("max_body")) {
         let wrong = Wrong::new("without_effect", "nothing of the body is looked at");
         faults.add(entry.place, &entry.key, wrong.help("leave it out, or save or expect something"));

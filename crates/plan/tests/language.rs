@@ -274,7 +274,7 @@ scenarios:
 "#,
         expect![[r#"
             GET /plain []
-              authorization: Basic {{  }}
+              authorization: Basic {{ user:password | base64 }}
             GET /own []
               Authorization: mine
             POST /login []

@@ -17,6 +17,12 @@ fn check(rest: &str, expect: Expect) {
     expect.assert_eq(&said(plan::parse("p.yaml", &format!("{HEAD}{rest}"))));
 }
 
+/// A plan around steps, from line 8 on.
+fn check_steps(steps: &str, expect: Expect) {
+    let lines: String = steps.lines().map(|line| format!("      {line}\n")).collect();
+    check(&format!("scenarios:\n  s:\n    steps:\n{lines}"), expect);
+}
+
 #[test]
 fn rounds_of_a_loop() {
     check(
@@ -38,6 +44,67 @@ fn rounds_of_a_loop() {
             p.yaml:16:19: how often must be a whole number [not_a_number]
               leave out the quotes
                 | 5
+        "#]],
+    );
+}
+
+#[test]
+fn demands_on_json_are_words_or_values_but_not_both() {
+    check_steps(
+        "- get: /\n  expect: { json: { $.a: { is: 5, name: x } } }\n- get: /\n  expect: { json: { $.a: { name: x, exists: true, size: 3 } } }\n- get: /\n  expect: { json: { $.a: { is: 5, exists: true } } }\n- get: /\n  expect: { json: { $.a: { exists: maybe }, $.b: { matches: \"(\" } } }\n",
+        expect![[r#"
+            p.yaml:9:41: "is" is a demand, and "name" is none [mixed_demand]
+              an object with both is written { is: { … } }
+                | name
+            p.yaml:11:34: "exists" is a demand, and "name" is none [mixed_demand]
+              an object with both is written { is: { … } }
+                | name
+            p.yaml:13:32: a demand says one thing [one_demand]
+              write one of is, contains, matches, exists
+                | { is: 5, exists: true } } }
+            p.yaml:15:42: exists must be true or false [wrong_kind]
+                | maybe
+            p.yaml:15:67: the regular expression is not valid: error: unclosed group [bad_pattern]
+                | (
+        "#]],
+    );
+    check_steps(
+        "- get: /\n  expect: { json: { $.a: { is: { is: 5, name: x } }, $.b: { name: x }, $.c: {}, $.d: { is: null } } }\n",
+        expect![[r#"
+            no fault
+        "#]],
+    );
+}
+
+#[test]
+fn sizes_that_no_answer_has() {
+    check_steps(
+        "- get: /\n  expect: { size: 1MiB.. }\n- get: /\n  expect: { size: 300000B }\n- get: /\n  max_body: 1MB\n  expect: { size: 1MiB..2MiB }\n- get: /\n  max_body: 1MiB\n  expect: { size: 1MiB..2MiB }\n- get: /\n  expect: { size: 256KiB }\n",
+        expect![[r#"
+            p.yaml:9:25: bodies are looked at up to max_body, which is 256KiB [size_above_max_body]
+              write max_body: 1MiB or more beside expect
+                | 1MiB..
+            p.yaml:11:25: bodies are looked at up to max_body, which is 256KiB [size_above_max_body]
+              write max_body: 300kB or more beside expect
+                | 300000B
+            p.yaml:14:25: bodies are looked at up to max_body, which is 1000kB [size_above_max_body]
+              write max_body: 1MiB or more beside expect
+                | 1MiB..2MiB
+        "#]],
+    );
+}
+
+#[test]
+fn a_colon_ends_the_name_of_a_user() {
+    check(
+        "variables: { who: \"a:b\" }\nscenarios:\n  s:\n    steps:\n      - get: /\n        auth: { basic: { user: \"a:b\", password: \"c:d\" } }\n      - get: /\n        auth: { basic: { user: \"{{ who }}\", password: c } }\n      - get: /\n        auth: { basic: { user: \"{{ iteration }}:\", password: c } }\n      - get: /\n        auth: { basic: { user: \"{{ secret.WHO }}\", password: \"c:d\" } }\n",
+        expect![[r#"
+            p.yaml:10:32: a user's name has no colon: it would end there, and the password begin [colon_in_user]
+                | a:b
+            p.yaml:12:32: a user's name has no colon: it would end there, and the password begin [colon_in_user]
+                | {{ who }}
+            p.yaml:14:32: a user's name has no colon: it would end there, and the password begin [colon_in_user]
+                | {{ iteration }}:
         "#]],
     );
 }
