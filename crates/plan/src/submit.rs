@@ -224,6 +224,7 @@ fn env_names(node: &Node, names: &mut BTreeSet<String>) {
         Kind::List(nodes) => nodes.iter().for_each(|node| env_names(node, names)),
         Kind::Map(entries) => {
             for entry in entries {
+                names.extend(Template::inner_texts(&entry.key).flat_map(expression::env_names));
                 match &entry.value.kind {
                     Kind::Scalar { text, .. }
                         if BARE.contains(&entry.key.as_str()) && !text.contains("{{") =>

@@ -387,3 +387,22 @@ fn rounds_are_a_number_or_an_expression() {
         "#]],
     );
 }
+
+#[test]
+fn keys_may_have_what_is_known_before_the_run() {
+    check_requests(
+        "variables: { v: a b }\nscenarios:\n  s:\n    steps:\n      - post: /\n        query: { \"{{ v }}\": 1, \"{{ '{{x}}' }}\": [ 2, 3 ] }\n        headers: { \"x-{{ v | length }}\": 1 }\n        json: { \"{{ '{{key}}' }}\": { \"{{ v }}\\\"\": 0x1F } }\n      - post: /\n        form: { \"{{ v }}\": 1 }\n      - post: /\n        multipart: { \"{{ v }}\": 1 }\n",
+        expect![[r#"
+            POST /?a%20b=1&%7B%7Bx%7D%7D=2&%7B%7Bx%7D%7D=3 []
+              x-3: 1
+              content-type: application/json
+              {"{{key}}":{"a b\"":31}}
+            POST / []
+              content-type: application/x-www-form-urlencoded
+              a%20b=1
+            POST / []
+              content-type: multipart/form-data; boundary=groundswell-7d6f1c3b9a5e4f20
+              part Content-Disposition: form-data; name="a b" ⏎  ⏎ 1
+        "#]],
+    );
+}

@@ -108,3 +108,50 @@ fn a_colon_ends_the_name_of_a_user() {
         "#]],
     );
 }
+
+#[test]
+fn keys_are_known_before_the_run() {
+    check_steps(
+        "- post: /\n  query: { \"{{ iteration }}\": 1 }\n  headers: { \"x-{{ uuid }}\": 1 }\n  json: { a: [ { \"{{ secret.K }}\": 1 } ] }\n- post: /\n  form: { \"{{ nobody }}\": 1, \"{{ open\": 2 }\n- post: /\n  multipart: { \"{{ user }}\": 1 }\n- post: /\n  headers: { \"{{ 'content-length' }}\": 1, \"{{ 'a' }}\": 1, A: 2 }\n",
+        expect![[r#"
+            p.yaml:9:18: a key must be known before the run [expression_not_here]
+              only variables and env.NAME can stand in it
+                | {{ iteration }}
+            p.yaml:10:20: a key must be known before the run [expression_not_here]
+              only variables and env.NAME can stand in it
+                | x-{{ uuid }}
+            p.yaml:11:24: a key must be known before the run [expression_not_here]
+              only variables and env.NAME can stand in it
+                | {{ secret.K }}
+            p.yaml:13:18: nothing is called "nobody" [unknown_name]
+              known here: env, iteration, loop, now, rand, secret, uuid
+                | {{ nobody }}
+            p.yaml:13:37: an expression has no end [bad_expression]
+              close it with }}
+                | {{ open
+            p.yaml:15:22: a key must be known before the run [expression_not_here]
+              only variables and env.NAME can stand in it
+                | {{ user }}
+            p.yaml:17:20: the header "content-length" is written by the engine [reserved_header]
+              leave it out
+                | {{ 'content-length' }}
+            p.yaml:17:65: the header "A" is there twice [duplicate_key]
+                | A
+        "#]],
+    );
+}
+
+#[test]
+fn numbers_in_other_bases_are_numbers() {
+    check_steps(
+        "- post: /\n  json: { a: 0xFFFFFFFFFFFFFFFF, b: 0o17, c: 0x, d: 0xfg }\n- post: /\n  json: [ 0x10000000000000000, 0o7777777777777777777777, \"0x10000000000000000\" ]\n",
+        expect![[r#"
+            p.yaml:11:17: 0x10000000000000000 is no number that JSON has [not_json]
+              write it in quotes if text is meant
+                | 0x10000000000000000
+            p.yaml:11:38: 0o7777777777777777777777 is no number that JSON has [not_json]
+              write it in quotes if text is meant
+                | 0o7777777777777777777777
+        "#]],
+    );
+}

@@ -39,6 +39,7 @@ fn the_environment_is_taken_wherever_an_expression_names_it() {
         "get: /, when: \"env['HOST'] == 'eu-1'\"",
         "get: /, when: env . HOST == 'eu-1'",
         "get: /, headers: { x: \"{{ env['HOST'] }}, {{ env .HOST }}\" }",
+        "get: /, query: { \"{{ env.HOST }}\": 1 }",
         "while: env.HOST == '', at_most: 3, steps: [ get: / ]",
         "for_each: env.HOST, as: x, steps: [ get: / ]",
         "repeat: env.TIMES, steps: [ get: / ]",
