@@ -59,6 +59,86 @@ fn the_environment_stays_where_no_expression_names_it() {
     }
 }
 
+/// A plan with variables, `v` among them, and the body that a request makes of `v`.
+fn body(variables: &str, given: &[(&str, &str)], files: &[(&str, &str)]) -> String {
+    let rest = format!(
+        "{variables}\nscenarios: {{ s: {{ steps: [ {{ post: /, json: {{ v: \"{{{{ v }}}}\" }} }} ] }} }}\n"
+    );
+    match submit(&rest, given, files) {
+        Ok(plan) => match &plan.scenarios[0].steps[0].body {
+            plan::Body::Text(text) => text.to_string(),
+            other => format!("{other:?}"),
+        },
+        Err(faults) => told(&faults),
+    }
+}
+
+#[test]
+fn values_of_var_are_read_as_those_in_the_file() {
+    for value in [
+        "20",
+        "2.50",
+        "-0.5",
+        "1e3",
+        "0x1F",
+        "01234",
+        "true",
+        "null",
+        "text",
+        "5s",
+        "\"01234\"",
+        "'a b'",
+        "[1, two, \"3\"]",
+        "{a: 1, \"b\": [x]}",
+        "[]",
+        "{}",
+        "http://h/#a",
+        "{{ env.HOST }}",
+        "\"x {{ env.HOST }}\"",
+    ] {
+        let quoted = if value.starts_with("{{") { format!("\"{value}\"") } else { value.to_owned() };
+        let in_file = body(&format!("variables: {{ w: 0, v: {quoted} }}"), &[], &[]);
+        let given = body("variables: { w: 0, v: 0 }", &[("v", value)], &[]);
+        assert_eq!(given, in_file, "{value}");
+        assert!(given.starts_with("{\"v\":"), "{given}");
+    }
+    // What a shell's user would not think to quote.
+    for value in ["", "Hello: you", "- a", "a # b", "*a", "a\nb: c", "@a", "50%"] {
+        let given = body("variables: { v: 0 }", &[("v", value)], &[]);
+        assert_eq!(given, format!("{{\"v\":{}}}", serde_json::Value::from(value)));
+    }
+}
+
+#[test]
+fn faults_in_values_of_var_have_their_place() {
+    let given = |value: &str| body("variables: { v: 0 }", &[("v", value)], &[]);
+    expect![[r#"
+        --var v:2:1: not YAML: while parsing a flow sequence, expected ',' or ']' [syntax]
+            | 
+        --var v:1:5: not YAML: invalid trailing content after double-quoted scalar [syntax]
+            | "a" b
+        --var v:1:5: {{ }} without quotes is a map to YAML [unquoted_expression]
+          quote it: "{{ … }}"
+            | {{ x }}}
+        p.yaml:5:14: nothing is called "nobody" [unknown_name]
+          known here: env, iteration, loop, now, rand, secret, uuid
+            | {{ nobody }}
+    "#]]
+    .assert_eq(&[given("[1, 2"), given("\"a\" b"), given("{a: {{ x }}}"), given("{{ nobody }}")].concat());
+}
+
+#[test]
+fn variables_of_included_files_come_first() {
+    let files = [
+        ("a.yaml", "include: [ deep/b.yaml ]\nvariables: { a: \"{{ b }}-a\" }\n"),
+        ("deep/b.yaml", "variables: { b: b, b2: \"{{ b }}{{ b }}\" }\n"),
+        ("c.yaml", "include: [ deep/b.yaml ]\nvariables: { c: \"{{ a }}-{{ b2 }}-c\" }\n"),
+    ];
+    let including = "include: [ a.yaml, c.yaml ]\nvariables: { v: \"{{ c }}-v\" }";
+    assert_eq!(body(including, &[], &files), "{\"v\":\"b-a-bb-c-v\"}");
+    assert_eq!(body(including, &[("b", "x")], &files), "{\"v\":\"x-a-xx-c-v\"}");
+}
+
 const INCLUDING: &str = r#"
 version: 1
 name: p
@@ -105,7 +185,7 @@ fn what_is_submitted_is_one_plan() {
         &[],
         None,
         expect![[r#"
-            {"version":1,"name":"p","variables":{"size":20,"list":[1,"two",null,2.50,true],"text":"007","region":"{{ env.REGION }}","rate":"5/s"},"target":"http://h","load":{"model":"open","stages":[{"at":"{{ rate }}","for":"1m"}]},"scenarios":{"s":{"steps":[{"use":"sign_in"},{"post":"/{{ region }}/{{ text }}","name":"all","json":{"size":"{{ size }}","list":"{{ list }}","env":"{{ env.OTHER }}","row":"{{ users.name }}"}}]}},"data":{"users":{"file":"users.csv"}},"fragments":{"sign_in":[{"post":"/login","save":{"token":"$.token"}}]},"env":{"OTHER":"<OTHER \"{{ }}\">","REGION":"<REGION \"{{ }}\">"}}
+            {"version":1,"name":"p","variables":{"rate":"5/s","size":20,"list":[1,"two",null,2.50,true],"text":"007","region":"{{ env.REGION }}"},"target":"http://h","load":{"model":"open","stages":[{"at":"{{ rate }}","for":"1m"}]},"scenarios":{"s":{"steps":[{"use":"sign_in"},{"post":"/{{ region }}/{{ text }}","name":"all","json":{"size":"{{ size }}","list":"{{ list }}","env":"{{ env.OTHER }}","row":"{{ users.name }}"}}]}},"data":{"users":{"file":"users.csv"}},"fragments":{"sign_in":[{"post":"/login","save":{"token":"$.token"}}]},"env":{"OTHER":"<OTHER \"{{ }}\">","REGION":"<REGION \"{{ }}\">"}}
         "#]],
     );
 }
@@ -116,7 +196,7 @@ fn what_is_given_is_in_it() {
         &[("size", "50"), ("text", "a \"b\" {{ uuid }}"), ("rate", "7/s")],
         Some("http://other"),
         expect![[r#"
-            {"version":1,"name":"p","variables":{"size":50,"list":[1,"two",null,2.50,true],"text":"a \"b\" {{ uuid }}","region":"{{ env.REGION }}","rate":"7/s"},"target":"http://other","load":{"model":"open","stages":[{"at":"{{ rate }}","for":"1m"}]},"scenarios":{"s":{"steps":[{"use":"sign_in"},{"post":"/{{ region }}/{{ text }}","name":"all","json":{"size":"{{ size }}","list":"{{ list }}","env":"{{ env.OTHER }}","row":"{{ users.name }}"}}]}},"data":{"users":{"file":"users.csv"}},"fragments":{"sign_in":[{"post":"/login","save":{"token":"$.token"}}]},"env":{"OTHER":"<OTHER \"{{ }}\">","REGION":"<REGION \"{{ }}\">"}}
+            {"version":1,"name":"p","variables":{"rate":"7/s","size":50,"list":[1,"two",null,2.50,true],"text":"a \"b\" {{ uuid }}","region":"{{ env.REGION }}"},"target":"http://other","load":{"model":"open","stages":[{"at":"{{ rate }}","for":"1m"}]},"scenarios":{"s":{"steps":[{"use":"sign_in"},{"post":"/{{ region }}/{{ text }}","name":"all","json":{"size":"{{ size }}","list":"{{ list }}","env":"{{ env.OTHER }}","row":"{{ users.name }}"}}]}},"data":{"users":{"file":"users.csv"}},"fragments":{"sign_in":[{"post":"/login","save":{"token":"$.token"}}]},"env":{"OTHER":"<OTHER \"{{ }}\">","REGION":"<REGION \"{{ }}\">"}}
         "#]],
     );
 }
