@@ -172,9 +172,12 @@ impl Request {
     fn settle_user(&mut self, shown: &str, variables: &[String], notes: &mut Notes) {
         let Some(Auth::Basic { user, .. }) = &self.auth else { return };
         let is_named = variables.iter().any(|name| user.contains(&format!("{{{{ {name} }}}}")));
+        let mut parts = user.split("{{");
+        let before = parts.next().unwrap_or_default();
         // What follows an expression's end is literal.
-        let has_colon =
-            user.split("{{").any(|part| part.rsplit("}}").next().is_some_and(|text| text.contains(':')));
+        let has_colon = std::iter::once(before)
+            .chain(parts.filter_map(|part| Some(part.split_once("}}")?.1)))
+            .any(|text| text.contains(':'));
         if is_named || has_colon {
             notes.add(format!(
                 "{shown}: basic authorization left out, since its user has a colon in the name"

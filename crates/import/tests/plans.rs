@@ -155,7 +155,7 @@ fn users_have_no_colon() {
         Format::Postman,
         r#"{ "info": { "name": "p", "schema": "https://schema.getpostman.com/json/collection/v2.1.0/collection.json" },
             "variable": [ { "key": "who", "value": "a:b" } ], "item": [
-            { "name": "literal", "request": { "method": "GET", "url": "http://h/a", "auth": { "type": "basic", "basic": [ { "key": "username", "value": "c:d" }, { "key": "password", "value": "{{pw}}" } ] } } },
+            { "name": "literal", "request": { "method": "GET", "url": "http://h/a", "auth": { "type": "basic", "basic": [ { "key": "username", "value": "c:d}}" }, { "key": "password", "value": "{{pw}}" } ] } } },
             { "name": "variable", "request": { "method": "GET", "url": "http://h/a", "auth": { "type": "basic", "basic": [ { "key": "username", "value": "{{who}}" }, { "key": "password", "value": "{{pw}}" } ] } } } ] }"#,
         "steps:",
         expect![[r#"
