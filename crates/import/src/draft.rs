@@ -95,7 +95,7 @@ pub(crate) enum Auth {
     Aws(Vec<(String, String)>),
 }
 
-/// Literal text as a template.
+/// Literal text as a template. Keys are literal in a draft, and become templates when it is settled.
 pub(crate) fn literal(text: &str) -> String {
     text.replace("{{", "{{ '{{' }}")
 }
@@ -168,6 +168,24 @@ impl Request {
         }
     }
 
+    /// No name of a user has a colon, which stands behind it. `variables` are those whose values have one.
+    fn settle_user(&mut self, shown: &str, variables: &[String], notes: &mut Notes) {
+        let Some(Auth::Basic { user, .. }) = &self.auth else { return };
+        let is_named = variables.iter().any(|name| user.contains(&format!("{{{{ {name} }}}}")));
+        let mut parts = user.split("{{");
+        let before = parts.next().unwrap_or_default();
+        // What follows an expression's end is literal.
+        let has_colon = std::iter::once(before)
+            .chain(parts.filter_map(|part| Some(part.split_once("}}")?.1)))
+            .any(|text| text.contains(':'));
+        if is_named || has_colon {
+            notes.add(format!(
+                "{shown}: basic authorization left out, since its user has a colon in the name"
+            ));
+            self.auth = None;
+        }
+    }
+
     /// A signature is whole, of one request, and writes its own headers.
     fn settle_signing(&mut self, shown: &str, notes: &mut Notes) {
         let Some(Auth::Aws(pairs)) = &mut self.auth else { return };
@@ -194,8 +212,9 @@ impl Request {
         });
     }
 
-    fn settle(&mut self, notes: &mut Notes) {
+    fn settle(&mut self, variables: &[String], notes: &mut Notes) {
         let shown = self.shown();
+        self.settle_user(&shown, variables, notes);
         self.settle_signing(&shown, notes);
         let mut kept: Vec<(String, String)> = Vec::new();
         for (name, value) in std::mem::take(&mut self.headers) {
@@ -217,6 +236,9 @@ impl Request {
             }
         }
         self.headers = kept;
+        if let Body::Json(node) = &mut self.body {
+            node.each_key(&mut |key| *key = literal(key));
+        }
         let bytes = match &self.body {
             Body::Json(node) if node.depth() > JSON_DEPTH => {
                 let json = node.json();
@@ -330,7 +352,8 @@ pub(crate) fn short_name(name: &str) -> String {
 fn pairs(pairs: &[(String, String)]) -> Yaml {
     let mut entries: Vec<Entry> = Vec::new();
     for (key, value) in pairs {
-        match entries.iter_mut().find(|entry| entry.key == *key) {
+        let key = literal(key);
+        match entries.iter_mut().find(|entry| entry.key == key) {
             None => entries.push(entry(key, text(value))),
             Some(entry) => match &mut entry.value {
                 Yaml::FlowList(values) => values.push(text(value)),
@@ -392,7 +415,12 @@ impl Draft {
     /// Mends what a plan must not have.
     pub(crate) fn settle(&mut self, notes: &mut Notes) {
         self.name = short_name(&self.name);
-        self.each_request(&mut |request| request.settle(notes));
+        let with_colon = |(_, value, _): &&(String, Node, Option<String>)| {
+            value.text().is_some_and(|text| text.contains(':'))
+        };
+        let with_colon: Vec<String> =
+            self.variables.iter().filter(with_colon).map(|(name, ..)| name.clone()).collect();
+        self.each_request(&mut |request| request.settle(&with_colon, notes));
         let mut names: Vec<String> = Vec::new();
         for scenario in &mut self.scenarios {
             let name = short_name(&scenario.name);

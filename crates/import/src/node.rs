@@ -115,6 +115,18 @@ impl Node {
         }
     }
 
+    /// Shows every key to `see`.
+    pub(crate) fn each_key(&mut self, see: &mut dyn FnMut(&mut String)) {
+        match self {
+            Node::List(nodes) => nodes.iter_mut().for_each(|node| node.each_key(see)),
+            Node::Map(entries) => entries.iter_mut().for_each(|(key, node)| {
+                see(key);
+                node.each_key(see);
+            }),
+            _ => {}
+        }
+    }
+
     /// As JSON text on one line.
     pub(crate) fn json(&self) -> String {
         let quoted = |text: &str| serde_json::Value::from(text).to_string();

@@ -43,7 +43,8 @@ impl Url {
         };
         let sound = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
         let port = authority.get(host.len() + 1..);
-        let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+        // Rust takes a sign, too.
+        let is_port = |port: &str| !port.starts_with('+') && port.parse::<u16>().is_ok_and(|port| port > 0);
         let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
             Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
             None => !host.is_empty() && host.chars().all(sound),

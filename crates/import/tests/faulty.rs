@@ -104,6 +104,11 @@ fn broken_texts_are_told_with_their_place() {
     check(Format::Curl, "curl 'http://x", expect!["a quote ' has no end"]);
     check(
         Format::Curl,
+        "curl http://x:+8080/",
+        expect!["there is nothing to import: no command of curl with an http URL in it"],
+    );
+    check(
+        Format::Curl,
         "ls -l",
         expect!["there is nothing to import: no command of curl with an http URL in it"],
     );

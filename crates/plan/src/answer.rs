@@ -17,4 +17,4 @@ pub use check::{Answer, Check, CheckKind, Demand, JsonDemand, TextDemand};
 pub use json::JsonPath;
 pub use take::{Css, Pattern, Source, Taking};
 
-pub(crate) use read::{check_identifier, expect, save};
+pub(crate) use read::{check_identifier, check_sizes, expect, save};

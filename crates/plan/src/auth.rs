@@ -98,11 +98,17 @@ fn basic(faults: &mut Faults<'_>, names: &mut Names, node: &Node) -> Option<Auth
         read::template(faults, names, node, key, Encoding::Plain)
     };
     let (user, password) = (part("user"), part("password"));
-    let mut credentials = user?;
-    credentials.push_text(":");
-    credentials.push(password?);
+    let (user, password) = (user?, password?);
+    if user.texts().any(|text| text.contains(':')) {
+        let wrong = Wrong::new(
+            "colon_in_user",
+            "a user's name has no colon: it would end there, and the password begin",
+        );
+        let entry = fields.entry("user")?;
+        return read::fault(faults, &entry.value, wrong);
+    }
     let mut value = Template::from("Basic ".to_owned());
-    value.push_value(Expression::base64(credentials), Encoding::Plain);
+    value.push_value(Expression::credentials(user, password), Encoding::Plain);
     Some(Auth::Header(value))
 }
 

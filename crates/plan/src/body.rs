@@ -139,16 +139,18 @@ fn multipart(faults: &mut Faults<'_>, names: &mut Names, node: &Node) -> Option<
     let mut parts = Vec::new();
     let mut is_complete = true;
     for entry in entries {
-        if let Err(wrong) = check_header_value(&entry.key) {
-            faults.add(entry.place, &entry.key, wrong);
-            is_complete = false;
-        }
+        let name = read::key(faults, names, entry).and_then(|name| {
+            let checked = check_header_value(&name);
+            checked.map_err(|wrong| faults.add(entry.place, &entry.key, wrong)).ok().map(|()| name)
+        });
+        is_complete &= name.is_some();
+        let name = name.unwrap_or_default();
         let nodes = match &entry.value.kind {
             Kind::List(nodes) => nodes.as_slice(),
             _ => std::slice::from_ref(&entry.value),
         };
         for node in nodes {
-            match part(faults, names, &entry.key, node) {
+            match part(faults, names, &name, node) {
                 Some(part) => parts.push(part),
                 None => is_complete = false,
             }

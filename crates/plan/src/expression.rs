@@ -23,11 +23,12 @@ pub use missing::{Missing, Named};
 pub use value::Value;
 
 pub(crate) use evaluate::unit;
+pub(crate) use lexer::env_names;
 pub(crate) use names::{Names, RESERVED, SourceUse};
 pub(crate) use value::write_escaped;
 
 use crate::diagnostic::Wrong;
-use grammar::Node;
+use grammar::{Filter, Node};
 
 /// Where an expression is evaluated.
 pub trait Scope {
@@ -93,6 +94,9 @@ pub enum EvaluateError {
     /// Division by zero.
     #[error("division by zero")]
     ByZero,
+    /// The name of a user has a colon.
+    #[error("a user's name has no colon")]
+    Colon,
     /// The number is larger than numbers are here.
     #[error("the number is too large")]
     TooLarge,
@@ -149,9 +153,15 @@ impl Expression {
         Self::made(Node::Constant(Value::Int(i64::try_from(number).unwrap_or(i64::MAX))))
     }
 
-    /// The same as text in base64.
-    pub(crate) fn base64(template: Template) -> Self {
-        Self::made(Node::Filter(grammar::Filter::Base64, Box::new(Node::Text(template))))
+    /// User and password as `authorization` has them (RFC 7617, 2): in base64, with the colon behind the user that no
+    /// name of a user may have.
+    pub(crate) fn credentials(user: Template, password: Template) -> Self {
+        let filtered = |filter, template| Node::Filter(filter, Box::new(Node::Text(template)));
+        let mut both = Template::default();
+        both.push_value(Self::made(filtered(Filter::UserId, user)), Encoding::Plain);
+        both.push_text(":");
+        both.push(password);
+        Self { node: filtered(Filter::Base64, both), text: "user:password | base64".into() }
     }
 
     /// The value that is written as the JSON text `json`; `None` of a list or map with expressions in it.
@@ -260,6 +270,17 @@ impl Template {
         }
         template.push_text(&between(rest));
         Ok(template)
+    }
+
+    /// What stands between the braces of the expressions in `text`.
+    pub(crate) fn inner_texts(text: &str) -> impl Iterator<Item = &str> {
+        let mut rest = text;
+        std::iter::from_fn(move || {
+            let inner = &rest[rest.find("{{")? + 2..];
+            let length = end_of(inner)?;
+            rest = &inner[length + 2..];
+            Some(&inner[..length])
+        })
     }
 
     /// Whether `text` is one expression and nothing else; then it keeps its type.

@@ -348,14 +348,32 @@ impl Reader<'_, '_> {
     fn repeat(&mut self, node: &Node) -> Option<()> {
         let fields = Fields::of(self.faults, node, &shapes::REPEAT, &[])?;
         let times = fields.required(self.faults, "repeat")?;
-        let times = match &times.kind {
-            Kind::Scalar { text, .. } if text.contains("{{") => {
-                read::expression(self.faults, self.names, times, "how often")
-            }
-            _ => read::count(self.faults, times, "how often", limits::LOOPS).map(Expression::whole),
-        };
-        let bound = times.map(Bound::Times);
+        let bound = self.times(times).map(Bound::Times);
         self.rounds(&fields, bound, |_| Some(None), None)
+    }
+
+    /// A number, or an expression that gives one.
+    fn times(&mut self, node: &Node) -> Option<Expression> {
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.".contains(&byte));
+        if node.is_null() || !matches!(&node.kind, Kind::Scalar { text, .. } if !is_number(text)) {
+            return read::count(self.faults, node, "how often", limits::LOOPS).map(Expression::whole);
+        }
+        let times = read::expression(self.faults, self.names, node, "how often")?;
+        // No round at all makes sense of a variable; what else is known to be wrong need not wait for the run.
+        let Some(value) = times.constant() else { return Some(times) };
+        match value.int() {
+            Some(number) if u64::try_from(number).is_ok_and(|number| number <= limits::LOOPS) => Some(times),
+            Some(number) => {
+                let message = format!("{number} rounds are not between 0 and {}", limits::LOOPS);
+                read::fault(self.faults, node, Wrong::new("absurd", message))
+            }
+            None => {
+                let mut text = String::new();
+                value.write_json(&mut text);
+                let message = format!("how often must be a whole number, and this is {text}");
+                read::fault(self.faults, node, Wrong::new("not_a_number", message))
+            }
+        }
     }
 
     fn while_(&mut self, node: &Node) -> Option<()> {

@@ -2,6 +2,8 @@
 //!
 //! Plain scalars take the types of the YAML 1.2 core schema; a number that is one in JSON, too, keeps its digits.
 
+use std::num::ParseIntError;
+
 use crate::diagnostic::{Faults, Wrong};
 use crate::expression::{Encoding, Names, Template, write_escaped};
 use crate::read;
@@ -14,7 +16,10 @@ pub(crate) fn render(faults: &mut Faults<'_>, node: &Node) -> Option<String> {
         Kind::Scalar { text, plain: false } => Some(quote(text)),
         Kind::Scalar { text, plain: true } => match plain(text) {
             Some(json) => Some(json),
-            None => read::fault(faults, node, Wrong::new("not_json", format!("JSON has no number {text}"))),
+            None => {
+                let wrong = Wrong::new("not_json", format!("{text} is no number that JSON has"));
+                read::fault(faults, node, wrong.help("write it in quotes if text is meant"))
+            }
         },
         Kind::List(nodes) => {
             let values: Vec<Option<String>> = nodes.iter().map(|node| render(faults, node)).collect();
@@ -60,12 +65,14 @@ pub(crate) fn template(faults: &mut Faults<'_>, names: &mut Names, node: &Node) 
             json.push_text("]");
         }
         Kind::Map(entries) => {
-            let values: Vec<Option<Template>> =
-                entries.iter().map(|entry| template(faults, names, &entry.value)).collect();
+            let members: Vec<(Option<String>, Option<Template>)> = entries
+                .iter()
+                .map(|entry| (read::key(faults, names, entry), template(faults, names, &entry.value)))
+                .collect();
             json.push_text("{");
-            for (number, (entry, value)) in entries.iter().zip(values).enumerate() {
+            for (number, (key, value)) in members.into_iter().enumerate() {
                 json.push_text(if number > 0 { "," } else { "" });
-                json.push_text(&format!("{}:", quote(&entry.key)));
+                json.push_text(&format!("{}:", quote(&key?)));
                 json.push(value?);
             }
             json.push_text("}");
@@ -79,7 +86,8 @@ pub(crate) fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// A plain scalar by the core schema; `None` for the numbers that JSON lacks.
+/// A plain scalar by the core schema; `None` for the numbers that JSON lacks, and for those in base 8 or 16 of more than 64
+/// bits, which none of its readers would take.
 fn plain(text: &str) -> Option<String> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -94,7 +102,7 @@ fn plain(text: &str) -> Option<String> {
         _ => {}
     }
     if let Some(number) = radix(text, "0x", 16).or_else(|| radix(text, "0o", 8)) {
-        return Some(number.to_string());
+        return number.ok().map(|number| number.to_string());
     }
     if !is_decimal(digits) {
         return Some(quote(text));
@@ -107,9 +115,12 @@ fn plain(text: &str) -> Option<String> {
     Some(format!("{}{whole}{fraction}{exponent}", if negative { "-" } else { "" }))
 }
 
-fn radix(text: &str, prefix: &str, radix: u32) -> Option<u64> {
-    let digits = text.strip_prefix(prefix).filter(|digits| digits.chars().all(|c| c.is_digit(radix)))?;
-    u64::from_str_radix(digits, radix).ok()
+/// A whole number in another base than ten, if it is one; an error when it has more than 64 bits.
+fn radix(text: &str, prefix: &str, radix: u32) -> Option<Result<u64, ParseIntError>> {
+    let is_digit = |c: char| c.is_digit(radix);
+    let digits =
+        text.strip_prefix(prefix).filter(|digits| !digits.is_empty() && digits.chars().all(is_digit))?;
+    Some(u64::from_str_radix(digits, radix))
 }
 
 /// `(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?` of the core schema.

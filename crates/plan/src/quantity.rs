@@ -232,6 +232,14 @@ pub(crate) fn show_span(span: Duration) -> String {
         .map_or_else(String::new, |(unit, unit_ns)| format!("{}{unit}", ns / u128::from(*unit_ns)))
 }
 
+/// A size in bytes in the largest unit in which it is whole.
+pub(crate) fn show_size(bytes: u64) -> String {
+    let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("kB", 1_000), ("B", 1)];
+    let unit = units.into_iter().find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit));
+    let (unit, unit_bytes) = unit.unwrap_or(("B", 1));
+    format!("{}{unit}", bytes / unit_bytes)
+}
+
 /// Takes a sign off, which only a fault can have.
 fn sign<'a>(text: &'a str, what: &str) -> Result<&'a str, Wrong> {
     match text.strip_prefix('-') {

@@ -175,6 +175,26 @@ pub(crate) fn template_between(
     }
 }
 
+/// A key of the plan's own in what is sent. Unlike a value it is the same in the whole run.
+pub(crate) fn key(faults: &mut Faults<'_>, names: &mut Names, entry: &Entry) -> Option<String> {
+    if !entry.key.contains("{{") {
+        return Some(entry.key.clone());
+    }
+    let template = Template::parse(&entry.key, Encoding::Plain, names);
+    names.found_at(entry.place);
+    match template {
+        Ok(template) => template.as_text().map(str::to_owned).or_else(|| {
+            let wrong = Wrong::new("expression_not_here", "a key must be known before the run");
+            faults.add(entry.place, &entry.key, wrong.help("only variables and env.NAME can stand in it"));
+            None
+        }),
+        Err((part, wrong)) => {
+            faults.add_within(entry.place, part, wrong);
+            None
+        }
+    }
+}
+
 /// One expression, with or without its braces.
 pub(crate) fn expression(
     faults: &mut Faults<'_>,

@@ -415,7 +415,11 @@ pub(crate) static EXPECT: Shape = Shape {
         Key::new("headers", Map(&Any(&[Text, Of(&DEMAND)])), "Headers, by their names"),
         Key::new("body_contains", OneOrMore(&Text), "Text that must be in the body"),
         Key::new("body_matches", Text, "A regular expression that the body must match"),
-        Key::new("json", Map(&Json), "Values by JSONPath, or { exists: true }, { matches: … }"),
+        Key::new(
+            "json",
+            Map(&Json),
+            "Values by JSONPath, or { exists: true }, { contains: … }, { matches: … }",
+        ),
         Key::new("size", Sizes, "Bytes of the body: 2KiB, or 1KiB..2MiB"),
         Key::new("under", Span, "The response time must be below this"),
     ],
@@ -464,7 +468,7 @@ pub(crate) static REPEAT: Shape = Shape {
     id: "repeat",
     what: "a loop",
     keys: &[
-        Key::required("repeat", Count, "So many times"),
+        Key::required("repeat", Any(&[Count, Expression]), "So many times: a number, or an expression"),
         Key::required("steps", Steps, "What is in it; loop.index counts from 0"),
     ],
 };

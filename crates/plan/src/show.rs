@@ -354,7 +354,7 @@ impl Writer<'_> {
         let is_set = |name: &str| self.given.variables.iter().any(|(set, _)| set == name);
         match path {
             ["target"] if self.given.target.is_some() => return "--target".to_owned(),
-            ["variables", name] if is_set(name) => return "--var".to_owned(),
+            ["variables", name, ..] if is_set(name) => return "--var".to_owned(),
             ["env", name] if (self.given.env)(name).as_deref() == Some(resolved) => {
                 return "environment".to_owned();
             }

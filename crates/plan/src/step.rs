@@ -137,6 +137,9 @@ pub(crate) fn request(
     let (expect, saves) = (expect?, saves?);
     let reads_body =
         expect.checks.iter().any(Check::needs_body) || saves.iter().any(|taking| taking.source.needs_body());
+    if let Some(max_body) = max_body {
+        answer::check_sizes(faults, &fields, &expect, max_body);
+    }
     if let (false, Some(entry)) = (reads_body, fields.entry("max_body")) {
         let wrong = Wrong::new("without_effect", "nothing of the body is looked at");
         faults.add(entry.place, &entry.key, wrong.help("leave it out, or save or expect something"));
@@ -257,11 +260,14 @@ pub(crate) fn pairs(
             Kind::List(nodes) => nodes.as_slice(),
             _ => std::slice::from_ref(&entry.value),
         };
+        let key = read::key(faults, names, entry);
+        complete &= key.is_some();
+        let key = encode_part(&key.unwrap_or_default());
         for value in values {
             let how = (Encoding::Url, &encode_part as &dyn Fn(&str) -> String);
             match read::template_between(faults, names, value, &format!("\"{}\"", entry.key), how) {
                 Some(text) => {
-                    let mut pair = Template::from(format!("{}=", encode_part(&entry.key)));
+                    let mut pair = Template::from(format!("{key}="));
                     pair.push(text);
                     pairs.push(pair);
                 }
@@ -281,22 +287,21 @@ fn headers(faults: &mut Faults<'_>, names: &mut Names, node: &Node) -> Option<Ve
     let mut headers: Vec<(String, Template)> = Vec::new();
     let mut complete = true;
     for entry in entries {
-        let again = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(&entry.key));
-        let name = check_header_name(&entry.key).and_then(|()| match again {
-            true => Err(Wrong::new("duplicate_key", format!("the header \"{}\" is there twice", entry.key))),
-            false => Ok(()),
+        let name = read::key(faults, names, entry).and_then(|name| {
+            let again = headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(&name));
+            let checked = check_header_name(&name).and_then(|()| match again {
+                true => Err(Wrong::new("duplicate_key", format!("the header \"{name}\" is there twice"))),
+                false => Ok(()),
+            });
+            checked.map_err(|wrong| faults.add(entry.place, &entry.key, wrong)).ok().map(|()| name)
         });
-        if let Err(wrong) = name {
-            faults.add(entry.place, &entry.key, wrong);
-            complete = false;
-        }
         let value = read::template(faults, names, &entry.value, "a header's value", Encoding::Plain);
         let value = value.and_then(|value| {
             let checked = value.texts().try_for_each(check_header_value);
             read::checked(faults, &entry.value, checked.map(|()| value))
         });
-        match value {
-            Some(value) => headers.push((entry.key.clone(), value)),
+        match name.zip(value) {
+            Some(header) => headers.push(header),
             None => complete = false,
         }
     }

@@ -2,7 +2,10 @@
 //!
 //! All of that goes into the plan's source, which then depends on nothing but secrets and data files.
 
-use crate::diagnostic::{Diagnostic, Faults, Wrong};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::diagnostic::{Diagnostic, Faults, Place, Wrong};
+use crate::expression::{self, Template};
 use crate::file;
 use crate::json;
 use crate::limits;
@@ -11,7 +14,6 @@ use crate::plan::Plan;
 use crate::read::{self, Fields};
 use crate::shapes;
 use crate::tree::{Entry, Kind, Node, tree};
-use crate::vocabulary::as_written;
 
 /// What whoever submits a plan adds to it.
 #[derive(Clone, Copy)]
@@ -87,41 +89,60 @@ fn set(root: &mut Node, key: &str, kind: Kind) {
     }
 }
 
-/// Puts what included files have into the plan.
+/// Puts what included files have into the plan, before what the plan itself has: variables may be made of those before
+/// them.
 fn include(faults: &mut Faults<'_>, root: &mut Node, given: &Given<'_>) -> bool {
     let Kind::Map(entries) = &mut root.kind else { return false };
     let Some(at) = entries.iter().position(|entry| entry.key == "include") else { return false };
     let list = entries.remove(at).value;
-    let mut pending: Vec<(Node, Vec<String>)> = vec![(list, Vec::new())];
-    let mut seen: Vec<String> = Vec::new();
-    while let Some((list, within)) = pending.pop() {
-        let Some(nodes) = read::list(faults, &list, "include") else { continue };
-        for node in nodes {
+    let mut included = Included { given, files: Vec::new(), seen: Vec::new(), within: Vec::new() };
+    included.list(faults, &list);
+    merge(faults, root, included.files);
+    true
+}
+
+/// What included files have.
+struct Included<'g> {
+    given: &'g Given<'g>,
+    /// Each behind those that it includes itself.
+    files: Vec<Vec<Entry>>,
+    /// Two files may include the same third one.
+    seen: Vec<String>,
+    /// The files that lead to the present one.
+    within: Vec<String>,
+}
+
+impl Included<'_> {
+    fn list(&mut self, faults: &mut Faults<'_>, list: &Node) {
+        for node in read::list(faults, list, "include").unwrap_or_default() {
             let Some(path) = file::path(faults, node, "the included file") else { continue };
-            let path = path.as_str();
-            if within.iter().any(|outer| outer == path) {
-                let circle = format!("{} → {path}", within.join(" → "));
+            if self.within.contains(&path) {
+                let circle = format!("{} → {path}", self.within.join(" → "));
                 let wrong = Wrong::new("circle", format!("the files include one another: {circle}"));
                 read::fault::<()>(faults, node, wrong);
-                continue;
-            }
-            // Two files may include the same third one.
-            if seen.iter().any(|known| known == path) {
-                continue;
-            }
-            seen.push(path.to_owned());
-            if seen.len() > INCLUDES {
+            } else if self.seen.len() >= INCLUDES && !self.seen.contains(&path) {
                 let message = format!("more than {INCLUDES} files are included");
                 read::fault::<()>(faults, node, Wrong::new("absurd", message));
-                return true;
-            }
-            if let Some(included) = one(faults, node, path, given) {
-                let within = within.iter().cloned().chain([path.to_owned()]).collect();
-                pending.extend(merge(faults, root, included).map(|list| (list, within)));
+                return;
+            } else if !self.seen.contains(&path) {
+                self.seen.push(path.clone());
+                self.file(faults, node, path);
             }
         }
     }
-    true
+
+    fn file(&mut self, faults: &mut Faults<'_>, node: &Node, path: String) {
+        let Some(Node { kind: Kind::Map(mut entries), .. }) = one(faults, node, &path, self.given) else {
+            return;
+        };
+        if let Some(at) = entries.iter().position(|entry| entry.key == "include") {
+            let list = entries.remove(at).value;
+            self.within.push(path);
+            self.list(faults, &list);
+            self.within.pop();
+        }
+        self.files.push(entries);
+    }
 }
 
 /// The tree of an included file.
@@ -140,15 +161,11 @@ fn one(faults: &mut Faults<'_>, node: &Node, path: &str, given: &Given<'_>) -> O
     Some(included)
 }
 
-/// Moves the entries of an included file into the plan; what that file includes itself.
-fn merge(faults: &mut Faults<'_>, root: &mut Node, included: Node) -> Option<Node> {
-    let Kind::Map(entries) = included.kind else { return None };
-    let mut more = None;
-    for part in entries {
-        if part.key == "include" {
-            more = Some(part.value);
-            continue;
-        }
+/// Moves the entries of included files into the plan.
+fn merge(faults: &mut Faults<'_>, root: &mut Node, files: Vec<Vec<Entry>>) {
+    // How many entries of each part came from files.
+    let mut moved: BTreeMap<String, usize> = BTreeMap::new();
+    for part in files.into_iter().flatten() {
         let Kind::Map(additions) = part.value.kind else {
             read::map(faults, &part.value, "this part of an included file");
             continue;
@@ -156,16 +173,17 @@ fn merge(faults: &mut Faults<'_>, root: &mut Node, included: Node) -> Option<Nod
         let Some(Entry { value: Node { kind: Kind::Map(present), .. }, .. }) = entry(root, &part.key) else {
             continue;
         };
+        let at = moved.entry(part.key.clone()).or_default();
         for addition in additions {
             if present.iter().any(|known| known.key == addition.key) {
                 let message = format!("\"{}\" is in {} of another file, too", addition.key, part.key);
                 faults.add(addition.place, &addition.key, Wrong::new("duplicate_key", message));
             } else {
-                present.push(addition);
+                present.insert(*at, addition);
+                *at += 1;
             }
         }
     }
-    more
 }
 
 /// Sets variables that the plan has.
@@ -179,7 +197,11 @@ fn set_variables(faults: &mut Faults<'_>, root: &mut Node, given: &Given<'_>) ->
             _ => &mut [],
         };
         match known.iter_mut().find(|entry| entry.key == *name) {
-            Some(entry) => entry.value.kind = as_written(value),
+            Some(entry) => {
+                if let Some(value) = as_written(faults, entry.place, name, value) {
+                    entry.value = value;
+                }
+            }
             None => {
                 let known: Vec<&str> = known.iter().map(|entry| entry.key.as_str()).collect();
                 let wrong = Wrong::new("unknown_variable", format!("the plan has no variable \"{name}\""));
@@ -194,9 +216,21 @@ fn set_variables(faults: &mut Faults<'_>, root: &mut Node, given: &Given<'_>) ->
     !given.variables.is_empty()
 }
 
+/// The value that `--var` gives, as it would stand in the file: a number, a boolean, null, text in quotes, a list or a map.
+/// Anything else is text as it is, with whatever YAML would make of its colons, dashes and number signs.
+fn as_written(faults: &mut Faults<'_>, place: Place, name: &str, text: &str) -> Option<Node> {
+    let is_yaml = text.starts_with(['[', '{', '"', '\'']) && !text.starts_with("{{");
+    if !is_yaml {
+        // Nothing is empty text: whoever wants null writes it.
+        return Some(Node { place, kind: Kind::Scalar { text: text.to_owned(), plain: !text.is_empty() } });
+    }
+    let file = faults.file(format!("--var {name}"), text.to_owned());
+    tree(text, file, faults)
+}
+
 /// Notes what the plan uses of the environment, as far as it is there.
 fn take_env(root: &mut Node, given: &Given<'_>) -> bool {
-    let mut wanted = Vec::new();
+    let mut wanted = BTreeSet::new();
     env_names(root, &mut wanted);
     let values: Vec<(String, String)> =
         wanted.into_iter().filter_map(|name| (given.env)(&name).map(|value| (name, value))).collect();
@@ -212,22 +246,29 @@ fn take_env(root: &mut Node, given: &Given<'_>) -> bool {
     is_changed
 }
 
-/// What follows `env.` in expressions.
-fn env_names(node: &Node, names: &mut Vec<String>) {
+/// Keys whose values are expressions without braces, too.
+const BARE: [&str; 4] = ["when", "while", "for_each", "repeat"];
+
+/// What expressions name of the environment.
+fn env_names(node: &Node, names: &mut BTreeSet<String>) {
     match &node.kind {
         Kind::List(nodes) => nodes.iter().for_each(|node| env_names(node, names)),
-        Kind::Map(entries) => entries.iter().for_each(|entry| env_names(&entry.value, names)),
-        Kind::Scalar { text, .. } if text.contains("{{") => {
-            for (at, _) in text.match_indices("env.") {
-                let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-                let name: String = text[at + 4..].chars().take_while(|c| is_word(*c)).collect();
-                let is_part = text[..at].ends_with(|c| is_word(c) || c == '.');
-                // One that is no expression's does no harm: it is in the plan only if it is used.
-                if !name.is_empty() && !is_part && !names.contains(&name) {
-                    names.push(name);
+        Kind::Map(entries) => {
+            for entry in entries {
+                names.extend(Template::inner_texts(&entry.key).flat_map(expression::env_names));
+                match &entry.value.kind {
+                    Kind::Scalar { text, .. }
+                        if BARE.contains(&entry.key.as_str()) && !text.contains("{{") =>
+                    {
+                        names.extend(expression::env_names(text));
+                    }
+                    _ => env_names(&entry.value, names),
                 }
             }
         }
-        Kind::Scalar { .. } | Kind::Faulty => {}
+        Kind::Scalar { text, .. } => {
+            names.extend(Template::inner_texts(text).flat_map(expression::env_names));
+        }
+        Kind::Faulty => {}
     }
 }

@@ -155,12 +155,3 @@ pub(crate) fn fragments<'n>(faults: &mut Faults<'_>, fields: &Fields<'n>) -> &'n
     }
     entries
 }
-
-/// The value that `--var` gives, as it would stand in the file: a number only where it is written like one, so that
-/// `01234` keeps its zero.
-pub(crate) fn as_written(text: &str) -> Kind {
-    let is_whole = text.parse::<i64>().is_ok_and(|number| number.to_string() == text);
-    let is_float = text.parse::<f64>().is_ok_and(|number| number.to_string() == text && number.is_finite());
-    let plain = is_whole || is_float || matches!(text, "true" | "false");
-    Kind::Scalar { text: text.to_owned(), plain }
-}

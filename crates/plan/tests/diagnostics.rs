@@ -554,7 +554,8 @@ fn steps() {
                 | [] }
             p.yaml:10:21: "a" must be text [wrong_kind]
                 | { b: c } }
-            p.yaml:11:15: JSON has no number .inf [not_json]
+            p.yaml:11:15: .inf is no number that JSON has [not_json]
+              write it in quotes if text is meant
                 | .inf
         "#]],
     );

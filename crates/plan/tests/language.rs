@@ -1,9 +1,9 @@
-//! What the language says: the way that steps become, what requests are made of, and what is submitted with a plan.
+//! What the language says: the way that steps become, and what requests are made of.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use expect_test::{Expect, expect};
-use plan::{Body, Bound, Content, Given, Op, Plan, Source};
+use plan::{Body, Bound, Content, Op, Plan, Source};
 
 const HEAD: &str =
     "version: 1\nname: p\ntarget: http://h\nload: { model: open, stages: [ { at: 1/s, for: 1m } ] }\n";
@@ -274,7 +274,7 @@ scenarios:
 "#,
         expect![[r#"
             GET /plain []
-              authorization: Basic {{  }}
+              authorization: Basic {{ user:password | base64 }}
             GET /own []
               Authorization: mine
             POST /login []
@@ -361,73 +361,48 @@ fn variables_stand_where_the_run_is_planned() {
     ));
 }
 
-const INCLUDING: &str = r#"
-version: 1
-name: p
-include: [ shared/shop.yaml ]
-variables: { size: 20, list: [ 1, "two", null, 2.50, true ], text: "007", region: "{{ env.REGION }}" }
-target: http://h
-load: { model: open, stages: [ { at: "{{ rate }}", for: 1m } ] }
-scenarios:
-  s:
-    steps:
-      - use: sign_in
-      - post: "/{{ region }}/{{ text }}"
-        name: all
-        json: { size: "{{ size }}", list: "{{ list }}", env: "{{ env.OTHER }}", "{{ x": 1, row: "{{ users.name }}" }
-"#;
-
-const SHARED: &str = "variables: { rate: 5/s }\ndata: { users: { file: users.csv } }\nfragments:\n  sign_in:\n    - post: /login\n      save: { token: $.token }\n";
-
-/// All of a plan but where in the text things stand.
-fn without_places(plan: &Plan) -> String {
-    let text = format!("{plan:?}");
-    let is_place = |part: &&str| part.starts_with("line: ") || part.starts_with("column: ");
-    text.split(", ").filter(|part| !is_place(part)).collect::<Vec<_>>().join(", ")
-}
-
-/// What was submitted reads from its own source as the same plan.
-fn check_submitted(variables: &[(&str, &str)], target: Option<&str>, expect: Expect) {
-    let variables: Vec<(String, String)> =
-        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let env = |name: &str| Some(format!("<{name} \"{{{{ }}}}\">"));
-    let include =
-        |path: &str| if path == "shared/shop.yaml" { Ok(SHARED.to_owned()) } else { Err("none".to_owned()) };
-    let given = Given { target, variables: &variables, env: &env, include: &include };
-    let submitted = sound(plan::submit("p.yaml", INCLUDING, &given));
-    let again = sound(plan::parse("p.yaml", &submitted.source));
-    assert_eq!(again.source, submitted.source);
-    assert_eq!(without_places(&again), without_places(&submitted));
-    expect.assert_eq(&format!("{}\n", submitted.source));
-}
-
 #[test]
-fn what_is_submitted_is_one_plan() {
-    check_submitted(
-        &[],
-        None,
+fn rounds_are_a_number_or_an_expression() {
+    check_flow(
+        "variables: { n: 3 }\nscenarios:\n  s:\n    steps:\n      - { get: /, save: { m: $.m } }\n      - { repeat: 2, steps: [ get: / ] }\n      - { repeat: n, steps: [ get: / ] }\n      - { repeat: 2 * m + n, steps: [ get: / ] }\n      - { repeat: \"{{ m }}\", steps: [ get: / ] }\n",
         expect![[r#"
-        {"version":1,"name":"p","variables":{"size":20,"list":[1,"two",null,2.50,true],"text":"007","region":"{{ env.REGION }}","rate":"5/s"},"target":"http://h","load":{"model":"open","stages":[{"at":"{{ rate }}","for":"1m"}]},"scenarios":{"s":{"steps":[{"use":"sign_in"},{"post":"/{{ region }}/{{ text }}","name":"all","json":{"size":"{{ size }}","list":"{{ list }}","env":"{{ env.OTHER }}","{{ x":1,"row":"{{ users.name }}"}}]}},"data":{"users":{"file":"users.csv"}},"fragments":{"sign_in":[{"post":"/login","save":{"token":"$.token"}}]},"env":{"REGION":"<REGION \"{{ }}\">","OTHER":"<OTHER \"{{ }}\">"}}
-    "#]],
-    );
-}
-
-#[test]
-fn what_is_given_is_in_it() {
-    check_submitted(
-        &[("size", "50"), ("text", "a \"b\" {{ uuid }}"), ("rate", "7/s")],
-        Some("http://other"),
-        expect![[r#"
-            {"version":1,"name":"p","variables":{"size":50,"list":[1,"two",null,2.50,true],"text":"a \"b\" {{ uuid }}","region":"{{ env.REGION }}","rate":"7/s"},"target":"http://other","load":{"model":"open","stages":[{"at":"{{ rate }}","for":"1m"}]},"scenarios":{"s":{"steps":[{"use":"sign_in"},{"post":"/{{ region }}/{{ text }}","name":"all","json":{"size":"{{ size }}","list":"{{ list }}","env":"{{ env.OTHER }}","{{ x":1,"row":"{{ users.name }}"}}]}},"data":{"users":{"file":"users.csv"}},"fragments":{"sign_in":[{"post":"/login","save":{"token":"$.token"}}]},"env":{"REGION":"<REGION \"{{ }}\">","OTHER":"<OTHER \"{{ }}\">"}}
+            s: saves ["m"], straight false
+              0 GET / as GET /
+              1 loop 0: 2 times
+              2 head 0 → 5
+              3 GET / as GET /
+              4 again 0 → 2
+              5 loop 0: n times
+              6 head 0 → 9
+              7 GET / as GET /
+              8 again 0 → 6
+              9 loop 0: 2 * m + n times
+              10 head 0 → 13
+              11 GET / as GET /
+              12 again 0 → 10
+              13 loop 0: m times
+              14 head 0 → 17
+              15 GET / as GET /
+              16 again 0 → 14
         "#]],
     );
 }
 
 #[test]
-fn a_plan_to_which_nothing_is_added_stays_as_it_is() {
-    let text = format!("{HEAD}scenarios: {{ s: {{ steps: [ get: / ] }} }} # and its comment\n");
-    let none = |_: &str| None;
-    let include = |_: &str| Err("none".to_owned());
-    let given = Given { target: None, variables: &[], env: &none, include: &include };
-    assert_eq!(sound(plan::submit("p.yaml", &text, &given)).source, text);
+fn keys_may_have_what_is_known_before_the_run() {
+    check_requests(
+        "variables: { v: a b }\nscenarios:\n  s:\n    steps:\n      - post: /\n        query: { \"{{ v }}\": 1, \"{{ '{{x}}' }}\": [ 2, 3 ] }\n        headers: { \"x-{{ v | length }}\": 1 }\n        json: { \"{{ '{{key}}' }}\": { \"{{ v }}\\\"\": 0x1F } }\n      - post: /\n        form: { \"{{ v }}\": 1 }\n      - post: /\n        multipart: { \"{{ v }}\": 1 }\n",
+        expect![[r#"
+            POST /?a%20b=1&%7B%7Bx%7D%7D=2&%7B%7Bx%7D%7D=3 []
+              x-3: 1
+              content-type: application/json
+              {"{{key}}":{"a b\"":31}}
+            POST / []
+              content-type: application/x-www-form-urlencoded
+              a%20b=1
+            POST / []
+              content-type: multipart/form-data; boundary=groundswell-7d6f1c3b9a5e4f20
+              part Content-Disposition: form-data; name="a b" ⏎  ⏎ 1
+        "#]],
+    );
 }

@@ -398,7 +398,8 @@ fn loops_need_bounds_and_something_to_do() {
                 | -1
             p.yaml:20:17: how often can be at most 1000000 [absurd]
                 | 10000000
-            p.yaml:22:17: how often must be a whole number [not_a_number]
+            p.yaml:22:17: nothing is called "many" [unknown_name]
+              known here: env, iteration, loop, now, rand, secret, uuid
                 | many
             p.yaml:24:9: a loop needs "steps" [missing]
                 | repeat: 3

@@ -24,11 +24,14 @@ pub(super) fn thresholds(node: &Node, scenarios: &[String], notes: &mut Notes) -
             if let Some(delay) = threshold.get("delayAbortEval") {
                 notes.add(format!("threshold {metric}: delayAbortEval: {} is not translated; `for 10s` waits for a breach that lasts", short(delay)));
             }
-            match translate(metric, text, scenarios) {
+            let translation = translate(metric, text, scenarios).and_then(|(expression, of_phase)| {
+                let expression = if aborts { format!("{expression}, abort") } else { expression };
+                accepted(&expression, scenarios).map(|()| (expression, of_phase))
+            });
+            match translation {
                 Ok((expression, of_phase)) => {
                     phases |= of_phase;
-                    let abort = if aborts { ", abort" } else { "" };
-                    translated.push((format!("{expression}{abort}"), Some(format!("{metric}: {text}"))));
+                    translated.push((expression, Some(format!("{metric}: {text}"))));
                 }
                 Err(why) => notes.add(format!("threshold {metric}: {text}: {why}, not translated")),
             }
@@ -99,6 +102,32 @@ fn translate(metric: &str, text: &str, scenarios: &[String]) -> Result<(String, 
     }
 }
 
+/// Whether a plan may have this threshold: k6 compares with what a plan refuses, such as a time of zero.
+fn accepted(expression: &str, scenarios: &[String]) -> Result<(), String> {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let scenarios: Vec<String> = scenarios
+        .iter()
+        .enumerate()
+        .map(|(number, name)| format!("{}: {{ steps: [ get: /{number} ] }}", quoted(name)))
+        .chain(scenarios.is_empty().then(|| "main: { steps: [ get: / ] }".to_owned()))
+        .collect();
+    let plan = format!(
+        "version: 1\nname: k6\ntarget: http://localhost\nphases: true\n\
+         load: {{ model: closed, stages: [ {{ users: 1, for: 1m }} ] }}\n\
+         scenarios: {{ {} }}\nthresholds: [ {} ]\n",
+        scenarios.join(", "),
+        quoted(expression)
+    );
+    match plan::parse("k6", &plan) {
+        Ok(_) => Ok(()),
+        // Other faults are of what is around it here.
+        Err(faults) => match faults.iter().find(|fault| fault.line == 7) {
+            Some(fault) => Err(fault.message.clone()),
+            None => Ok(()),
+        },
+    }
+}
+
 /// Only a scenario is also one here; other tags are k6's, or the script's.
 fn scope(tags: &str, scenarios: &[String]) -> Result<String, String> {
     if tags.is_empty() {
@@ -128,7 +157,9 @@ fn statistic(aggregate: &str) -> Option<String> {
     let percentile = aggregate.strip_prefix("p(").and_then(|rest| rest.strip_suffix(')'));
     if let Some(percentile) = percentile {
         let share: f64 = percentile.trim().parse().ok()?;
-        return (share > 0.0 && share < 100.0).then(|| format!("p{share}"));
+        let share = (share > 0.0 && share < 100.0).then(|| share.to_string())?;
+        let places = share.split_once('.').map_or(0, |(_, places)| places.len());
+        return (places <= 4).then(|| format!("p{share}"));
     }
     let ours = match aggregate {
         "avg" => "mean",

@@ -1,5 +1,6 @@
 //! The `auth` of a collection, folder or request.
 
+use super::request::plain_key;
 use super::template::Variables;
 use crate::draft::{Auth, Request};
 use crate::names;
@@ -16,15 +17,15 @@ pub(super) fn of(
     let kind = node.text_of("type")?;
     let given = node.get(kind).unwrap_or(&Node::Null);
     // 2.1 lists the parameters, 2.0 has a map of them.
-    let mut value = |key: &str, notes: &mut Notes| {
+    let scalar = |key: &str| {
         let listed = given
             .list()
             .iter()
             .find(|entry| entry.text_of("key") == Some(key))
             .and_then(|entry| entry.get("value"));
-        let text = listed.or_else(|| given.get(key)).and_then(Node::scalar);
-        text.map(|text| variables.template(&text, notes))
+        listed.or_else(|| given.get(key)).and_then(Node::scalar)
     };
+    let mut value = |key: &str, notes: &mut Notes| scalar(key).map(|text| variables.template(&text, notes));
     match kind {
         "noauth" => None,
         "bearer" => Some(Auth::Bearer(value("token", notes)?)),
@@ -46,8 +47,8 @@ pub(super) fn of(
             Some(Auth::Aws(pairs.collect()))
         }
         "apikey" => {
-            let (key, secret) =
-                (value("key", notes).unwrap_or_default(), value("value", notes).unwrap_or_default());
+            let key = plain_key(&scalar("key").unwrap_or_default(), notes);
+            let secret = value("value", notes).unwrap_or_default();
             // Whatever it is called, it is a secret.
             let secret = match secret.contains("{{") {
                 true => secret,

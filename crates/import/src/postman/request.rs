@@ -124,11 +124,13 @@ fn query(url: &Node, raw: Option<&str>, request: &mut Request, variables: &mut V
 }
 
 /// A key in which no variable can stand.
-fn plain_key(key: &str, notes: &mut Notes) -> String {
-    replaced(key, &mut |name| {
+pub(super) fn plain_key(key: &str, notes: &mut Notes) -> String {
+    let key = replaced(key, &mut |name| {
         notes.add(format!("a variable ({name}) in the name of a field: not translated"));
         name.to_owned()
-    })
+    });
+    // Keys become templates where the plan is written.
+    key.replace(&crate::draft::literal("{{"), "{{")
 }
 
 /// Headers or fields: a list of `{key, value, disabled}`, or text of lines.
@@ -209,6 +211,7 @@ fn raw(
     let is_json = given.as_deref().is_some_and(payload::is_json) || given.is_none() && language == "json";
     if is_json && let Ok(mut node) = read::json(text, "JSON") {
         node.each_text(&mut |text| *text = variables.template(text, notes));
+        node.each_key(&mut |key| *key = plain_key(key, notes));
         headers.retain(|(name, value)| {
             !name.eq_ignore_ascii_case("content-type") || payload::essence(value) != "application/json"
         });
@@ -266,7 +269,7 @@ fn graphql(node: &Node, variables: &mut Variables, notes: &mut Notes) -> Body {
         }
     }
     if let Some(operation) = node.text_of("operationName").filter(|name| !name.is_empty()) {
-        entries.push(("operationName".to_owned(), Node::Text(operation.to_owned())));
+        entries.push(("operationName".to_owned(), Node::Text(crate::draft::literal(operation))));
     }
     Body::Json(Node::Map(entries))
 }

@@ -1,6 +1,6 @@
 //! `{{name}}` of Postman as `{{ name }}` of a plan, and the variables behind the names.
 
-use crate::draft::Request;
+use crate::draft::{Request, literal};
 use crate::names;
 use crate::node::Node;
 use crate::notes::Notes;
@@ -105,14 +105,10 @@ impl Variables {
         }
         let is_used = |name: &String| all.contains(&format!("{{{{ {name} }}}}"));
         let mut variables = Vec::new();
-        for (_, name, value) in self.known {
+        for (_, name, mut value) in self.known {
             if is_used(&name) && !self.saved.contains(&name) {
-                let inner = value.text().is_some_and(|text| text.contains("{{"));
-                let value = if inner {
-                    Node::Text(crate::draft::literal(value.text().unwrap_or_default()))
-                } else {
-                    value
-                };
+                value.each_text(&mut |text| *text = literal(text));
+                value.each_key(&mut |key| *key = literal(key));
                 variables.push((name, value, None));
             }
         }
@@ -150,7 +146,7 @@ pub(super) fn replaced(text: &str, replace: &mut dyn FnMut(&str) -> String) -> S
             }
             None => {
                 out.push_str(&rest[..at]);
-                out.push_str(&crate::draft::literal("{{"));
+                out.push_str(&literal("{{"));
                 rest = after;
             }
         }

@@ -64,6 +64,8 @@ pub enum TextDemand {
 pub enum JsonDemand {
     /// It is this: JSON text.
     Is(Template),
+    /// It is text with this in it, or a list with this among its elements: JSON text.
+    Contains(Template),
     /// Its text matches.
     Matches(Pattern),
     /// It is there, or it is not.
@@ -115,7 +117,9 @@ impl Check {
         match &mut self.demand {
             Demand::Header(_, TextDemand::Is(text) | TextDemand::Contains(text))
             | Demand::Body(TextDemand::Is(text) | TextDemand::Contains(text))
-            | Demand::Json(_, JsonDemand::Is(text)) => *text = text.settle(secrets),
+            | Demand::Json(_, JsonDemand::Is(text) | JsonDemand::Contains(text)) => {
+                *text = text.settle(secrets)
+            }
             _ => {}
         }
     }
@@ -217,6 +221,7 @@ impl JsonDemand {
     fn expected(&self, scope: &dyn Scope) -> String {
         match self {
             Self::Is(template) => text_of(template, scope),
+            Self::Contains(template) => format!("{} in it", text_of(template, scope)),
             Self::Matches(pattern) => format!("a match of {}", pattern.0.as_str()),
             Self::Exists(true) => "that it is there".to_owned(),
             Self::Exists(false) => "that it is not there".to_owned(),
@@ -252,16 +257,24 @@ impl JsonDemand {
                 let mut text = String::new();
                 value.write_text(&mut text) && pattern.0.is_match(text.as_bytes())
             }
-            Self::Is(template) => {
-                let mut wanted = String::new();
-                let wanted = template
-                    .write(scope, &mut wanted)
-                    .ok()
-                    .and_then(|()| serde_json::from_str::<Json>(&wanted).ok().map(Value::from_json));
-                wanted.is_some_and(|wanted| value.equals(&wanted))
-            }
+            Self::Is(template) => json_of(template, scope).is_some_and(|wanted| value.equals(&wanted)),
+            Self::Contains(template) => match (value, json_of(template, scope)) {
+                (Value::Text(text), Some(Value::Text(wanted))) => text.contains(&*wanted),
+                (Value::Json(json), Some(wanted)) => {
+                    let is_it = |element: &Json| Value::of_json(element).equals(&wanted);
+                    json.as_array().is_some_and(|list| list.iter().any(is_it))
+                }
+                _ => false,
+            },
         }
     }
+}
+
+/// The value whose JSON text a template writes.
+fn json_of(template: &Template, scope: &dyn Scope) -> Option<Value<'static>> {
+    let mut text = String::new();
+    template.write(scope, &mut text).ok()?;
+    serde_json::from_str::<Json>(&text).ok().map(Value::from_json)
 }
 
 fn contains(text: &[u8], wanted: &[u8]) -> bool {

@@ -9,7 +9,7 @@ use crate::diagnostic::{Faults, Wrong};
 use crate::expression::{Encoding, Expression, Names, RESERVED, Template};
 use crate::json;
 use crate::limits;
-use crate::quantity::parse_size;
+use crate::quantity::{parse_size, show_size};
 use crate::read::{self, Fields};
 use crate::scenario::Expect;
 use crate::shapes;
@@ -253,7 +253,8 @@ impl Reader<'_, '_> {
         }
         let known: Vec<&str> = shapes::DEMAND.names().collect();
         let fields = Fields::of(self.faults, node, &shapes::DEMAND, &[])?;
-        let (kind, value) = self.only(&fields, node, &known)?;
+        let kind = self.only(&fields, node, &known)?;
+        let value = fields.required(self.faults, kind)?;
         match kind {
             "matches" => self.pattern(value).map(TextDemand::Matches),
             "is" => self.text(value).map(TextDemand::Is),
@@ -267,15 +268,10 @@ impl Reader<'_, '_> {
     }
 
     /// The one key of a demand.
-    fn only<'n>(
-        &mut self,
-        fields: &Fields<'n>,
-        node: &Node,
-        known: &[&'static str],
-    ) -> Option<(&'static str, &'n Node)> {
+    fn only(&mut self, fields: &Fields<'_>, node: &Node, known: &[&'static str]) -> Option<&'static str> {
         let mut present = known.iter().copied().filter(|key| fields.has(key));
         match (present.next(), present.next()) {
-            (Some(key), None) => Some((key, fields.required(self.faults, key)?)),
+            (Some(key), None) => Some(key),
             _ => {
                 let wrong = Wrong::new("one_demand", "a demand says one thing");
                 read::fault(self.faults, node, wrong.help(format!("write one of {}", known.join(", "))))
@@ -305,18 +301,34 @@ impl Reader<'_, '_> {
         }
     }
 
+    /// A map whose keys are words of demands is a demand; any other value is what has to be there.
     fn json_demand(&mut self, node: &Node) -> Option<JsonDemand> {
-        // A map is a demand when it has one of its words, and else what the value has to be.
-        if let Kind::Map(entries) = &node.kind
-            && let [Entry { key, value, .. }] = entries.as_slice()
-            && matches!(key.as_str(), "exists" | "matches")
-        {
-            return match key.as_str() {
-                "exists" => read::boolean(self.faults, value, "exists").map(JsonDemand::Exists),
-                _ => self.pattern(value).map(JsonDemand::Matches),
-            };
+        let known: Vec<&str> = shapes::DEMAND.names().collect();
+        let entries = if let Kind::Map(entries) = &node.kind { entries.as_slice() } else { &[] };
+        let (words, others): (Vec<&Entry>, Vec<&Entry>) =
+            entries.iter().partition(|entry| known.contains(&entry.key.as_str()));
+        let Some(word) = words.first() else { return self.json_value(node).map(JsonDemand::Is) };
+        if let Some(other) = others.first() {
+            let message = format!("\"{}\" is a demand, and \"{}\" is none", word.key, other.key);
+            let wrong = Wrong::new("mixed_demand", message);
+            let wrong = wrong.help("an object with both is written { is: { … } }");
+            self.faults.add(other.place, &other.key, wrong);
+            return None;
         }
-        json::template(self.faults, self.names, node).map(JsonDemand::Is)
+        let fields = Fields::of(self.faults, node, &shapes::DEMAND, &[])?;
+        let kind = self.only(&fields, node, &known)?;
+        // Null is a value here.
+        let value = &fields.entry(kind)?.value;
+        match kind {
+            "is" => self.json_value(value).map(JsonDemand::Is),
+            "contains" => self.json_value(value).map(JsonDemand::Contains),
+            "matches" => self.pattern(value).map(JsonDemand::Matches),
+            _ => read::boolean(self.faults, value, "exists").map(JsonDemand::Exists),
+        }
+    }
+
+    fn json_value(&mut self, node: &Node) -> Option<Template> {
+        json::template(self.faults, self.names, node)
     }
 }
 
@@ -347,6 +359,20 @@ fn sizes(text: &str) -> Result<RangeInclusive<u64>, Wrong> {
         return Err(Wrong::new("bad_size", "no size lies between these").help("the lesser one comes first"));
     }
     Ok(range)
+}
+
+/// Whether a body may be as large as is demanded.
+pub(crate) fn check_sizes(faults: &mut Faults<'_>, fields: &Fields<'_>, expect: &Expect, max_body: u64) {
+    let least = expect.checks.iter().find_map(|check| match &check.demand {
+        Demand::Size(range) => Some(*range.start()).filter(|least| *least > max_body),
+        _ => None,
+    });
+    let size = fields.entry("expect").and_then(|entry| entry.value.entry("size"));
+    if let (Some(least), Some(size)) = (least, size) {
+        let message = format!("bodies are looked at up to max_body, which is {}", show_size(max_body));
+        let help = format!("write max_body: {} or more beside expect", show_size(least));
+        read::fault::<()>(faults, &size.value, Wrong::new("size_above_max_body", message).help(help));
+    }
 }
 
 fn statuses(faults: &mut Faults<'_>, node: &Node) -> Option<Vec<RangeInclusive<u16>>> {

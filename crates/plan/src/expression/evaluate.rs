@@ -246,6 +246,10 @@ fn apply(filter: Filter, value: Value<'_>) -> Result<'_> {
         Filter::Lower => owned(text(&value)?.to_lowercase()),
         Filter::Upper => owned(text(&value)?.to_uppercase()),
         Filter::Base64 => owned(STANDARD.encode(text(&value)?)),
+        Filter::UserId => match text(&value)? {
+            user if user.contains(':') => Err(EvaluateError::Colon),
+            user => owned(user),
+        },
         Filter::Json => {
             let mut json = String::new();
             value.write_json(&mut json);

@@ -129,6 +129,8 @@ pub(super) enum Filter {
     Raw,
     Url,
     Base64,
+    /// Text without a colon; no filter of the language.
+    UserId,
     Lower,
     Upper,
     Length,

@@ -54,6 +54,25 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, Slip> {
     Ok(tokens)
 }
 
+/// What an expression names of the environment: `env.NAME` or `env['NAME']`. None where it is faulty, which is told later.
+pub(crate) fn env_names(text: &str) -> Vec<String> {
+    let tokens = tokens(text).unwrap_or_default();
+    let mut names = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        // `row.env.NAME` is a member that is called so.
+        let is_member = at > 0 && tokens[at - 1] == Token::Sign(".");
+        if is_member || !matches!(token, Token::Name(name) if name == "env") {
+            continue;
+        }
+        if let [Token::Sign("."), Token::Name(name), ..]
+        | [Token::Sign("["), Token::Text(name), Token::Sign("]"), ..] = &tokens[at + 1..]
+        {
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
 fn length_while(text: &str, is_in: impl Fn(char) -> bool) -> usize {
     text.find(|c| !is_in(c)).unwrap_or(text.len())
 }
