@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use plan::{EvaluateError, Expression, Op, Scope, Value, mix};
 
-/// Operations that an iteration goes through without a request or a pause, before others have their turn.
-const OPS_AT_ONCE: u32 = 1_000;
+/// Operations that an iteration goes through without a request, before others have their turn.
+pub(crate) const OPS_AT_ONCE: u32 = 1_000;
 
 /// Keeps what iterations draw apart from the plan's other choices.
 const DRAW_SALT: u64 = 0x6472_6177;
@@ -151,18 +151,21 @@ impl Journey {
         self.groups.last().map(|group| group.group)
     }
 
-    /// Goes on through `flow` to the next request. To be asked again after each [`Next::Later`] and [`Next::Left`].
-    pub(crate) fn go_on(&mut self, flow: &[Op]) -> Next {
-        self.go_on_telling(flow, &mut |_, _| {})
+    /// Goes on through `flow` to the next request, for as many operations as are `left`, which it counts down. To be asked
+    /// again after each [`Next::Left`] and, with others to come, after [`Next::Later`].
+    pub(crate) fn go_on(&mut self, flow: &[Op], left: &mut u32) -> Next {
+        self.go_on_telling(flow, left, &mut |_, _| {})
     }
 
     /// As [`go_on`](Self::go_on), with each thing told that it comes by.
     pub(crate) fn go_on_telling<'a>(
         &mut self,
         flow: &'a [Op],
+        left: &mut u32,
         tell: &mut impl FnMut(&Self, Passed<'a>),
     ) -> Next {
-        for _ in 0..OPS_AT_ONCE {
+        while *left > 0 {
+            *left -= 1;
             let Some(op) = flow.get(self.at as usize) else { return Next::End };
             self.at += 1;
             match op {

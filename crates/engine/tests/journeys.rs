@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use engine::Job;
+use engine::rehearsal::{Options, rehearse};
 use metrics::{Outcome, StepWindow};
 use support::{
     Log, Server, Told, counts, each_loop, full_plan, job, logging, loops, ok, plan, prepare, start, watch,
@@ -357,6 +358,25 @@ fn iterations_without_a_request_keep_the_accounts_and_the_cores() {
         each_loop(&plan(&server, &avalanche(10), steps), 1, |told| assert_eq!(told.completed(), 10));
     }
     assert_eq!(log.lines().len(), 0);
+}
+
+#[test]
+fn a_loop_of_groups_without_a_request_hears_what_it_is_told() {
+    let (server, _) = logging(|_| ok());
+    let group = "{ group: g, steps: [{ get: /, when: 'false' }] }";
+    let steps = format!("{{ repeat: 1000000, steps: [{{ repeat: 1000000, steps: [{group}] }}] }}");
+    let plan = plan(&server, &avalanche(1), &steps);
+    for io in loops() {
+        let running = start(prepare(Job { io, ..job(plan.clone()) }));
+        thread::sleep(Duration::from_millis(100));
+        running.abort();
+        let told = watch(running);
+        assert_eq!((told.totals.started, told.completed()), (1, 0));
+    }
+    let options = Options { scenario: None, iterations: 1, keeps_pauses: false };
+    let mut events = Vec::new();
+    rehearse(&job(plan), &options, &mut |event, _| events.push(format!("{event:?}"))).unwrap();
+    assert!(events.iter().any(|event| event.contains("without a request")), "{:?}", events.last());
 }
 
 #[test]

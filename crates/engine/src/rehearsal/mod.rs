@@ -22,7 +22,7 @@ use plan::{Arrival, LaneSet, Load, Op, Plan, StageId, Value, WhenExhausted};
 
 pub use event::{Answer, Checked, Event, Exchange, Failure, Row, Sent};
 
-use crate::journey::{Journey, Next, Passed};
+use crate::journey::{Journey, Next, OPS_AT_ONCE, Passed};
 use crate::mask::Mask;
 use crate::names;
 use crate::peer::Peer;
@@ -165,10 +165,15 @@ impl Stage<'_> {
         self.say(Event::Begins { scenario: name, number, target, rows });
         walk.journey = Some(journey);
         let flow = self.program.course(scenario).flow.clone().unwrap_or_default();
-        let mut turns = 0;
+        let (mut turns, mut left) = (0, OPS_AT_ONCE);
         loop {
-            let next = self.go_on(scenario, &flow, walk, keeps_pauses);
-            turns = if next == Next::Later { turns + 1 } else { 0 };
+            let next = self.go_on(scenario, &flow, &mut left, walk, keeps_pauses);
+            match next {
+                Next::Later => (turns, left) = (turns + 1, OPS_AT_ONCE),
+                // A loop may leave a group in each of its rounds.
+                Next::Left(_) => {}
+                _ => (turns, left) = (0, OPS_AT_ONCE),
+            }
             let Some(journey) = &mut walk.journey else { break };
             match next {
                 Next::Step(step, _) => {
@@ -208,14 +213,21 @@ impl Stage<'_> {
     }
 
     /// The next thing to do, with all that lies before it told and waited for.
-    fn go_on(&mut self, scenario: usize, flow: &[Op], walk: &mut Walk, keeps_pauses: bool) -> Next {
+    fn go_on(
+        &mut self,
+        scenario: usize,
+        flow: &[Op],
+        left: &mut u32,
+        walk: &mut Walk,
+        keeps_pauses: bool,
+    ) -> Next {
         let Some(journey) = &mut walk.journey else { return Next::End };
         if journey.is_broken {
             return journey.innermost().map_or(Next::End, Next::Left);
         }
         let (plan, mask) = (self.plan, &self.mask);
         let mut events = Vec::new();
-        let next = journey.go_on_telling(flow, &mut |journey, passed| {
+        let next = journey.go_on_telling(flow, left, &mut |journey, passed| {
             // A loop without a request does not fill the memory.
             if events.len() < 1_000 {
                 events.push(event_of(plan, scenario, mask, journey, passed));
