@@ -380,6 +380,33 @@ fn a_loop_of_groups_without_a_request_hears_what_it_is_told() {
 }
 
 #[test]
+fn what_is_missed_while_it_waits_leaves_nothing_behind() {
+    let (server, _) = logging(|_| {
+        thread::sleep(Duration::from_millis(400));
+        ok()
+    });
+    let steps = "{ get: '/{{ iteration }}', name: a }";
+    let connections = "connections: { start: 2, max: 2 }";
+    let tsunami =
+        format!("model: tsunami, requests_per_driver: 10, delay: 10ms, max_wait: 200ms, {connections}");
+    let stopped = format!("model: open, stages: [{{ at: 100/s, for: 1m }}], {connections}");
+    let closed = format!("model: closed, stages: [{{ users: 8, for: 1m }}], {connections}");
+    for io in loops() {
+        for (load, stops) in [(&tsunami, false), (&stopped, true), (&closed, true)] {
+            let running = start(prepare(Job { io, ..job(plan(&server, load, steps)) }));
+            if stops {
+                thread::sleep(Duration::from_millis(250));
+                running.stop();
+            }
+            // A worker whose iterations are over and not forgotten dies of it.
+            let told = watch(running);
+            assert_eq!(told.notices, Vec::<String>::new(), "{load}");
+            assert!(told.totals.missed.total() > 0 || load == &closed, "{load}: {:?}", told.totals);
+        }
+    }
+}
+
+#[test]
 fn the_end_of_a_run_keeps_the_accounts_wherever_it_comes() {
     let (server, _) = logging(|_| {
         thread::sleep(Duration::from_millis(2));

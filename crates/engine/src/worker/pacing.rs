@@ -4,7 +4,7 @@
 //! for as long as it waits.
 
 use metrics::{ErrorKind, Outcome, Unstarted};
-use plan::{Arrival, StageId};
+use plan::Arrival;
 
 use super::Worker;
 use crate::flight::{Belongings, Bond, Flight};
@@ -375,7 +375,7 @@ impl<S: Source> Worker<S> {
             {
                 self.pools[pool].queue.pop_front();
                 if flight.is_fresh && !S::CLOSED {
-                    self.miss(flight.stage, self.who_keeps_waiting(&flight));
+                    self.miss(&flight, self.who_keeps_waiting(&flight));
                 } else {
                     self.fail_unserved(flight, Outcome::Failed(ErrorKind::ConnectTimeout, 0));
                 }
@@ -390,8 +390,17 @@ impl<S: Source> Worker<S> {
         if is_limited { Unstarted::Limit } else { Unstarted::Target }
     }
 
-    fn miss(&mut self, stage: StageId, who: Unstarted) {
-        self.recorder.missed(stage, who);
+    fn miss(&mut self, flight: &Flight, who: Unstarted) {
+        self.recorder.missed(flight.stage, who);
+        self.forget(flight);
+    }
+
+    /// Ends an iteration that does not come to its end, with all that was its own.
+    fn forget(&mut self, flight: &Flight) {
+        if let Some(bond) = flight.bond {
+            self.let_go(bond);
+        }
+        self.walks.close(flight.walk);
         self.active -= 1;
     }
 
@@ -401,7 +410,7 @@ impl<S: Source> Worker<S> {
             while let Some(flight) = self.pools[pool].queue.pop_front() {
                 if flight.is_fresh && !S::CLOSED {
                     let who = who.unwrap_or_else(|| self.who_keeps_waiting(&flight));
-                    self.miss(flight.stage, who);
+                    self.miss(&flight, who);
                 } else {
                     self.drop_waiting(&flight);
                 }
@@ -417,11 +426,7 @@ impl<S: Source> Worker<S> {
             let cancelled = Outcome::Failed(ErrorKind::Cancelled, 0);
             self.recorder.done(id, flight.stage, &times, cancelled, 0, 0);
         }
-        if let Some(bond) = flight.bond {
-            self.let_go(bond);
-        }
-        self.walks.close(flight.walk);
-        self.active -= 1;
+        self.forget(flight);
     }
 
     /// Gives up those that wait and were not started; iterations under way wait on.
@@ -432,10 +437,10 @@ impl<S: Source> Worker<S> {
                 if !flight.is_fresh {
                     self.pools[pool].queue.push_back(flight);
                 } else if S::CLOSED {
-                    self.active -= 1;
+                    self.forget(&flight);
                 } else {
                     let who = self.who_keeps_waiting(&flight);
-                    self.miss(flight.stage, who);
+                    self.miss(&flight, who);
                 }
             }
         }
