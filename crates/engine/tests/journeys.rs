@@ -333,6 +333,22 @@ fn groups_fail_with_what_is_in_them_and_end_with_their_iteration() {
 }
 
 #[test]
+fn a_group_whose_request_is_refused_fails_and_ends_what_needs_its_values() {
+    let steps = "{ group: login, steps: [{ post: /login, save: { token: $.token } }] }, \
+                 { get: /me, headers: { authorization: 'Bearer {{ token }}' } }";
+    let load = "model: tsunami, requests_per_driver: 5, delay: 10ms, connections: { start: 1, max: 10 }";
+    for io in loops() {
+        let server = Server::deaf();
+        let prepared = prepare(Job { io, ..job(plan(&server, load, steps)) });
+        server.close();
+        let told = watch(start(prepared));
+        assert_eq!(told.outcomes(), counts(&[("connect_refused", 5)]), "nobody goes on without a token");
+        let row = group(&told, 0);
+        assert_eq!((row.succeeded(), row.failures()), (0, 5));
+    }
+}
+
+#[test]
 fn iterations_without_a_request_keep_the_accounts_and_the_cores() {
     let (server, log) = logging(|_| ok());
     let none = "{ get: /, when: 'false' }";

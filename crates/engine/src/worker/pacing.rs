@@ -332,6 +332,9 @@ impl<S: Source> Worker<S> {
             self.count_start(&flight);
             self.recorder.failed_unsent(id, flight.stage, &times, outcome);
         }
+        if self.program.step(flight.step).has_flow {
+            self.note_failure(&flight);
+        }
         self.advance(flight, self.now_ns, false);
     }
 
