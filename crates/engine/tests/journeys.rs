@@ -561,7 +561,16 @@ fn rows_that_are_used_up_stop_or_fail() {
     for (outcomes, due) in totals(open, "4, pick: once, when_exhausted: fail") {
         assert_eq!((outcomes, due), (counts(&[("200", 4), ("data", 16)]), 20));
     }
-    // A user without a row fails, and rests.
+    // A user without a row leaves, and the run ends with the others.
+    let stop = "2, pick: per_user, when_exhausted: stop";
+    for (outcomes, due) in totals("model: closed, users: 3, iterations: 6", stop) {
+        assert_eq!((outcomes, due), (counts(&[("200", 4)]), 4));
+    }
+    for (outcomes, due) in totals("model: closed, users: 3, iterations: 6, connections: { per: user }", stop)
+    {
+        assert_eq!((outcomes, due), (counts(&[("200", 4)]), 4));
+    }
+    // Or fails, and rests.
     for (outcomes, _) in totals("model: closed, users: 3, iterations: 6", "2, pick: per_user") {
         assert_eq!(outcomes, counts(&[("200", 4), ("data", 2)]));
     }

@@ -29,8 +29,10 @@ impl<S: Source> Worker<S> {
             let data = &plan.data[number];
             if row.is_none() && data.when_exhausted == WhenExhausted::Stop {
                 // Of users none comes back: one that is beyond the rows alone, else all of them.
-                if S::CLOSED && data.pick != Pick::PerUser {
-                    self.source.stop();
+                match data.pick {
+                    _ if !S::CLOSED => {}
+                    Pick::PerUser => self.source.leave(arrival.user),
+                    _ => self.source.stop(),
                 }
                 if !std::mem::replace(&mut self.is_out_of_rows, true) {
                     tracing::warn!(thread = self.thread, data = data.name, "no row of data is left");
