@@ -21,5 +21,5 @@ pub use fault::{FAULTS, TableFault};
 pub use files::Files;
 pub use hand::Hand;
 pub use order::Order;
-pub use rows::{Rows, row_at_random, row_of_user};
+pub use rows::{NoRow, Rows, row_at_random, row_of_user};
 pub use table::{Buffer, Cell, Table};

@@ -32,6 +32,15 @@ enum Way {
     PerUser,
 }
 
+/// Why an iteration gets no row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoRow {
+    /// None is left.
+    UsedUp,
+    /// A change of the rate was learned of too late: its row may be another's by the rate before, or it is not due at all.
+    Passed,
+}
+
 impl Rows {
     /// For the source number `source` of `plan`, which has `rows` rows. `uses` says by the numbers of the scenarios which
     /// of them use it, `lanes` are the thread's own, and `schedule` is that of an open load.
@@ -56,18 +65,25 @@ impl Rows {
         Some(Self { rows, again, way })
     }
 
-    /// The row, from 0, of an iteration of `plan`. `None` when there is none left. To be asked in the order of time; in
-    /// loads that are not open each call is another iteration.
-    pub fn row(&mut self, plan: &Plan, arrival: &Arrival) -> Option<u64> {
-        match &mut self.way {
+    /// The row, from 0, of an iteration of `plan`. To be asked in the order of time; in loads that are not open each call
+    /// is another iteration.
+    ///
+    /// # Errors
+    /// There is none for it.
+    pub fn row(&mut self, plan: &Plan, arrival: &Arrival) -> Result<u64, NoRow> {
+        let row = match &mut self.way {
             Way::Ordered(order) => {
-                let place = order.place(plan, arrival.index, arrival.at_ns)?;
+                let place = order.place(plan, arrival.index, arrival.at_ns).ok_or(NoRow::Passed)?;
+                if !self.again && order.is_doubtful(place) {
+                    return Err(NoRow::Passed);
+                }
                 row_of_user(place, self.rows, self.again)
             }
             Way::Hand(hand) => hand.next_row(),
             Way::Random { salt } => row_at_random(plan.seed, *salt, arrival.index, self.rows),
             Way::PerUser => row_of_user(u64::from(arrival.user), self.rows, self.again),
-        }
+        };
+        row.ok_or(NoRow::UsedUp)
     }
 
     /// Another schedule of an open load for what is due at or after `from_ns`.

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use data::{Hand, Order, Rows, row_at_random, row_of_user};
+use data::{Hand, NoRow, Order, Rows, row_at_random, row_of_user};
 use plan::{Arrival, Arrivals, LaneSet, Plan, Shares, StageId};
 
 fn plan(load: &str, pick: &str) -> Plan {
@@ -45,7 +45,7 @@ fn used(plan: &Plan, rows: u64, uses: &[bool], threads: Vec<LaneSet>) -> BTreeMa
         let mut source = Rows::new(plan, 0, rows, uses, lanes, Some(&schedule)).unwrap();
         let mine = Arrivals::new(Arc::clone(&schedule), lanes);
         for arrival in mine.filter(|arrival| uses[plan.scenario_of(arrival.index)]) {
-            if let Some(row) = source.row(plan, &arrival) {
+            if let Ok(row) = source.row(plan, &arrival) {
                 used.entry(row).or_default().push(arrival.at_ns);
             }
         }
@@ -110,6 +110,68 @@ fn places_are_kept_over_a_change_of_rate() {
         }
         places.sort_unstable();
         assert!(places.iter().copied().eq(0..places.len() as u64), "{load}");
+    }
+}
+
+/// The rows that one driver's thread uses that learns of a rate `factor` times the plan's at `now_ns` that counts from 20 s
+/// on, with their times.
+fn used_with_change(plan: &Plan, thread: usize, factor: f64, now_ns: u64) -> Vec<(u64, u64)> {
+    let schedule = Arc::new(plan.schedule().unwrap());
+    let from_ns = 20_000_000_000;
+    let changed = Arc::new(schedule.scaled_from(from_ns, factor));
+    let lanes = LaneSet::all().of_thread(thread, 3);
+    let uses = [true, false];
+    let mut rows = Rows::new(plan, 0, u64::MAX, &uses, lanes, Some(&schedule)).unwrap();
+    let mut mine = Arrivals::new(Arc::clone(&schedule), lanes);
+    let (mut used, mut is_told) = (Vec::new(), false);
+    while let Some(arrival) = mine.peek() {
+        if !is_told && arrival.at_ns >= now_ns {
+            is_told = true;
+            mine.change_schedule(from_ns, now_ns, Arc::clone(&changed));
+            rows.change_schedule(from_ns, now_ns, &changed);
+            continue;
+        }
+        mine.next();
+        if plan.scenario_of(arrival.index) == 0
+            && let Ok(row) = rows.row(plan, &arrival)
+        {
+            used.push((arrival.at_ns, row));
+        }
+    }
+    used
+}
+
+#[test]
+fn who_learns_late_of_another_rate_counts_as_the_others_do() {
+    for load in [OPEN, POISSON] {
+        for (factor, late_ns) in
+            [(2.0, 300_000_000), (0.5, 300_000_000), (0.5, 15_000_000_000), (2.0, 30_000_000_000)]
+        {
+            let known_ns = 20_000_000_000 + late_ns;
+            // Both threads of the late driver learn of it within a second.
+            let late = [
+                used_with_change(&plan(load, "pick: once"), 0, factor, known_ns),
+                used_with_change(&plan(load, "pick: once"), 1, factor, known_ns + 500_000_000),
+            ];
+            let mut seen = BTreeMap::new();
+            for (at_ns, row) in late.iter().flatten() {
+                let before = seen.insert(*row, *at_ns);
+                assert_eq!(before, None, "{load}, {factor}: row {row} twice by one driver");
+            }
+            let known = used_with_change(&plan(load, "pick: once"), 2, factor, 18_000_000_000);
+            for (at_ns, row) in known {
+                // What was given out by the old count cannot be called back.
+                let other_ns = seen.insert(row, at_ns);
+                assert!(
+                    other_ns.is_none_or(|other_ns| other_ns < known_ns + 500_000_000),
+                    "{load}, {factor}: row {row} at {at_ns} and {other_ns:?}"
+                );
+            }
+            assert!(late.iter().all(|used| used.last().is_some_and(|(at_ns, _)| *at_ns > 58_000_000_000)));
+        }
+        // Rows that are used again are given on.
+        let again = plan(load, "pick: in_turn");
+        assert!(used_with_change(&again, 0, 0.5, 35_000_000_000).len() > 700);
     }
 }
 
@@ -196,6 +258,6 @@ fn users_and_chance() {
     assert_eq!(
         [0, 4, 5]
             .map(|user| { source.row(&closed, &Arrival { at_ns: 0, index: 99, stage: StageId(0), user }) }),
-        [Some(0), Some(4), None]
+        [Ok(0), Ok(4), Err(NoRow::UsedUp)]
     );
 }

@@ -253,7 +253,7 @@ impl Stage<'_> {
         for (place, source) in journey.rows(sources.len()).iter_mut().zip(sources) {
             let number = usize::from(*source);
             let Some(rows) = rows.get_mut(number).and_then(Option::as_mut) else { continue };
-            let row = rows.row(plan, &Arrival { at_ns: 0, index, stage: StageId(0), user: 0 });
+            let row = rows.row(plan, &Arrival { at_ns: 0, index, stage: StageId(0), user: 0 }).ok();
             let data = &plan.data[number];
             if row.is_none() && data.when_exhausted == WhenExhausted::Stop {
                 return Err(data.name.clone());

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use metrics::{ErrorKind, Outcome};
+use data::NoRow;
+use metrics::{ErrorKind, Outcome, Unstarted};
 use plan::{Answer, Arrival, EvaluateError, Pick, StepId, WhenExhausted};
 use protocol::{Tag, headers};
 
@@ -17,9 +18,9 @@ use crate::source::Source;
 use crate::template::{Reading, Unmade};
 
 impl<S: Source> Worker<S> {
-    /// Takes a row of each source that the scenario uses. False where one has none left and the plan says that no iteration
-    /// shall begin without.
-    pub(super) fn take_rows(&mut self, scenario: usize, arrival: &Arrival) -> bool {
+    /// Takes a row of each source that the scenario uses. Fails where one has none and no iteration shall begin without,
+    /// by the plan, or because a row may be another's.
+    pub(super) fn take_rows(&mut self, scenario: usize, arrival: &Arrival) -> Result<(), Unstarted> {
         let Self { program, plan, rows, taken, .. } = self;
         taken.clear();
         for source in &program.course(scenario).sources {
@@ -27,7 +28,10 @@ impl<S: Source> Worker<S> {
             let Some(rows) = rows.get_mut(number).and_then(Option::as_mut) else { continue };
             let row = rows.row(plan, arrival);
             let data = &plan.data[number];
-            if row.is_none() && data.when_exhausted == WhenExhausted::Stop {
+            if row == Err(NoRow::Passed) {
+                return Err(Unstarted::Ours);
+            }
+            if row.is_err() && data.when_exhausted == WhenExhausted::Stop {
                 // Of users none comes back: one that is beyond the rows alone, else all of them.
                 match data.pick {
                     _ if !S::CLOSED => {}
@@ -37,11 +41,11 @@ impl<S: Source> Worker<S> {
                 if !std::mem::replace(&mut self.is_out_of_rows, true) {
                     tracing::warn!(thread = self.thread, data = data.name, "no row of data is left");
                 }
-                return false;
+                return Err(Unstarted::Limit);
             }
-            taken.push((*source, row));
+            taken.push((*source, row.ok()));
         }
-        true
+        Ok(())
     }
 
     /// Leads an iteration that is due to its first request. `None` when it does not begin with one at once.

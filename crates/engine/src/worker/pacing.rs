@@ -78,9 +78,9 @@ impl<S: Source> Worker<S> {
         let scenario = self.plan.scenario_of(arrival.index);
         let course = self.program.course(scenario);
         let (step, has_flow) = (course.first, course.flow.is_some());
-        if has_flow && !self.take_rows(scenario, &arrival) {
+        if has_flow && let Err(who) = self.take_rows(scenario, &arrival) {
             if !S::CLOSED {
-                self.recorder.due_and_missed(arrival.stage, Unstarted::Limit, 1);
+                self.recorder.due_and_missed(arrival.stage, who, 1);
             }
             return None;
         }
