@@ -123,7 +123,8 @@ impl Order {
                     false => passed.filter(|index| uses(*index)).count() as u64,
                 };
                 // A slower schedule that was learned late goes back.
-                self.count = if index < *next { self.count.saturating_sub(users) } else { self.count + users };
+                self.count =
+                    if index < *next { self.count.saturating_sub(users) } else { self.count + users };
                 *next = index + 1;
                 self.count += 1;
                 Some(self.count - 1)
@@ -140,6 +141,36 @@ impl Order {
                 None
             }
         }
+    }
+
+    /// Counts what is due before `until_ns`, as far as `left` goes, which it counts down; whether that is all. So a long way
+    /// to the next place can be gone bit by bit.
+    pub fn follow(&mut self, plan: &Plan, until_ns: u64, left: &mut u32) -> bool {
+        let uses = |index: u64| self.uses.get(plan.scenario_of(index)).copied().unwrap_or(false);
+        match &mut self.way {
+            Way::ByIndex { .. } if self.uses.iter().all(|uses| *uses) => {}
+            Way::ByIndex { next, schedule } => {
+                let until = schedule.count_in(&LaneSet::all(), 0, until_ns);
+                while *next < until {
+                    if *left == 0 {
+                        return false;
+                    }
+                    *left -= 1;
+                    self.count += u64::from(uses(*next));
+                    *next += 1;
+                }
+            }
+            Way::ByTime(way) => {
+                let Some(last_ns) = until_ns.checked_sub(1) else { return true };
+                while *left > 0 {
+                    let Some(passed) = way.pass(last_ns, self.count) else { return true };
+                    *left -= 1;
+                    self.count += u64::from(uses(passed));
+                }
+                return way.arrivals.peek().is_none_or(|next| next.at_ns >= until_ns);
+            }
+        }
+        true
     }
 
     /// Whether this driver may have given `place` to another iteration, by a schedule that no longer held.

@@ -86,6 +86,20 @@ impl Rows {
         row.ok_or(NoRow::UsedUp)
     }
 
+    /// Whether it counts the iterations of the fleet, and is to be asked to [`follow`](Self::follow).
+    pub fn counts(&self) -> bool {
+        matches!(self.way, Way::Ordered(_))
+    }
+
+    /// Counts the iterations of the fleet that are due before `until_ns`, as far as `left` goes, which it counts down;
+    /// whether that is all. None of those that are still to get a row may be among them.
+    pub fn follow(&mut self, plan: &Plan, until_ns: u64, left: &mut u32) -> bool {
+        match &mut self.way {
+            Way::Ordered(order) => order.follow(plan, until_ns, left),
+            _ => true,
+        }
+    }
+
     /// Another schedule of an open load for what is due at or after `from_ns`.
     pub fn change_schedule(&mut self, from_ns: u64, now_ns: u64, schedule: &Arc<Schedule>) {
         if let Way::Ordered(order) = &mut self.way {

@@ -113,6 +113,34 @@ fn places_are_kept_over_a_change_of_rate() {
     }
 }
 
+#[test]
+fn a_long_way_is_counted_bit_by_bit() {
+    for load in [OPEN, POISSON] {
+        let plan = plan(load, "pick: once");
+        let schedule = Arc::new(plan.schedule().unwrap());
+        for uses in [[true, false], [true, true]] {
+            let (mut at_once, mut by_bits) = (Order::new(&schedule, &uses), Order::new(&schedule, &uses));
+            let mine = Arrivals::new(Arc::clone(&schedule), [7].into_iter().collect());
+            for arrival in mine.filter(|arrival| uses[plan.scenario_of(arrival.index)]) {
+                let mut turns = 0;
+                loop {
+                    let mut left = 100;
+                    if by_bits.follow(&plan, arrival.at_ns, &mut left) {
+                        break;
+                    }
+                    turns += 1;
+                    assert_eq!(left, 0);
+                }
+                let place = by_bits.place(&plan, arrival.index, arrival.at_ns);
+                assert_eq!(place, at_once.place(&plan, arrival.index, arrival.at_ns), "{load}");
+                assert!(place.is_some());
+                let counts = schedule.is_poisson() || uses != [true, true];
+                assert!(turns <= 60 && (turns > 0) == (counts && place > Some(100)), "{load}: {turns}");
+            }
+        }
+    }
+}
+
 /// The rows that one driver's thread uses that learns of a rate `factor` times the plan's at `now_ns` that counts from 20 s
 /// on, with their times.
 fn used_with_change(plan: &Plan, thread: usize, factor: f64, now_ns: u64) -> Vec<(u64, u64)> {

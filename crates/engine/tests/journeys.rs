@@ -551,6 +551,23 @@ fn rows_go_to_whom_the_plan_says() {
 }
 
 #[test]
+fn who_joins_late_counts_the_rows_of_others_without_being_held_up() {
+    let (server, _) = logging(|_| ok());
+    // Some 360 million iterations of the fleet before: more than half a minute's counting.
+    let load = "model: open, arrivals: poisson, stages: [{ at: 100000/s, for: 2h }]";
+    let plan = with_rows(&server, load, "1000", "{ get: '/{{ ids.id }}', name: id }");
+    let share = [7].into_iter().collect();
+    let prepared = prepare(Job { share, ..job(plan) });
+    let now = clock::now();
+    let running = prepared.start(now - Duration::from_secs(3600), now + Duration::from_secs(600));
+    thread::sleep(Duration::from_millis(1500));
+    let asked = clock::now();
+    running.abort();
+    watch(running);
+    assert!(clock::now().since(asked) < Duration::from_secs(15), "it hears what it is told");
+}
+
+#[test]
 fn rows_that_are_used_up_stop_or_fail() {
     let (server, _) = logging(|_| ok());
     let step = "{ get: '/{{ ids.id }}', name: id }";

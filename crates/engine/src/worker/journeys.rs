@@ -17,7 +17,18 @@ use crate::sequel::Line;
 use crate::source::Source;
 use crate::template::{Reading, Unmade};
 
+/// How far the iterations of the fleet are counted ahead: less than a change of the rate is.
+const COUNTED_AHEAD_NS: u64 = 100_000_000;
+
 impl<S: Source> Worker<S> {
+    /// Counts the iterations of the fleet up to the next one of this thread, so that its place is known when it is due. False
+    /// when that is a long way, after a hold or for who joins late: then others have their turn between.
+    pub(super) fn count_places(&mut self, left: &mut u32) -> bool {
+        let until_ns = self.source.next_at().min(self.now_ns + COUNTED_AHEAD_NS);
+        let Self { plan, rows, .. } = self;
+        rows.iter_mut().flatten().all(|rows| rows.follow(plan, until_ns, left))
+    }
+
     /// Takes a row of each source that the scenario uses. Fails where one has none and no iteration shall begin without,
     /// by the plan, or because a row may be another's.
     pub(super) fn take_rows(&mut self, scenario: usize, arrival: &Arrival) -> Result<(), Unstarted> {
