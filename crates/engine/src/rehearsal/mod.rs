@@ -22,7 +22,7 @@ use plan::{Arrival, LaneSet, Load, Op, Plan, StageId, Value, WhenExhausted};
 
 pub use event::{Answer, Checked, Event, Exchange, Failure, Row, Sent};
 
-use crate::journey::{Journey, Next, OPS_AT_ONCE, Passed};
+use crate::journey::{Journey, Left, Next, Passed};
 use crate::mask::Mask;
 use crate::names;
 use crate::peer::Peer;
@@ -39,6 +39,9 @@ const INDICES_MAX: u64 = 1_000_000;
 
 /// Operations that an iteration may go through without a request: more is a loop without one, which would not end soon.
 const TURNS_MAX: u32 = 100;
+
+/// Rounds are counted here, and how long they take does not matter.
+const LEFT: Left = Left { copies: u32::MAX, ..Left::AT_ONCE };
 
 /// What is rehearsed.
 #[derive(Debug, Clone, Copy)]
@@ -165,14 +168,14 @@ impl Stage<'_> {
         self.say(Event::Begins { scenario: name, number, target, rows });
         walk.journey = Some(journey);
         let flow = self.program.course(scenario).flow.clone().unwrap_or_default();
-        let (mut turns, mut left) = (0, OPS_AT_ONCE);
+        let (mut turns, mut left) = (0, LEFT);
         loop {
             let next = self.go_on(scenario, &flow, &mut left, walk, keeps_pauses);
             match next {
-                Next::Later => (turns, left) = (turns + 1, OPS_AT_ONCE),
+                Next::Later => (turns, left) = (turns + 1, LEFT),
                 // A loop may leave a group in each of its rounds.
                 Next::Left(_) => {}
-                _ => (turns, left) = (0, OPS_AT_ONCE),
+                _ => (turns, left) = (0, LEFT),
             }
             let Some(journey) = &mut walk.journey else { break };
             match next {
@@ -217,7 +220,7 @@ impl Stage<'_> {
         &mut self,
         scenario: usize,
         flow: &[Op],
-        left: &mut u32,
+        left: &mut Left,
         walk: &mut Walk,
         keeps_pauses: bool,
     ) -> Next {

@@ -12,7 +12,7 @@ use protocol::{Tag, headers};
 use super::Worker;
 use super::pacing::REST_NS;
 use crate::flight::Flight;
-use crate::journey::{Journey, Next, OPS_AT_ONCE};
+use crate::journey::{Journey, Left, Next};
 use crate::sequel::Line;
 use crate::source::Source;
 use crate::template::{Reading, Unmade};
@@ -115,7 +115,7 @@ impl<S: Source> Worker<S> {
     /// Where `flight` goes after `done_ns`; its step and times are those of the next request.
     fn next_of(&mut self, flight: &mut Flight, done_ns: u64) -> Next {
         // For all of it: a loop may leave a group in each of its rounds.
-        let mut left = OPS_AT_ONCE;
+        let mut left = Left::AT_ONCE;
         loop {
             let Self { program, walks, recorder, .. } = self;
             let Some(journey) = walks.get_mut(flight.walk).and_then(|walk| walk.journey.as_mut()) else {
