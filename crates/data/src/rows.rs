@@ -2,7 +2,7 @@
 //!
 //! | pick | open load | other loads |
 //! | --- | --- | --- |
-//! | `once`, `in_turn` | the iteration's place in the fleet ([`Order`]) | the next of the thread's own rows ([`Hand`]) |
+//! | `once`, `in_turn` | the iteration's place in the fleet ([`Order`]) | the next of the thread's own rows ([`Hand`], once [`Pile`]) |
 //! | `random` | from seed and index | from seed and index |
 //! | `per_user` | – | the user's number |
 //!
@@ -15,6 +15,7 @@ use plan::{Arrival, DataSource, LaneSet, Pick, Plan, Schedule, WhenExhausted, mi
 
 use crate::hand::Hand;
 use crate::order::Order;
+use crate::pile::Pile;
 
 /// Gives the iterations of one thread their rows of one source.
 #[derive(Debug, Clone)]
@@ -28,6 +29,7 @@ pub struct Rows {
 enum Way {
     Ordered(Order),
     Hand(Hand),
+    Pile(Pile),
     Random { salt: u64 },
     PerUser,
 }
@@ -42,8 +44,36 @@ pub enum NoRow {
 }
 
 impl Rows {
-    /// For the source number `source` of `plan`, which has `rows` rows. `uses` says by the numbers of the scenarios which
-    /// of them use it, `lanes` are the thread's own, and `schedule` is that of an open load.
+    /// For the source number `source` of `plan`, which has `rows` rows: for each thread of a driver. `uses` says by the
+    /// numbers of the scenarios which of them use it, `lanes` are the threads' own, and `schedule` is that of an open load.
+    pub fn of_threads(
+        plan: &Plan,
+        source: usize,
+        rows: u64,
+        uses: &[bool],
+        lanes: &[LaneSet],
+        schedule: Option<&Arc<Schedule>>,
+    ) -> Vec<Self> {
+        let Some(DataSource { pick, when_exhausted, .. }) = plan.data.get(source) else { return Vec::new() };
+        let again = *when_exhausted == WhenExhausted::Recycle;
+        let of_each = |way: &dyn Fn(&LaneSet) -> Way| lanes.iter().map(way).collect::<Vec<_>>();
+        let ways = match (pick, schedule) {
+            (Pick::Once | Pick::InTurn, Some(schedule)) => {
+                of_each(&|_| Way::Ordered(Order::new(schedule, uses)))
+            }
+            (Pick::Once | Pick::InTurn, None) if again => {
+                of_each(&|lanes| Way::Hand(Hand::new(rows, *lanes)))
+            }
+            (Pick::Once | Pick::InTurn, None) => {
+                Pile::of_threads(rows, lanes).into_iter().map(Way::Pile).collect()
+            }
+            (Pick::Random, _) => of_each(&|_| Way::Random { salt: source as u64 }),
+            (Pick::PerUser, _) => of_each(&|_| Way::PerUser),
+        };
+        ways.into_iter().map(|way| Self { rows, again, way }).collect()
+    }
+
+    /// The same for one thread that has all of a driver's lanes.
     pub fn new(
         plan: &Plan,
         source: usize,
@@ -52,17 +82,7 @@ impl Rows {
         lanes: LaneSet,
         schedule: Option<&Arc<Schedule>>,
     ) -> Option<Self> {
-        let DataSource { pick, when_exhausted, .. } = plan.data.get(source)?;
-        let again = *when_exhausted == WhenExhausted::Recycle;
-        let way = match pick {
-            Pick::Once | Pick::InTurn => match schedule {
-                Some(schedule) => Way::Ordered(Order::new(schedule, uses)),
-                None => Way::Hand(Hand::new(rows, lanes, again)),
-            },
-            Pick::Random => Way::Random { salt: source as u64 },
-            Pick::PerUser => Way::PerUser,
-        };
-        Some(Self { rows, again, way })
+        Self::of_threads(plan, source, rows, uses, &[lanes], schedule).pop()
     }
 
     /// The row, from 0, of an iteration of `plan`. To be asked in the order of time; in loads that are not open each call
@@ -80,6 +100,7 @@ impl Rows {
                 row_of_user(place, self.rows, self.again)
             }
             Way::Hand(hand) => hand.next_row(),
+            Way::Pile(pile) => pile.next_row(),
             Way::Random { salt } => row_at_random(plan.seed, *salt, arrival.index, self.rows),
             Way::PerUser => row_of_user(u64::from(arrival.user), self.rows, self.again),
         };

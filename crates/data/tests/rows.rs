@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use data::{Hand, NoRow, Order, Rows, row_at_random, row_of_user};
+use data::{Hand, NoRow, Order, Pile, Rows, row_at_random, row_of_user};
 use plan::{Arrival, Arrivals, LaneSet, Plan, Shares, StageId};
 
 fn plan(load: &str, pick: &str) -> Plan {
@@ -204,70 +204,61 @@ fn who_learns_late_of_another_rate_counts_as_the_others_do() {
 }
 
 #[test]
-fn hands_give_each_row_once_and_all_of_them() {
+fn piles_give_each_row_once_and_all_of_them_whoever_asks() {
     let seed = fastrand::u64(..);
     eprintln!("seed {seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
     for _ in 0..50 {
         let rows = rng.u64(0..5_000);
         let mut used = BTreeMap::new();
-        let threads = threads(&mut rng);
-        let most = threads.iter().map(|lanes| {
-            let mut hand = Hand::new(rows, *lanes, false);
-            let mut given = 0u64;
-            while let Some(row) = hand.next_row() {
+        let drivers = rng.usize(1..5);
+        for driver in 0..drivers {
+            let lanes = LaneSet::all().of_thread(driver, drivers);
+            let threads = rng.usize(1..5);
+            let lanes: Vec<LaneSet> = (0..threads).map(|thread| lanes.of_thread(thread, threads)).collect();
+            let piles = Pile::of_threads(rows, &lanes);
+            // Some threads may ask for nothing; the last one takes all that is left.
+            while let Some(row) = piles[rng.usize(0..threads)].next_row() {
                 assert_eq!(used.insert(row, ()), None, "row {row}");
-                given += 1;
             }
-            assert_eq!(hand.next_row(), None);
-            given
-        });
-        most.for_each(drop);
+            assert!(
+                piles.iter().all(|pile| pile.next_row().is_none()),
+                "it is the driver that has none left"
+            );
+        }
         assert!(used.keys().copied().eq(0..rows), "no row is left out");
     }
 }
 
 #[test]
-fn lanes_that_move_take_no_row_along() {
-    let seed = fastrand::u64(..);
-    eprintln!("seed {seed}");
-    let mut rng = fastrand::Rng::with_seed(seed);
-    for _ in 0..50 {
-        let mut shares = Shares::even((0..5).map(|driver| format!("d{driver}")).collect()).unwrap();
-        let hand = |shares: &Shares, driver: &str| Hand::new(3_000, shares.lanes_of(driver), false);
-        let mut hands: BTreeMap<String, Hand> =
-            shares.drivers.iter().map(|driver| (driver.clone(), hand(&shares, driver))).collect();
-        let mut used = BTreeMap::new();
-        for turn in 0..4 {
-            for (driver, hand) in &mut hands {
-                for row in (0..rng.usize(0..200)).filter_map(|_| hand.next_row()) {
-                    assert_eq!(used.insert(row, driver.clone()), None, "row {row}");
-                }
-            }
-            if turn == 1 {
-                shares = shares.with("late");
-                hands.insert("late".to_owned(), Hand::new(3_000, LaneSet::empty(), false));
-            } else if let Some(lost) = shares.drivers.get(rng.usize(0..shares.drivers.len())).cloned() {
-                shares = shares.without(&lost).unwrap();
-                hands.remove(&lost);
-            }
-            hands.iter_mut().for_each(|(driver, hand)| hand.set_lanes(shares.lanes_of(driver)));
-        }
-    }
+fn threads_at_the_same_time_take_each_row_once() {
+    let lanes: Vec<LaneSet> = (0..4).map(|thread| LaneSet::all().of_thread(thread, 4)).collect();
+    let piles = Pile::of_threads(20_000, &lanes);
+    let threads = piles.into_iter().enumerate().map(|(number, pile)| {
+        std::thread::spawn(move || {
+            // One thread comes late, and finds its rows taken.
+            std::thread::sleep(std::time::Duration::from_millis(if number == 0 { 20 } else { 0 }));
+            std::iter::from_fn(|| pile.next_row()).collect::<Vec<u64>>()
+        })
+    });
+    let threads: Vec<_> = threads.collect();
+    let mut rows: Vec<u64> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+    rows.sort_unstable();
+    assert!(rows.into_iter().eq(0..20_000));
 }
 
 #[test]
 fn rows_used_again_never_run_out() {
     let lanes: LaneSet = [3, 5].into_iter().collect();
-    let mut hand = Hand::new(6, lanes, true);
+    let mut hand = Hand::new(6, lanes);
     assert_eq!([(); 5].map(|()| hand.next_row()), [3, 5, 3, 5, 3].map(Some));
     hand.set_lanes([4].into_iter().collect());
     assert_eq!([(); 3].map(|()| hand.next_row()), [4, 4, 4].map(Some));
     // Whoever has no row of its own takes those of all, and begins elsewhere than the others.
-    let mut hand = Hand::new(3, [7].into_iter().collect(), true);
+    let mut hand = Hand::new(3, [7].into_iter().collect());
     assert_eq!([(); 4].map(|()| hand.next_row()), [1, 2, 0, 1].map(Some));
-    assert_eq!(Hand::new(0, LaneSet::all(), true).next_row(), None);
-    assert_eq!(Hand::new(5, LaneSet::empty(), false).next_row(), None);
+    assert_eq!(Hand::new(0, LaneSet::all()).next_row(), None);
+    assert_eq!(Pile::of_threads(5, &[LaneSet::empty()])[0].next_row(), None);
 }
 
 #[test]

@@ -321,14 +321,14 @@ impl Bench<'_> {
         let until = clock::now() + CONNECT_AHEAD;
         let (ready, readiness) = bounded(self.threads);
         let threads = self.threads;
-        for thread in 0..threads {
+        for (thread, rows) in self.rows().into_iter().enumerate() {
             let own = |whole| part(whole, thread, threads);
             let limits = Limits {
                 in_flight: max_in_flight.map(|whole| u64::from(own(whole))),
                 connecting: own(CONNECTING_MAX).max(1),
                 drain_ns: clock::nanos(self.job.plan.drain),
             };
-            let parts = self.parts(thread, source(thread), limits, own(max))?;
+            let parts = self.parts(thread, source(thread), limits, own(max), rows)?;
             let (starter, started) = bounded(1);
             let (ready, ahead) = (ready.clone(), (own(start), until));
             let handle = thread::Builder::new()
@@ -351,19 +351,23 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// The thread's rows of each source.
-    fn rows(&self, thread: usize) -> Vec<Option<data::Rows>> {
+    /// Each thread's rows of each source.
+    fn rows(&self) -> Vec<Vec<Option<data::Rows>>> {
         let plan = &self.job.plan;
-        let lanes = self.job.share.of_thread(thread, self.threads);
+        let threads = 0..self.threads;
+        let lanes: Vec<LaneSet> =
+            threads.clone().map(|thread| self.job.share.of_thread(thread, self.threads)).collect();
         // Of a load per driver each has its own iterations, so places among them mean nothing to others.
         let schedule = self.schedule.as_ref().filter(|_| !plan.is_per_driver());
         let of_source = |source: usize| {
             let number = u16::try_from(source).unwrap_or(u16::MAX);
             let uses: Vec<bool> =
                 plan.scenarios.iter().map(|scenario| scenario.sources.contains(&number)).collect();
-            data::Rows::new(plan, source, self.program.tables.rows(source), &uses, lanes, schedule)
+            let rows = self.program.tables.rows(source);
+            data::Rows::of_threads(plan, source, rows, &uses, &lanes, schedule).into_iter()
         };
-        (0..plan.data.len()).map(of_source).collect()
+        let mut sources: Vec<_> = (0..plan.data.len()).map(of_source).collect();
+        threads.map(|_| sources.iter_mut().map(Iterator::next).collect()).collect()
     }
 
     fn parts<S: Source>(
@@ -372,6 +376,7 @@ impl Bench<'_> {
         source: S,
         limits: Limits,
         max: u32,
+        rows: Vec<Option<data::Rows>>,
     ) -> Result<Parts<S>, PrepareError> {
         let plan = &self.job.plan;
         let connections = plan.connections();
@@ -420,7 +425,7 @@ impl Bench<'_> {
             reports: self.reports.0.clone(),
             asker: self.asker.clone(),
             thread,
-            rows: self.rows(thread),
+            rows,
             seed: match plan.is_per_driver() {
                 // Each driver walks the same iterations, and draws its own numbers.
                 true => plan.seed ^ self.job.share.iter().next().unwrap_or(0) as u64,
