@@ -15,11 +15,13 @@ mod lines;
 mod table;
 mod order;
 mod hand;
+mod pile;
 mod rows;
 
 pub use fault::{FAULTS, TableFault};
 pub use files::Files;
 pub use hand::Hand;
 pub use order::Order;
-pub use rows::{Rows, row_at_random, row_of_user};
+pub use pile::Pile;
+pub use rows::{NoRow, Rows, row_at_random, row_of_user};
 pub use table::{Buffer, Cell, Table};

@@ -2,7 +2,7 @@
 //!
 //! | pick | open load | other loads |
 //! | --- | --- | --- |
-//! | `once`, `in_turn` | the iteration's place in the fleet ([`Order`]) | the next of the thread's own rows ([`Hand`]) |
+//! | `once`, `in_turn` | the iteration's place in the fleet ([`Order`]) | the next of the thread's own rows ([`Hand`], once [`Pile`]) |
 //! | `random` | from seed and index | from seed and index |
 //! | `per_user` | – | the user's number |
 //!
@@ -15,6 +15,7 @@ use plan::{Arrival, DataSource, LaneSet, Pick, Plan, Schedule, WhenExhausted, Wo
 
 use crate::hand::Hand;
 use crate::order::Order;
+use crate::pile::Pile;
 
 /// Gives the iterations of one thread their rows of one source.
 #[derive(Debug, Clone)]
@@ -31,6 +32,7 @@ pub struct Rows {
 enum Way {
     Ordered(Order),
     Hand(Hand),
+    Pile(Pile),
     Random { salt: u64 },
     PerUser,
 }
@@ -68,9 +70,48 @@ impl Part {
     }
 }
 
+/// Why an iteration gets no row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoRow {
+    /// None is left.
+    UsedUp,
+    /// A change of the rate was learned of too late: its row may be another's by the rate before, or it is not due at all.
+    Passed,
+}
+
 impl Rows {
-    /// For a workload of `plan`, by its number, and the source number `source`, which has `rows` rows. `uses` says by the
-    /// numbers of the scenarios which of them use it, `lanes` are the thread's own, and `schedule` is that of an open load.
+    /// For each thread of a driver that walks workload number `workload` of `plan`: of the source number `source`, which has
+    /// `rows` rows. `uses` says by the numbers of the scenarios which of them use it, `lanes` are the threads' own, and
+    /// `schedule` is that of an open load.
+    pub fn of_threads(
+        plan: &Plan,
+        workload: usize,
+        source: usize,
+        rows: u64,
+        uses: &[bool],
+        lanes: &[LaneSet],
+        schedule: Option<&Arc<Schedule>>,
+    ) -> Vec<Self> {
+        let Some(DataSource { pick, when_exhausted, .. }) = plan.data.get(source) else { return Vec::new() };
+        let again = *when_exhausted == WhenExhausted::Recycle;
+        let part = Part::new(&plan.workloads, workload, uses, (rows, again));
+        let own = part.count(rows);
+        let of_each = |way: &dyn Fn(&LaneSet) -> Way| lanes.iter().map(way).collect::<Vec<_>>();
+        let ways = match (pick, schedule) {
+            (Pick::Once | Pick::InTurn, Some(schedule)) => {
+                of_each(&|_| Way::Ordered(Order::new(schedule, uses)))
+            }
+            (Pick::Once | Pick::InTurn, None) if again => of_each(&|lanes| Way::Hand(Hand::new(own, *lanes))),
+            (Pick::Once | Pick::InTurn, None) => {
+                Pile::of_threads(own, lanes).into_iter().map(Way::Pile).collect()
+            }
+            (Pick::Random, _) => of_each(&|_| Way::Random { salt: source as u64 }),
+            (Pick::PerUser, _) => of_each(&|_| Way::PerUser),
+        };
+        ways.into_iter().map(|way| Self { rows, own, part, again, way }).collect()
+    }
+
+    /// The same for one thread that has all of a driver's lanes.
     pub fn new(
         plan: &Plan,
         workload: usize,
@@ -80,36 +121,45 @@ impl Rows {
         lanes: LaneSet,
         schedule: Option<&Arc<Schedule>>,
     ) -> Option<Self> {
-        let DataSource { pick, when_exhausted, .. } = plan.data.get(source)?;
-        let again = *when_exhausted == WhenExhausted::Recycle;
-        let part = Part::new(&plan.workloads, workload, uses, (rows, again));
-        let own = part.count(rows);
-        let way = match pick {
-            Pick::Once | Pick::InTurn => match schedule {
-                Some(schedule) => Way::Ordered(Order::new(schedule, uses)),
-                None => Way::Hand(Hand::new(own, lanes, again)),
-            },
-            Pick::Random => Way::Random { salt: source as u64 },
-            Pick::PerUser => Way::PerUser,
-        };
-        Some(Self { rows, own, part, again, way })
+        Self::of_threads(plan, workload, source, rows, uses, &[lanes], schedule).pop()
     }
 
-    /// The row, from 0, of an iteration of `workload`. `None` when there is none left. To be asked in the order of time; in
-    /// loads that are not open each call is another iteration.
-    pub fn row(&mut self, workload: &Workload, arrival: &Arrival) -> Option<u64> {
+    /// The row, from 0, of an iteration of `workload`. To be asked in the order of time; in loads that are not open each call
+    /// is another iteration.
+    ///
+    /// # Errors
+    /// There is none for it.
+    pub fn row(&mut self, workload: &Workload, arrival: &Arrival) -> Result<u64, NoRow> {
         let own = match &mut self.way {
             Way::Random { salt } => {
-                return row_at_random(workload.seed, *salt, arrival.index, self.rows);
+                return row_at_random(workload.seed, *salt, arrival.index, self.rows).ok_or(NoRow::UsedUp);
             }
             Way::Ordered(order) => {
-                let place = order.place(workload, arrival.index, arrival.at_ns)?;
+                let place = order.place(workload, arrival.index, arrival.at_ns).ok_or(NoRow::Passed)?;
+                if !self.again && order.is_doubtful(place) {
+                    return Err(NoRow::Passed);
+                }
                 row_of_user(place, self.own, self.again)
             }
             Way::Hand(hand) => hand.next_row(),
+            Way::Pile(pile) => pile.next_row(),
             Way::PerUser => row_of_user(u64::from(arrival.user), self.own, self.again),
         };
-        own.map(|row| self.part.row(row))
+        own.map(|row| self.part.row(row)).ok_or(NoRow::UsedUp)
+    }
+
+    /// Whether it counts the iterations of the fleet, and is to be asked to [`follow`](Self::follow).
+    pub fn counts(&self) -> bool {
+        matches!(self.way, Way::Ordered(_))
+    }
+
+    /// Counts the iterations of the fleet that are due before `until_ns`, as far as `left` goes, which it counts down;
+    /// whether that is all. None of those that are still to get a row may be among them.
+    pub fn follow(&mut self, workload: &Workload, until_ns: u64, left: &mut u32) -> bool {
+        match &mut self.way {
+            Way::Ordered(order) => order.follow(workload, until_ns, left),
+            _ => true,
+        }
     }
 
     /// Another schedule of an open load for what is due at or after `from_ns`.

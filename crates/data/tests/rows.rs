@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use data::{Hand, Order, Rows, row_at_random, row_of_user};
+use data::{Hand, NoRow, Order, Pile, Rows, row_at_random, row_of_user};
 use plan::{Arrival, Arrivals, LaneSet, Plan, Shares, StageId};
 
 fn plan(load: &str, pick: &str) -> Plan {
@@ -45,7 +45,7 @@ fn used(plan: &Plan, rows: u64, uses: &[bool], threads: Vec<LaneSet>) -> BTreeMa
         let mut source = Rows::new(plan, 0, 0, rows, uses, lanes, Some(&schedule)).unwrap();
         let mine = Arrivals::new(Arc::clone(&schedule), lanes);
         for arrival in mine.filter(|arrival| uses[plan.workloads[0].scenario_of(arrival.index)]) {
-            if let Some(row) = source.row(&plan.workloads[0], &arrival) {
+            if let Ok(row) = source.row(&plan.workloads[0], &arrival) {
                 used.entry(row).or_default().push(arrival.at_ns);
             }
         }
@@ -115,70 +115,151 @@ fn places_are_kept_over_a_change_of_rate() {
 }
 
 #[test]
-fn hands_give_each_row_once_and_all_of_them() {
+fn a_long_way_is_counted_bit_by_bit() {
+    for load in [OPEN, POISSON] {
+        let plan = plan(load, "pick: once");
+        let schedule = Arc::new(plan.workloads[0].schedule().unwrap());
+        for uses in [[true, false], [true, true]] {
+            let (mut at_once, mut by_bits) = (Order::new(&schedule, &uses), Order::new(&schedule, &uses));
+            let mine = Arrivals::new(Arc::clone(&schedule), [7].into_iter().collect());
+            for arrival in mine.filter(|arrival| uses[plan.workloads[0].scenario_of(arrival.index)]) {
+                let mut turns = 0;
+                loop {
+                    let mut left = 100;
+                    if by_bits.follow(&plan.workloads[0], arrival.at_ns, &mut left) {
+                        break;
+                    }
+                    turns += 1;
+                    assert_eq!(left, 0);
+                }
+                let place = by_bits.place(&plan.workloads[0], arrival.index, arrival.at_ns);
+                assert_eq!(place, at_once.place(&plan.workloads[0], arrival.index, arrival.at_ns), "{load}");
+                assert!(place.is_some());
+                let counts = schedule.is_poisson() || uses != [true, true];
+                assert!(turns <= 60 && (turns > 0) == (counts && place > Some(100)), "{load}: {turns}");
+            }
+        }
+    }
+}
+
+/// The rows that one driver's thread uses that learns of a rate `factor` times the plan's at `now_ns` that counts from 20 s
+/// on, with their times.
+fn used_with_change(plan: &Plan, thread: usize, factor: f64, now_ns: u64) -> Vec<(u64, u64)> {
+    let schedule = Arc::new(plan.workloads[0].schedule().unwrap());
+    let from_ns = 20_000_000_000;
+    let changed = Arc::new(schedule.scaled_from(from_ns, factor));
+    let lanes = LaneSet::all().of_thread(thread, 3);
+    let uses = [true, false];
+    let mut rows = Rows::new(plan, 0, 0, u64::MAX, &uses, lanes, Some(&schedule)).unwrap();
+    let mut mine = Arrivals::new(Arc::clone(&schedule), lanes);
+    let (mut used, mut is_told) = (Vec::new(), false);
+    while let Some(arrival) = mine.peek() {
+        if !is_told && arrival.at_ns >= now_ns {
+            is_told = true;
+            mine.change_schedule(from_ns, now_ns, Arc::clone(&changed));
+            rows.change_schedule(from_ns, now_ns, &changed);
+            continue;
+        }
+        mine.next();
+        if plan.workloads[0].scenario_of(arrival.index) == 0
+            && let Ok(row) = rows.row(&plan.workloads[0], &arrival)
+        {
+            used.push((arrival.at_ns, row));
+        }
+    }
+    used
+}
+
+#[test]
+fn who_learns_late_of_another_rate_counts_as_the_others_do() {
+    for load in [OPEN, POISSON] {
+        for (factor, late_ns) in
+            [(2.0, 300_000_000), (0.5, 300_000_000), (0.5, 15_000_000_000), (2.0, 30_000_000_000)]
+        {
+            let known_ns = 20_000_000_000 + late_ns;
+            // Both threads of the late driver learn of it within a second.
+            let late = [
+                used_with_change(&plan(load, "pick: once"), 0, factor, known_ns),
+                used_with_change(&plan(load, "pick: once"), 1, factor, known_ns + 500_000_000),
+            ];
+            let mut seen = BTreeMap::new();
+            for (at_ns, row) in late.iter().flatten() {
+                let before = seen.insert(*row, *at_ns);
+                assert_eq!(before, None, "{load}, {factor}: row {row} twice by one driver");
+            }
+            let known = used_with_change(&plan(load, "pick: once"), 2, factor, 18_000_000_000);
+            for (at_ns, row) in known {
+                // What was given out by the old count cannot be called back.
+                let other_ns = seen.insert(row, at_ns);
+                assert!(
+                    other_ns.is_none_or(|other_ns| other_ns < known_ns + 500_000_000),
+                    "{load}, {factor}: row {row} at {at_ns} and {other_ns:?}"
+                );
+            }
+            assert!(late.iter().all(|used| used.last().is_some_and(|(at_ns, _)| *at_ns > 58_000_000_000)));
+        }
+        // Rows that are used again are given on.
+        let again = plan(load, "pick: in_turn");
+        assert!(used_with_change(&again, 0, 0.5, 35_000_000_000).len() > 700);
+    }
+}
+
+#[test]
+fn piles_give_each_row_once_and_all_of_them_whoever_asks() {
     let seed = fastrand::u64(..);
     eprintln!("seed {seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
     for _ in 0..50 {
         let rows = rng.u64(0..5_000);
         let mut used = BTreeMap::new();
-        let threads = threads(&mut rng);
-        let most = threads.iter().map(|lanes| {
-            let mut hand = Hand::new(rows, *lanes, false);
-            let mut given = 0u64;
-            while let Some(row) = hand.next_row() {
+        let drivers = rng.usize(1..5);
+        for driver in 0..drivers {
+            let lanes = LaneSet::all().of_thread(driver, drivers);
+            let threads = rng.usize(1..5);
+            let lanes: Vec<LaneSet> = (0..threads).map(|thread| lanes.of_thread(thread, threads)).collect();
+            let piles = Pile::of_threads(rows, &lanes);
+            // Some threads may ask for nothing; the last one takes all that is left.
+            while let Some(row) = piles[rng.usize(0..threads)].next_row() {
                 assert_eq!(used.insert(row, ()), None, "row {row}");
-                given += 1;
             }
-            assert_eq!(hand.next_row(), None);
-            given
-        });
-        most.for_each(drop);
+            assert!(
+                piles.iter().all(|pile| pile.next_row().is_none()),
+                "it is the driver that has none left"
+            );
+        }
         assert!(used.keys().copied().eq(0..rows), "no row is left out");
     }
 }
 
 #[test]
-fn lanes_that_move_take_no_row_along() {
-    let seed = fastrand::u64(..);
-    eprintln!("seed {seed}");
-    let mut rng = fastrand::Rng::with_seed(seed);
-    for _ in 0..50 {
-        let mut shares = Shares::even((0..5).map(|driver| format!("d{driver}")).collect()).unwrap();
-        let hand = |shares: &Shares, driver: &str| Hand::new(3_000, shares.lanes_of(driver), false);
-        let mut hands: BTreeMap<String, Hand> =
-            shares.drivers.iter().map(|driver| (driver.clone(), hand(&shares, driver))).collect();
-        let mut used = BTreeMap::new();
-        for turn in 0..4 {
-            for (driver, hand) in &mut hands {
-                for row in (0..rng.usize(0..200)).filter_map(|_| hand.next_row()) {
-                    assert_eq!(used.insert(row, driver.clone()), None, "row {row}");
-                }
-            }
-            if turn == 1 {
-                shares = shares.with("late");
-                hands.insert("late".to_owned(), Hand::new(3_000, LaneSet::empty(), false));
-            } else if let Some(lost) = shares.drivers.get(rng.usize(0..shares.drivers.len())).cloned() {
-                shares = shares.without(&lost).unwrap();
-                hands.remove(&lost);
-            }
-            hands.iter_mut().for_each(|(driver, hand)| hand.set_lanes(shares.lanes_of(driver)));
-        }
-    }
+fn threads_at_the_same_time_take_each_row_once() {
+    let lanes: Vec<LaneSet> = (0..4).map(|thread| LaneSet::all().of_thread(thread, 4)).collect();
+    let piles = Pile::of_threads(20_000, &lanes);
+    let threads = piles.into_iter().enumerate().map(|(number, pile)| {
+        std::thread::spawn(move || {
+            // One thread comes late, and finds its rows taken.
+            std::thread::sleep(std::time::Duration::from_millis(if number == 0 { 20 } else { 0 }));
+            std::iter::from_fn(|| pile.next_row()).collect::<Vec<u64>>()
+        })
+    });
+    let threads: Vec<_> = threads.collect();
+    let mut rows: Vec<u64> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+    rows.sort_unstable();
+    assert!(rows.into_iter().eq(0..20_000));
 }
 
 #[test]
 fn rows_used_again_never_run_out() {
     let lanes: LaneSet = [3, 5].into_iter().collect();
-    let mut hand = Hand::new(6, lanes, true);
+    let mut hand = Hand::new(6, lanes);
     assert_eq!([(); 5].map(|()| hand.next_row()), [3, 5, 3, 5, 3].map(Some));
     hand.set_lanes([4].into_iter().collect());
     assert_eq!([(); 3].map(|()| hand.next_row()), [4, 4, 4].map(Some));
     // Whoever has no row of its own takes those of all, and begins elsewhere than the others.
-    let mut hand = Hand::new(3, [7].into_iter().collect(), true);
+    let mut hand = Hand::new(3, [7].into_iter().collect());
     assert_eq!([(); 4].map(|()| hand.next_row()), [1, 2, 0, 1].map(Some));
-    assert_eq!(Hand::new(0, LaneSet::all(), true).next_row(), None);
-    assert_eq!(Hand::new(5, LaneSet::empty(), false).next_row(), None);
+    assert_eq!(Hand::new(0, LaneSet::all()).next_row(), None);
+    assert_eq!(Pile::of_threads(5, &[LaneSet::empty()])[0].next_row(), None);
 }
 
 #[test]
@@ -198,6 +279,6 @@ fn users_and_chance() {
         [0, 4, 5].map(|user| {
             source.row(&closed.workloads[0], &Arrival { at_ns: 0, index: 99, stage: StageId(0), user })
         }),
-        [Some(0), Some(4), None]
+        [Ok(0), Ok(4), Err(NoRow::UsedUp)]
     );
 }

@@ -9,8 +9,21 @@ use std::time::Duration;
 
 use plan::{EvaluateError, Expression, Op, Scope, Value, mix};
 
-/// Operations that an iteration goes through without a request or a pause, before others have their turn.
-const OPS_AT_ONCE: u32 = 1_000;
+/// What an iteration may still do without a request, before others have their turn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Left {
+    pub(crate) ops: u32,
+    /// Values that are copied from lists, and hundreds of bytes of text.
+    pub(crate) copies: u32,
+}
+
+impl Left {
+    pub(crate) const AT_ONCE: Self = Self { ops: 1_000, copies: 1_000 };
+
+    fn copied(&mut self, value: &Value<'_>) {
+        self.copies = self.copies.saturating_sub(weight(value));
+    }
+}
 
 /// Keeps what iterations draw apart from the plan's other choices.
 const DRAW_SALT: u64 = 0x6472_6177;
@@ -151,18 +164,21 @@ impl Journey {
         self.groups.last().map(|group| group.group)
     }
 
-    /// Goes on through `flow` to the next request. To be asked again after each [`Next::Later`] and [`Next::Left`].
-    pub(crate) fn go_on(&mut self, flow: &[Op]) -> Next {
-        self.go_on_telling(flow, &mut |_, _| {})
+    /// Goes on through `flow` to the next request, as far as it may by what is `left`, which it counts down. To be asked
+    /// again after each [`Next::Left`] and, with others to come, after [`Next::Later`].
+    pub(crate) fn go_on(&mut self, flow: &[Op], left: &mut Left) -> Next {
+        self.go_on_telling(flow, left, &mut |_, _| {})
     }
 
     /// As [`go_on`](Self::go_on), with each thing told that it comes by.
     pub(crate) fn go_on_telling<'a>(
         &mut self,
         flow: &'a [Op],
+        left: &mut Left,
         tell: &mut impl FnMut(&Self, Passed<'a>),
     ) -> Next {
-        for _ in 0..OPS_AT_ONCE {
+        while left.ops > 0 && left.copies > 0 {
+            left.ops -= 1;
             let Some(op) = flow.get(self.at as usize) else { return Next::End };
             self.at += 1;
             match op {
@@ -192,7 +208,10 @@ impl Journey {
                 Op::Begin(nesting, bound) => {
                     self.rounds.truncate(usize::from(*nesting));
                     match self.rounds_of(bound) {
-                        Ok(rounds) => self.rounds.push(rounds),
+                        Ok(rounds) => {
+                            left.copied(&rounds.list);
+                            self.rounds.push(rounds);
+                        }
                         Err(error) => return self.stuck(flow, error),
                     }
                 }
@@ -209,6 +228,7 @@ impl Journey {
                             if let Some(slot) = item {
                                 let at = usize::try_from(rounds.index).unwrap_or(usize::MAX);
                                 let element = rounds.list.element(at).into_owned();
+                                left.copied(&element);
                                 self.save(*slot, element);
                             }
                             let condition = condition.as_ref();
@@ -267,6 +287,27 @@ impl Journey {
     }
 }
 
+/// What a copy of `value` cost: one for each value in it, and for each hundred bytes of text.
+fn weight(value: &Value<'_>) -> u32 {
+    fn of_text(text: &str) -> u32 {
+        u32::try_from(text.len() / 100).unwrap_or(u32::MAX)
+    }
+    fn of_json(json: &serde_json::Value) -> u32 {
+        let within = match json {
+            serde_json::Value::Array(list) => list.iter().map(of_json).fold(0, u32::saturating_add),
+            serde_json::Value::Object(map) => map.values().map(of_json).fold(0, u32::saturating_add),
+            serde_json::Value::String(text) => of_text(text),
+            _ => 0,
+        };
+        within.saturating_add(1)
+    }
+    match value {
+        Value::Json(json) => of_json(json),
+        Value::Text(text) => of_text(text),
+        _ => 0,
+    }
+}
+
 impl Scope for Journey {
     fn saved(&self, slot: u16) -> &Value<'static> {
         self.values.get(usize::from(slot)).unwrap_or(&Value::Null)
@@ -301,5 +342,38 @@ impl Scope for Journey {
 
     fn unix_ms(&self) -> i64 {
         clock::unix_ms()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_loop_copies_is_bounded_as_its_rounds_are() {
+        let steps = "{ get: /a, save: { list: $.a } }, { repeat: 100, steps: [{ for_each: list, as: item, steps: [{ get: /b, when: 'false' }] }] }";
+        let text = format!(
+            "{{ version: 1, name: x, target: 'http://h', load: {{ model: avalanche, requests_per_driver: 1 }}, \
+             scenarios: {{ x: {{ steps: [{steps}] }} }} }}"
+        );
+        let plan = plan::parse("x", &text).unwrap_or_else(|faults| panic!("{faults:#?}"));
+        let scenario = &plan.scenarios[0];
+        let slot = scenario.saved.iter().position(|name| name == "list").unwrap();
+        let turns = |numbers: usize| {
+            let mut journey = Journey::default();
+            journey.begin(0, scenario.saved.len(), (0, 0), 1);
+            let mut left = Left::AT_ONCE;
+            assert_eq!(journey.go_on(&scenario.flow, &mut left), Next::Step(0, 0));
+            let list = serde_json::json!([vec![7; numbers], "x".repeat(200 * numbers)]);
+            journey.save(u16::try_from(slot).unwrap(), Value::from_json(list));
+            let mut turns = 0;
+            while journey.go_on(&scenario.flow, &mut { Left::AT_ONCE }) != Next::End {
+                turns += 1;
+            }
+            turns
+        };
+        assert!(turns(1) <= 2, "{}", turns(1));
+        // Each round copies the list, and then its elements.
+        assert!(turns(1_000) >= 200, "{}", turns(1_000));
     }
 }

@@ -352,14 +352,14 @@ impl Bench<'_> {
         let Connections { start, max, .. } = *team.workload.connections();
         let (ready, readiness) = bounded(threads);
         let first = self.waiting.len();
-        for thread in 0..threads {
+        for (thread, rows) in self.rows(team).into_iter().enumerate() {
             let own = |whole| part(whole, thread, threads);
             let limits = Limits {
                 in_flight: max_in_flight.map(|whole| u64::from(own(whole))),
                 connecting: own(CONNECTING_MAX).max(1),
                 drain_ns: clock::nanos(self.job.plan.drain),
             };
-            let parts = self.parts(team, thread, source(thread), limits, own(max))?;
+            let parts = self.parts(team, thread, source(thread), (limits, own(max)), rows)?;
             let (starter, started) = bounded(1);
             let (ready, ahead) = (ready.clone(), (own(start), until));
             let handle = thread::Builder::new()
@@ -382,10 +382,12 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// The thread's rows of each source.
-    fn rows(&self, team: Team<'_>, thread: usize) -> Vec<Option<data::Rows>> {
+    /// Each thread's rows of each source.
+    fn rows(&self, team: Team<'_>) -> Vec<Vec<Option<data::Rows>>> {
         let plan = &self.job.plan;
-        let lanes = self.job.share.of_thread(thread, team.threads);
+        let threads = 0..team.threads;
+        let lanes: Vec<LaneSet> =
+            threads.clone().map(|thread| self.job.share.of_thread(thread, team.threads)).collect();
         // Of a load per driver each has its own iterations, so places among them mean nothing to others.
         let schedule = team.schedule.filter(|_| !plan.is_per_driver());
         let of_source = |source: usize| {
@@ -393,9 +395,10 @@ impl Bench<'_> {
             let uses: Vec<bool> =
                 plan.scenarios.iter().map(|scenario| scenario.sources.contains(&number)).collect();
             let rows = self.program.tables.rows(source);
-            data::Rows::new(plan, team.number, source, rows, &uses, lanes, schedule)
+            data::Rows::of_threads(plan, team.number, source, rows, &uses, &lanes, schedule).into_iter()
         };
-        (0..plan.data.len()).map(of_source).collect()
+        let mut sources: Vec<_> = (0..plan.data.len()).map(of_source).collect();
+        threads.map(|_| sources.iter_mut().map(Iterator::next).collect()).collect()
     }
 
     fn parts<S: Source>(
@@ -403,8 +406,8 @@ impl Bench<'_> {
         team: Team<'_>,
         thread: usize,
         source: S,
-        limits: Limits,
-        max: u32,
+        (limits, max): (Limits, u32),
+        rows: Vec<Option<data::Rows>>,
     ) -> Result<Parts<S>, PrepareError> {
         let plan = &self.job.plan;
         let connections = team.workload.connections();
@@ -455,7 +458,7 @@ impl Bench<'_> {
             asker: self.asker.clone(),
             // Counted over all workloads.
             thread: self.waiting.len(),
-            rows: self.rows(team, thread),
+            rows,
             seed: match plan.is_per_driver() {
                 // Each driver walks the same iterations, and draws its own numbers.
                 true => team.workload.seed ^ self.job.share.iter().next().unwrap_or(0) as u64,

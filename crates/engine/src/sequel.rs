@@ -244,6 +244,11 @@ impl Walks {
         &mut self.walks[*number as usize]
     }
 
+    /// Whether none is open.
+    pub(crate) fn are_closed(&self) -> bool {
+        self.walks.len() == self.vacant.len()
+    }
+
     /// The iteration is over.
     pub(crate) fn close(&mut self, number: u32) {
         if let Some(walk) = self.get_mut(number) {

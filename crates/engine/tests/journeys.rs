@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use engine::Job;
+use engine::rehearsal::{Options, rehearse};
 use metrics::{Outcome, StepWindow};
 use support::{
     Log, Server, Told, counts, each_loop, full_plan, job, logging, loops, ok, plan, prepare, start, watch,
@@ -332,6 +333,22 @@ fn groups_fail_with_what_is_in_them_and_end_with_their_iteration() {
 }
 
 #[test]
+fn a_group_whose_request_is_refused_fails_and_ends_what_needs_its_values() {
+    let steps = "{ group: login, steps: [{ post: /login, save: { token: $.token } }] }, \
+                 { get: /me, headers: { authorization: 'Bearer {{ token }}' } }";
+    let load = "model: tsunami, requests_per_driver: 5, delay: 10ms, connections: { start: 1, max: 10 }";
+    for io in loops() {
+        let server = Server::deaf();
+        let prepared = prepare(Job { io, ..job(plan(&server, load, steps)) });
+        server.close();
+        let told = watch(start(prepared));
+        assert_eq!(told.outcomes(), counts(&[("connect_refused", 5)]), "nobody goes on without a token");
+        let row = group(&told, 0);
+        assert_eq!((row.succeeded(), row.failures()), (0, 5));
+    }
+}
+
+#[test]
 fn iterations_without_a_request_keep_the_accounts_and_the_cores() {
     let (server, log) = logging(|_| ok());
     let none = "{ get: /, when: 'false' }";
@@ -357,6 +374,52 @@ fn iterations_without_a_request_keep_the_accounts_and_the_cores() {
         each_loop(&plan(&server, &avalanche(10), steps), 1, |told| assert_eq!(told.completed(), 10));
     }
     assert_eq!(log.lines().len(), 0);
+}
+
+#[test]
+fn a_loop_of_groups_without_a_request_hears_what_it_is_told() {
+    let (server, _) = logging(|_| ok());
+    let group = "{ group: g, steps: [{ get: /, when: 'false' }] }";
+    let steps = format!("{{ repeat: 1000000, steps: [{{ repeat: 1000000, steps: [{group}] }}] }}");
+    let plan = plan(&server, &avalanche(1), &steps);
+    for io in loops() {
+        let running = start(prepare(Job { io, ..job(plan.clone()) }));
+        thread::sleep(Duration::from_millis(100));
+        running.abort();
+        let told = watch(running);
+        assert_eq!((told.totals.started, told.completed()), (1, 0));
+    }
+    let options = Options { scenario: None, iterations: 1, keeps_pauses: false };
+    let mut events = Vec::new();
+    rehearse(&job(plan), &options, &mut |event, _| events.push(format!("{event:?}"))).unwrap();
+    assert!(events.iter().any(|event| event.contains("without a request")), "{:?}", events.last());
+}
+
+#[test]
+fn what_is_missed_while_it_waits_leaves_nothing_behind() {
+    let (server, _) = logging(|_| {
+        thread::sleep(Duration::from_millis(400));
+        ok()
+    });
+    let steps = "{ get: '/{{ iteration }}', name: a }";
+    let connections = "connections: { start: 2, max: 2 }";
+    let tsunami =
+        format!("model: tsunami, requests_per_driver: 10, delay: 10ms, max_wait: 200ms, {connections}");
+    let stopped = format!("model: open, stages: [{{ at: 100/s, for: 1m }}], {connections}");
+    let closed = format!("model: closed, stages: [{{ users: 8, for: 1m }}], {connections}");
+    for io in loops() {
+        for (load, stops) in [(&tsunami, false), (&stopped, true), (&closed, true)] {
+            let running = start(prepare(Job { io, ..job(plan(&server, load, steps)) }));
+            if stops {
+                thread::sleep(Duration::from_millis(250));
+                running.stop();
+            }
+            // A worker whose iterations are over and not forgotten dies of it.
+            let told = watch(running);
+            assert_eq!(told.notices, Vec::<String>::new(), "{load}");
+            assert!(told.totals.missed.total() > 0 || load == &closed, "{load}: {:?}", told.totals);
+        }
+    }
 }
 
 #[test]
@@ -481,10 +544,27 @@ fn rows_go_to_whom_the_plan_says() {
     let users = "model: closed, users: 3, iterations: 9";
     all(of(users, "3, pick: per_user", 2), &[0, 0, 0, 1, 1, 1, 2, 2, 2]);
     all(of(users, "2, pick: per_user, when_exhausted: recycle", 2), &[0, 0, 0, 0, 0, 0, 1, 1, 1]);
-    // A thread that has used its own rows ends, though another has some left.
-    for rows in of(users, "9, pick: once", 2) {
-        assert!(rows.len() > 5 && rows.windows(2).all(|pair| pair[0] < pair[1]), "no row twice: {rows:?}");
-    }
+    // A thread that has used its own rows takes what others have left.
+    all(of(users, "9, pick: once", 2), &[0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    let unequal = "model: closed, users: 1, iterations: 9";
+    all(of(unequal, "9, pick: once", 2), &[0, 1, 2, 3, 4, 5, 6, 7, 8]);
+}
+
+#[test]
+fn who_joins_late_counts_the_rows_of_others_without_being_held_up() {
+    let (server, _) = logging(|_| ok());
+    // Some 360 million iterations of the fleet before: more than half a minute's counting.
+    let load = "model: open, arrivals: poisson, stages: [{ at: 100000/s, for: 2h }]";
+    let plan = with_rows(&server, load, "1000", "{ get: '/{{ ids.id }}', name: id }");
+    let share = [7].into_iter().collect();
+    let prepared = prepare(Job { share, ..job(plan) });
+    let now = clock::now();
+    let running = prepared.start(now - Duration::from_secs(3600), now + Duration::from_secs(600));
+    thread::sleep(Duration::from_millis(1500));
+    let asked = clock::now();
+    running.abort();
+    watch(running);
+    assert!(clock::now().since(asked) < Duration::from_secs(15), "it hears what it is told");
 }
 
 #[test]
@@ -498,7 +578,16 @@ fn rows_that_are_used_up_stop_or_fail() {
     for (outcomes, due) in totals(open, "4, pick: once, when_exhausted: fail") {
         assert_eq!((outcomes, due), (counts(&[("200", 4), ("data", 16)]), 20));
     }
-    // A user without a row fails, and rests.
+    // A user without a row leaves, and the run ends with the others.
+    let stop = "2, pick: per_user, when_exhausted: stop";
+    for (outcomes, due) in totals("model: closed, users: 3, iterations: 6", stop) {
+        assert_eq!((outcomes, due), (counts(&[("200", 4)]), 4));
+    }
+    for (outcomes, due) in totals("model: closed, users: 3, iterations: 6, connections: { per: user }", stop)
+    {
+        assert_eq!((outcomes, due), (counts(&[("200", 4)]), 4));
+    }
+    // Or fails, and rests.
     for (outcomes, _) in totals("model: closed, users: 3, iterations: 6", "2, pick: per_user") {
         assert_eq!(outcomes, counts(&[("200", 4), ("data", 2)]));
     }
@@ -529,87 +618,4 @@ fn the_same_seed_sends_the_same_requests() {
     assert_ne!(run(open, 8, 1), first);
     assert!(first.iter().collect::<BTreeSet<_>>().len() == first.len(), "each iteration draws its own");
     assert_eq!(run(&avalanche(20), 7, 1), run(&avalanche(20), 7, 1));
-}
-
-#[test]
-fn requests_are_signed_for_aws_when_they_are_sent() {
-    let (server, log) = logging(|_| ok());
-    let auth = "auth: { aws: { region: eu-central-1, service: execute-api, access_key: AK, secret_key: '{{ secret.KEY }}', session_token: 'tok en' } }";
-    let steps = "{ get: '/a%20b/{{ ids.id }}', name: a, query: { z: '1', a: '{{ ids.mail }}' } }, \
-                 { put: /fixed, body: hello, headers: { x-amz-meta: a } }, { get: /other, auth: { bearer: t } }";
-    let data = "data: { ids: { rows: 3, columns: { id: '{{ row }}', mail: 'a b' } } }";
-    let rest = format!("{data}\n{auth}\nscenarios: {{ only: {{ cookies: true, steps: [{steps}] }} }}");
-    let plan = full_plan(&server, &avalanche(2), &rest);
-    let secrets = engine::Secrets([("KEY".to_owned(), "s3cret".to_owned())].into());
-    for io in loops() {
-        let told = watch(start(prepare(Job { io, secrets: secrets.clone(), ..job(plan.clone()) })));
-        assert_eq!(told.outcomes(), counts(&[("200", 6)]));
-    }
-    let requests = log.0.lock().unwrap().clone();
-    assert_eq!(requests.len(), 6 * loops().len());
-    for request in &requests {
-        match request.contains("GET /other") {
-            true => {
-                assert!(request.contains("authorization: Bearer t\r\n") && !request.contains("x-amz-date"))
-            }
-            false => verify(request),
-        }
-        assert!(!request.contains("s3cret"));
-    }
-}
-
-/// As the service does it: the request as it came, signed again, must say the same.
-fn verify(request: &str) {
-    let (head, body) = request.split_once("\r\n\r\n").unwrap();
-    let mut lines = head.split("\r\n");
-    let [method, path, _] = lines.next().unwrap().split(' ').collect::<Vec<_>>().try_into().unwrap();
-    let headers: Vec<(String, String)> = lines
-        .map(|line| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap())
-        .collect();
-    let value = |wanted: &str| {
-        let mut found = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
-        let value =
-            found.next().map(|(_, value)| value.clone()).unwrap_or_else(|| panic!("{wanted}: {head}"));
-        assert!(found.next().is_none(), "{wanted} twice: {head}");
-        value
-    };
-    let (authorization, date) = (value("authorization"), value("x-amz-date"));
-    let now_s = clock::unix_ms() / 1000;
-    let signer = protocol::aws::Signer {
-        region: "eu-central-1",
-        service: "execute-api",
-        access_key: "AK",
-        secret_key: "s3cret",
-        session_token: Some("tok en"),
-    };
-    assert_eq!(value("x-amz-security-token"), "tok en");
-    let signed = authorization.split("SignedHeaders=").nth(1).unwrap().split(',').next().unwrap();
-    let names: Vec<&str> = signed.split(';').collect();
-    assert!(
-        ["host", "x-amz-date", "x-amz-security-token"].iter().all(|name| names.contains(name)),
-        "{signed}"
-    );
-    let own: Vec<(String, String)> = headers
-        .iter()
-        .filter(|(name, _)| names.contains(&name.to_ascii_lowercase().as_str()))
-        .filter(|(name, _)| !["x-amz-date", "x-amz-security-token"].contains(&name.as_str()))
-        .cloned()
-        .collect();
-    let parts = protocol::Parts {
-        method,
-        scheme: "http",
-        authority: "",
-        path,
-        headers: &own,
-        body: body.as_bytes(),
-        user_agent: "",
-        expects_continue: false,
-    };
-    // It was signed within the last minute: the second is the one that its date says.
-    let fits = (now_s - 60..=now_s).any(|second| {
-        let again = protocol::aws::sign(&signer, &parts, second);
-        again.contains(&("x-amz-date".to_owned(), date.clone()))
-            && again.contains(&("authorization".to_owned(), authorization.clone()))
-    });
-    assert!(fits, "{request}");
 }

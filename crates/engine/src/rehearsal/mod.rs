@@ -22,7 +22,7 @@ use plan::{Arrival, LaneSet, Load, Op, Plan, StageId, Value, WhenExhausted, Work
 
 pub use event::{Answer, Checked, Event, Exchange, Failure, Row, Sent};
 
-use crate::journey::{Journey, Next, Passed};
+use crate::journey::{Journey, Left, Next, Passed};
 use crate::mask::Mask;
 use crate::names;
 use crate::peer::Peer;
@@ -39,6 +39,9 @@ const INDICES_MAX: u64 = 1_000_000;
 
 /// Operations that an iteration may go through without a request: more is a loop without one, which would not end soon.
 const TURNS_MAX: u32 = 100;
+
+/// Rounds are counted here, and how long they take does not matter.
+const LEFT: Left = Left { copies: u32::MAX, ..Left::AT_ONCE };
 
 /// What is rehearsed.
 #[derive(Debug, Clone, Copy)]
@@ -173,10 +176,15 @@ impl Stage<'_> {
         self.say(Event::Begins { scenario: name, number, target, rows });
         walk.journey = Some(journey);
         let flow = self.program.course(scenario).flow.clone().unwrap_or_default();
-        let mut turns = 0;
+        let (mut turns, mut left) = (0, LEFT);
         loop {
-            let next = self.go_on(scenario, &flow, walk, keeps_pauses);
-            turns = if next == Next::Later { turns + 1 } else { 0 };
+            let next = self.go_on(scenario, &flow, &mut left, walk, keeps_pauses);
+            match next {
+                Next::Later => (turns, left) = (turns + 1, LEFT),
+                // A loop may leave a group in each of its rounds.
+                Next::Left(_) => {}
+                _ => (turns, left) = (0, LEFT),
+            }
             let Some(journey) = &mut walk.journey else { break };
             match next {
                 Next::Step(step, _) => {
@@ -216,14 +224,21 @@ impl Stage<'_> {
     }
 
     /// The next thing to do, with all that lies before it told and waited for.
-    fn go_on(&mut self, scenario: usize, flow: &[Op], walk: &mut Walk, keeps_pauses: bool) -> Next {
+    fn go_on(
+        &mut self,
+        scenario: usize,
+        flow: &[Op],
+        left: &mut Left,
+        walk: &mut Walk,
+        keeps_pauses: bool,
+    ) -> Next {
         let Some(journey) = &mut walk.journey else { return Next::End };
         if journey.is_broken {
             return journey.innermost().map_or(Next::End, Next::Left);
         }
         let (plan, mask) = (self.plan, &self.mask);
         let mut events = Vec::new();
-        let next = journey.go_on_telling(flow, &mut |journey, passed| {
+        let next = journey.go_on_telling(flow, left, &mut |journey, passed| {
             // A loop without a request does not fill the memory.
             if events.len() < 1_000 {
                 events.push(event_of(plan, scenario, mask, journey, passed));
@@ -251,7 +266,7 @@ impl Stage<'_> {
         for (place, source) in journey.rows(sources.len()).iter_mut().zip(sources) {
             let number = usize::from(*source);
             let Some(rows) = rows.get_mut(number).and_then(Option::as_mut) else { continue };
-            let row = rows.row(workload, &Arrival { at_ns: 0, index, stage: StageId(0), user: 0 });
+            let row = rows.row(workload, &Arrival { at_ns: 0, index, stage: StageId(0), user: 0 }).ok();
             let data = &plan.data[number];
             if row.is_none() && data.when_exhausted == WhenExhausted::Stop {
                 return Err(data.name.clone());

@@ -212,6 +212,11 @@ impl Source for Closed {
         self.again(user, until_ns);
     }
 
+    fn leave(&mut self, user: u32) {
+        self.users[user as usize].left = 0;
+        self.ended(user);
+    }
+
     fn gone(&mut self) -> Option<u32> {
         self.gone.pop()
     }

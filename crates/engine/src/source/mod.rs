@@ -64,6 +64,9 @@ pub(crate) trait Source: Send + 'static {
     /// hammered. To be called with ascending times.
     fn rest(&mut self, user: u32, until_ns: u64);
 
+    /// The iteration that was given last does not begin, and `user` walks no other one.
+    fn leave(&mut self, _user: u32) {}
+
     /// A user that has gone since the last call, and will walk nothing more.
     fn gone(&mut self) -> Option<u32> {
         None

@@ -128,6 +128,7 @@ impl<S: Source> Worker<S> {
             if self.now_ns >= until_ns {
                 self.abort();
             } else if self.active == 0 {
+                debug_assert!(self.keeps_belongings || self.walks.are_closed(), "an iteration left its walk");
                 self.phase = Phase::Over;
             }
         }

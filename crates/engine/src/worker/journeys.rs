@@ -4,22 +4,34 @@
 
 use std::time::Duration;
 
-use metrics::{ErrorKind, Outcome};
+use data::NoRow;
+use metrics::{ErrorKind, Outcome, Unstarted};
 use plan::{Answer, Arrival, EvaluateError, Pick, StepId, WhenExhausted};
 use protocol::{Tag, headers};
 
 use super::Worker;
 use super::pacing::REST_NS;
 use crate::flight::Flight;
-use crate::journey::{Journey, Next};
+use crate::journey::{Journey, Left, Next};
 use crate::sequel::Line;
 use crate::source::Source;
 use crate::template::{Reading, Unmade};
 
+/// How far the iterations of the fleet are counted ahead: less than a change of the rate is.
+const COUNTED_AHEAD_NS: u64 = 100_000_000;
+
 impl<S: Source> Worker<S> {
-    /// Takes a row of each source that the scenario uses. False where one has none left and the plan says that no iteration
-    /// shall begin without.
-    pub(super) fn take_rows(&mut self, scenario: usize, arrival: &Arrival) -> bool {
+    /// Counts the iterations of the fleet up to the next one of this thread, so that its place is known when it is due. False
+    /// when that is a long way, after a hold or for who joins late: then others have their turn between.
+    pub(super) fn count_places(&mut self, left: &mut u32) -> bool {
+        let until_ns = self.source.next_at().min(self.now_ns + COUNTED_AHEAD_NS);
+        let Self { workload, rows, .. } = self;
+        rows.iter_mut().flatten().all(|rows| rows.follow(workload, until_ns, left))
+    }
+
+    /// Takes a row of each source that the scenario uses. Fails where one has none and no iteration shall begin without,
+    /// by the plan, or because a row may be another's.
+    pub(super) fn take_rows(&mut self, scenario: usize, arrival: &Arrival) -> Result<(), Unstarted> {
         let Self { program, plan, workload, rows, taken, .. } = self;
         taken.clear();
         for source in &program.course(scenario).sources {
@@ -27,19 +39,24 @@ impl<S: Source> Worker<S> {
             let Some(rows) = rows.get_mut(number).and_then(Option::as_mut) else { continue };
             let row = rows.row(workload, arrival);
             let data = &plan.data[number];
-            if row.is_none() && data.when_exhausted == WhenExhausted::Stop {
+            if row == Err(NoRow::Passed) {
+                return Err(Unstarted::Ours);
+            }
+            if row.is_err() && data.when_exhausted == WhenExhausted::Stop {
                 // Of users none comes back: one that is beyond the rows alone, else all of them.
-                if S::CLOSED && data.pick != Pick::PerUser {
-                    self.source.stop();
+                match data.pick {
+                    _ if !S::CLOSED => {}
+                    Pick::PerUser => self.source.leave(arrival.user),
+                    _ => self.source.stop(),
                 }
                 if !std::mem::replace(&mut self.is_out_of_rows, true) {
                     tracing::warn!(thread = self.thread, data = data.name, "no row of data is left");
                 }
-                return false;
+                return Err(Unstarted::Limit);
             }
-            taken.push((*source, row));
+            taken.push((*source, row.ok()));
         }
-        true
+        Ok(())
     }
 
     /// Leads an iteration that is due to its first request. `None` when it does not begin with one at once.
@@ -97,6 +114,8 @@ impl<S: Source> Worker<S> {
 
     /// Where `flight` goes after `done_ns`; its step and times are those of the next request.
     fn next_of(&mut self, flight: &mut Flight, done_ns: u64) -> Next {
+        // For all of it: a loop may leave a group in each of its rounds.
+        let mut left = Left::AT_ONCE;
         loop {
             let Self { program, walks, recorder, .. } = self;
             let Some(journey) = walks.get_mut(flight.walk).and_then(|walk| walk.journey.as_mut()) else {
@@ -107,7 +126,7 @@ impl<S: Source> Worker<S> {
             let next = if journey.is_broken {
                 journey.innermost().map_or(Next::End, Next::Left)
             } else {
-                journey.go_on(flow)
+                journey.go_on(flow, &mut left)
             };
             match next {
                 Next::Left(_) => {

@@ -143,6 +143,8 @@ pub(crate) struct Worker<S: Source> {
     walks: Walks,
     /// The thread's rows of each source that the plan has.
     rows: Vec<Option<data::Rows>>,
+    /// Whether some of them go by the place of an iteration in the fleet.
+    counts_places: bool,
     /// Rows of the iteration that begins; kept for its memory, as is what follows.
     taken: Vec<(u16, Option<u64>)>,
     buffer: data::Buffer,
@@ -281,6 +283,7 @@ impl<S: Source> Worker<S> {
             unsaid: Vec::new(),
             heard: Vec::new(),
             walks: Walks::default(),
+            counts_places: parts.rows.iter().flatten().any(data::Rows::counts),
             rows: parts.rows,
             taken: Vec::new(),
             buffer: data::Buffer::default(),
