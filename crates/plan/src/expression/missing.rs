@@ -4,7 +4,8 @@
 //! an expression, which is shown as it was written.
 
 use super::grammar::Node;
-use super::{EvaluateError, Expression, Piece, Scope, SourceUse, Template, Value, write};
+use super::template::{Piece, write};
+use super::{EvaluateError, Expression, Scope, SourceUse, Template, Value};
 
 /// What the numbers in the expressions of a scenario stand for.
 #[derive(Debug, Clone, Copy)]
