@@ -23,6 +23,7 @@ mod mask;
 mod tables;
 mod template;
 mod journey;
+mod reading;
 mod program;
 mod sequel;
 mod flight;

@@ -21,6 +21,7 @@ use crate::names::{self, Directory, Lookups, Name, Question, Resolve};
 use crate::peer::{self, Peer};
 use crate::pool::Pool;
 use crate::program::{Given, Program};
+use crate::reading::{self, Task};
 use crate::running::{Crew, Event, Running};
 use crate::source::{Avalanche, Closed, Scheduled, Source, Timetable};
 use crate::speech::Speech;
@@ -91,8 +92,11 @@ pub fn prepare_with(job: Job, resolve: Arc<Resolve>) -> Result<Prepared, Prepare
         .collect();
     let threads = crews.iter().map(|crew| crew.threads).sum();
     let (lookups, asker) = Lookups::of(&directory, &plan.targets, threads).unzip();
+    let readers =
+        reading::readers(&program, job.threads).map_err(local("start a thread that reads answers"))?;
     let mut bench = Bench {
         job: &job,
+        readers,
         program,
         peers,
         speech,
@@ -285,6 +289,8 @@ struct Bench<'j> {
     reports: (Sender<Report>, Receiver<Report>),
     /// Where names are looked up in the run, if they are.
     asker: Option<Sender<Question>>,
+    /// Where long answers are read, if bodies are looked at.
+    readers: Option<Sender<Task>>,
 }
 
 /// The threads of one workload while they are made.
@@ -456,6 +462,7 @@ impl Bench<'_> {
             spare: spares,
             reports: self.reports.0.clone(),
             asker: self.asker.clone(),
+            readers: self.readers.clone(),
             // Counted over all workloads.
             thread: self.waiting.len(),
             rows,

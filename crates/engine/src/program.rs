@@ -8,9 +8,10 @@ use protocol::{Parts, Protocol, Request, Want};
 
 use crate::PrepareError;
 use crate::mask::Mask;
+use crate::reading::Reading;
 use crate::sequel::{Line, Sequel};
 use crate::tables::Tables;
-use crate::template::{Payload, Place, Reading, Varying};
+use crate::template::{Payload, Place, Varying};
 
 /// All steps of all scenarios, one scenario after the other.
 #[derive(Debug)]

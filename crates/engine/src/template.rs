@@ -1,15 +1,11 @@
 //! Requests whose text depends on the iteration, and what is taken from their answers.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use data::Files;
-use plan::{
-    Answer, Body, Check, Content, EvaluateError, Missing, Named, Scope, Signing, Taking, Template, Value,
-};
+use plan::{Body, Content, EvaluateError, Missing, Named, Scope, Signing, Template};
 use protocol::aws::{self, Signer};
-use protocol::decode::{DecodeError, decode};
-use protocol::{Kept, Parts, Protocol, Request, RequestError};
+use protocol::{Parts, Protocol, Request, RequestError};
 
 use crate::PrepareError;
 
@@ -265,54 +261,5 @@ impl Varying {
             })),
         };
         std::iter::once(&self.path).chain(headers).chain(body).find_map(|text| text.missing(scope, named))
-    }
-}
-
-/// What becomes of an answer beyond its status.
-#[derive(Debug)]
-pub(crate) struct Reading {
-    pub(crate) checks: Vec<Check>,
-    pub(crate) saves: Vec<Taking>,
-    /// Bytes that are looked at, at most; 0 when the body is not.
-    pub(crate) max_body: usize,
-    pub(crate) needs_headers: bool,
-}
-
-impl Reading {
-    /// `None` when only the status counts.
-    pub(crate) fn of(step: &plan::Step, secrets: &[String]) -> Option<Box<Self>> {
-        let (mut checks, mut saves) = (step.expect.checks.clone(), step.saves.clone());
-        checks.iter_mut().for_each(|check| check.settle(secrets));
-        saves.iter_mut().for_each(|taking| taking.settle(secrets));
-        if checks.is_empty() && saves.is_empty() {
-            return None;
-        }
-        let needs_body =
-            checks.iter().any(Check::needs_body) || saves.iter().any(|taking| taking.source.needs_body());
-        let needs_headers = needs_body
-            || checks.iter().any(Check::needs_headers)
-            || saves.iter().any(|taking| matches!(taking.source, plan::Source::Header(..)));
-        let max_body = if needs_body { step.max_body } else { 0 };
-        Some(Box::new(Self { checks, saves, max_body, needs_headers }))
-    }
-
-    /// The body that is looked at; empty where none is.
-    ///
-    /// # Errors
-    /// It is too large, or coded in a way that cannot be undone.
-    pub(crate) fn body<'k>(&self, kept: Kept<'k>) -> Result<Cow<'k, [u8]>, DecodeError> {
-        match self.max_body {
-            0 => Ok(Cow::Borrowed(&[])),
-            // More may have been kept than is looked at; one byte more tells that it is too large.
-            most => decode(kept.headers, &kept.body[..kept.body.len().min(most.saturating_add(1))], most),
-        }
-    }
-
-    /// The value that `taking` asks for.
-    pub(crate) fn take(taking: &Taking, answer: &Answer<'_>, scope: &dyn Scope) -> Option<Value<'static>> {
-        taking.source.take(answer).or_else(|| {
-            let default = taking.default.as_ref()?;
-            default.evaluate(scope).ok().map(Value::into_owned)
-        })
     }
 }

@@ -11,8 +11,8 @@ use protocol::{Request, header_values, headers, redirect};
 use super::event::{Answer, Checked, Event, Exchange, Failure, Sent};
 use super::wire::{Got, Trouble, Wire};
 use super::{Stage, text_of};
+use crate::reading::Reading;
 use crate::sequel::{Hop, Line, Walk, target_of};
-use crate::template::Reading;
 use crate::worker::{failure_of, unix_seconds};
 
 /// Bytes of a decoded body that are shown, at most.

@@ -113,6 +113,7 @@ impl<S: Source> Worker<S> {
             self.close(id);
         }
         self.fail_unable();
+        self.give_up_reading();
         self.active -= (self.pauses.clear() + self.walkers.len()) as u64;
         self.walkers.clear();
         self.phase = Phase::Over;

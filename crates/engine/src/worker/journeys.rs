@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use data::NoRow;
 use metrics::{ErrorKind, Outcome, Unstarted};
-use plan::{Answer, Arrival, EvaluateError, Pick, StepId, WhenExhausted};
-use protocol::{Tag, headers};
+use plan::{Arrival, EvaluateError, Pick, StepId, WhenExhausted};
+use protocol::Tag;
 
 use super::Worker;
 use super::pacing::REST_NS;
@@ -15,7 +15,7 @@ use crate::flight::Flight;
 use crate::journey::{Journey, Left, Next};
 use crate::sequel::Line;
 use crate::source::Source;
-use crate::template::{Reading, Unmade};
+use crate::template::Unmade;
 
 /// How far the iterations of the fleet are counted ahead: less than a change of the rate is.
 const COUNTED_AHEAD_NS: u64 = 100_000_000;
@@ -280,30 +280,7 @@ impl<S: Source> Worker<S> {
         let reading = program.step(flight.step).reading.as_ref()?;
         let journey = walks.get_mut(flight.walk).and_then(|walk| walk.journey.as_deref_mut())?;
         let kept = connections[id as usize].session.as_ref().map(|session| session.kept(tag))?;
-        let body = match reading.body(kept) {
-            Ok(body) => body,
-            Err(error) => {
-                tracing::trace!(%error, "body cannot be looked at");
-                return Some(Outcome::Failed(ErrorKind::Body, 0));
-            }
-        };
-        let lines = kept.headers;
-        let header = |name: &str| {
-            let mut found = headers(lines).filter(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()));
-            found.next().map(|(_, value)| value)
-        };
-        let response_time = Duration::from_nanos(times.response_ns());
-        let answer = Answer { status, header: &header, body: &body, response_time };
-        if let Some(check) = reading.checks.iter().find(|check| !check.holds(&answer, journey)) {
-            return Some(Outcome::check(check.kind()));
-        }
-        for taking in &reading.saves {
-            match Reading::take(taking, &answer, journey) {
-                Some(value) => journey.save(taking.slot, value),
-                None => return Some(Outcome::Failed(ErrorKind::Extract, 0)),
-            }
-        }
-        Some(Outcome::Success(status))
+        Some(reading.outcome(status, kept, Duration::from_nanos(times.response_ns()), journey))
     }
 }
 

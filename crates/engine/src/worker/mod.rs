@@ -24,6 +24,7 @@ mod journeys;
 mod sequels;
 mod connecting;
 mod lookups;
+mod readers;
 mod seconds;
 mod ending;
 
@@ -48,6 +49,7 @@ use crate::pauses::Pauses;
 use crate::peer::stamper;
 use crate::pool::Pool;
 use crate::program::Program;
+use crate::reading::Task;
 use crate::sequel::Walks;
 use crate::source::Source;
 use crate::template::Room;
@@ -56,6 +58,7 @@ use crate::wheel::Wheel;
 use departure::Departure;
 use ending::Phase;
 use lookups::Lookups;
+use readers::Readers;
 use time::{Lateness, Meter, OfThread, Patience};
 
 pub(crate) use journeys::failure_of;
@@ -109,6 +112,8 @@ pub(crate) struct Parts<S> {
     pub(crate) reports: Sender<Report>,
     /// Where names are looked up, if they are. The threads that do so end with the last of these.
     pub(crate) asker: Option<Sender<Question>>,
+    /// Who reads long answers, if there are any.
+    pub(crate) readers: Option<Sender<Task>>,
     pub(crate) thread: usize,
     /// The thread's rows of each source.
     pub(crate) rows: Vec<Option<data::Rows>>,
@@ -162,6 +167,7 @@ pub(crate) struct Worker<S: Source> {
     /// Connections whose target is to close them.
     ending: u32,
     lookups: Lookups,
+    readers: Readers,
 
     pauses: Pauses,
     /// Iterations that have gone a long way without a request, in the order of their turns.
@@ -295,6 +301,7 @@ impl<S: Source> Worker<S> {
             expired: Vec::new(),
             ending: 0,
             lookups: Lookups::new(parts.asker),
+            readers: Readers::new(parts.readers, parts.wake),
             pauses: Pauses::default(),
             walkers: VecDeque::new(),
             active: 0,
@@ -384,6 +391,7 @@ impl<S: Source> Worker<S> {
     fn turn(&mut self) -> io::Result<()> {
         self.wait()?;
         self.listen();
+        self.hear_readers();
         self.cut_seconds();
         self.expire();
         if !self.is_deaf {

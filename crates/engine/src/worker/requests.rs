@@ -5,7 +5,7 @@
 //! and k6 (for what is not idempotent) have it: repeating it would hide what a user's client sees, and send more than
 //! the plan says. Only a request of which nothing was accepted by our own kernel takes another connection.
 
-use metrics::{ErrorKind, LocalLimit, Outcome};
+use metrics::{ErrorKind, LocalLimit, Outcome, Times};
 use protocol::{Begun, Error, Heard, Response, Tag, http2};
 use rustix::io::Errno;
 use smallvec::SmallVec;
@@ -195,6 +195,15 @@ impl<S: Source> Worker<S> {
         if self.program.step(flight.step).sequel.is_some() {
             return self.finish_with_sequel(id, tag, response, is_final);
         }
+        self.finish_as_judged(id, tag, response, is_final);
+    }
+
+    /// The answer to a step is there.
+    #[inline]
+    pub(super) fn finish_as_judged(&mut self, id: u32, tag: Tag, response: Response, is_final: bool) {
+        if self.is_read_elsewhere(id, tag, &response, is_final) {
+            return;
+        }
         if let Some(outcome) = self.judge(id, tag, response.status) {
             self.finish_as(id, tag, response, is_final, outcome);
         }
@@ -202,7 +211,7 @@ impl<S: Source> Worker<S> {
 
     /// Whether the plan accepts a response.
     #[inline]
-    pub(super) fn judge(&mut self, id: u32, tag: Tag, status: u16) -> Option<Outcome> {
+    fn judge(&mut self, id: u32, tag: Tag, status: u16) -> Option<Outcome> {
         let flight = self.connections[id as usize].flight(tag)?;
         let step = self.program.step(flight.step);
         if !step.expect.accepts(status) {
@@ -215,7 +224,7 @@ impl<S: Source> Worker<S> {
         }
     }
 
-    /// The answer to a step is there.
+    /// The answer to a step is there, and what it is.
     #[inline]
     pub(super) fn finish_as(
         &mut self,
@@ -350,6 +359,23 @@ impl<S: Source> Worker<S> {
     /// Counts the request that is out on connection `id` as done; afterwards it is not.
     #[inline]
     pub(super) fn record(&mut self, id: u32, tag: Tag, outcome: Outcome) -> Option<Flight> {
+        let (flight, times, bytes_in, bytes_out) = self.detach(id, tag, is_answer(outcome))?;
+        let step = self.program.step(flight.step);
+        self.recorder.done(step.id, flight.stage, &times, outcome, bytes_in, bytes_out);
+        if step.has_flow && !outcome.is_success() {
+            self.note_failure(&flight);
+        }
+        Some(flight)
+    }
+
+    /// Takes the request off its connection: its times, and bytes in and out.
+    #[inline]
+    pub(super) fn detach(
+        &mut self,
+        id: u32,
+        tag: Tag,
+        is_answered: bool,
+    ) -> Option<(Flight, Times, u64, u64)> {
         let connection = &mut self.connections[id as usize];
         let flight = connection.take(tag)?;
         self.is_stamped = self.has_stamp;
@@ -358,22 +384,16 @@ impl<S: Source> Worker<S> {
         let bytes_out = self.request_bytes(id, &flight).saturating_sub(self.io.unsent(id)) as u64;
         let times = self.times_of(&flight, self.heard_ns.max(flight.sent_ns));
         let connection = &mut self.connections[id as usize];
-        let step = self.program.step(flight.step);
         if self.has_phases {
-            let done_ns = is_answer(outcome).then_some(times.done);
-            let phases = flight.phases(std::mem::take(&mut connection.opened), done_ns);
-            self.recorder.phases(step.id, flight.stage, &phases);
+            let phases =
+                flight.phases(std::mem::take(&mut connection.opened), is_answered.then_some(times.done));
+            self.recorder.phases(self.program.step(flight.step).id, flight.stage, &phases);
         }
-        self.recorder.done(step.id, flight.stage, &times, outcome, bytes_in, bytes_out);
-        let is_noted = step.has_flow && !outcome.is_success();
         if connection.in_flight == 0 {
             connection.deadline_ns = NEVER;
         }
         self.in_flight -= 1;
-        if is_noted {
-            self.note_failure(&flight);
-        }
-        Some(flight)
+        Some((flight, times, bytes_in, bytes_out))
     }
 
     /// Gives up the requests of connection `id` whose timeout passed. Silence and an answer that came too slowly are two
@@ -415,8 +435,8 @@ impl<S: Source> Worker<S> {
 
 /// Whether all of a response came.
 fn is_answer(outcome: Outcome) -> bool {
-    use ErrorKind::{Body, Check, Status};
-    matches!(outcome, Outcome::Success(_) | Outcome::Failed(Status | Check | Body, _))
+    use ErrorKind::{Body, Check, Extract, Status};
+    matches!(outcome, Outcome::Success(_) | Outcome::Failed(Status | Check | Body | Extract, _))
 }
 
 /// A request that was on a connection lacks nothing of this machine but memory.

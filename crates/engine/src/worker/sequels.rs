@@ -74,13 +74,13 @@ impl<S: Source> Worker<S> {
         let after = self.learn(id, tag, response.status);
         // A body that was permitted together with the answer goes before anything else.
         self.say(id);
-        let outcome = match after {
-            After::Answer => self.judge(id, tag, response.status),
-            After::Lost => Some(Outcome::Failed(ErrorKind::Redirect, response.status)),
-            After::Follow(hop) => return self.follow(id, tag, response, is_final, hop),
-        };
-        if let Some(outcome) = outcome {
-            self.finish_as(id, tag, response, is_final, outcome);
+        match after {
+            After::Answer => self.finish_as_judged(id, tag, response, is_final),
+            After::Lost => {
+                let outcome = Outcome::Failed(ErrorKind::Redirect, response.status);
+                self.finish_as(id, tag, response, is_final, outcome);
+            }
+            After::Follow(hop) => self.follow(id, tag, response, is_final, hop),
         }
     }
 
