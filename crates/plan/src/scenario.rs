@@ -1,6 +1,6 @@
 //! Scenarios: a user's path, and the requests in it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -110,6 +110,8 @@ impl Scenario {
 pub(crate) struct Rows {
     pub names: Vec<String>,
     pub tags: Vec<Vec<String>>,
+    /// Rows of a tag that a step without it has, too.
+    pub shared: HashSet<(StepId, String)>,
     /// Groups have rows behind those of the steps.
     pub groups: Vec<String>,
     ids: HashMap<String, StepId>,
@@ -120,7 +122,10 @@ impl Rows {
     pub(crate) fn id(&mut self, name: &str, tags: &[String]) -> Option<StepId> {
         if let Some(id) = self.ids.get(name) {
             let known = &mut self.tags[usize::from(id.0)];
-            known.extend(tags.iter().filter(|tag| !known.contains(tag)).cloned().collect::<Vec<_>>());
+            let new: Vec<String> = tags.iter().filter(|tag| !known.contains(tag)).cloned().collect();
+            let lacking = known.iter().filter(|tag| !tags.contains(tag));
+            self.shared.extend(lacking.chain(&new).map(|tag| (*id, tag.clone())));
+            known.extend(new);
             return Some(*id);
         }
         if self.names.len() == limits::STEP_NAMES {
