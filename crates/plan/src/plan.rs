@@ -350,6 +350,8 @@ impl Plan {
     /// the responses decide.
     pub fn planned_per_s(&self, drivers: usize) -> Option<f64> {
         match &self.load {
+            // The limit is of requests: of iterations with several of them it says nothing.
+            Load::Avalanche { .. } if !self.scenarios.iter().all(Scenario::is_one_request) => None,
             Load::Avalanche { limit, .. } => limit.map(|limit| limit.per_second() * drivers as f64),
             Load::Tsunami { .. } => self.schedule().map(|schedule| schedule.rate_at(0) * drivers as f64),
             Load::Open { stages, .. } => {

@@ -99,6 +99,11 @@ impl Scenario {
         self.flow.iter().all(|op| matches!(op, Op::Request(_) | Op::Pause(Pause::Fixed(_))))
     }
 
+    /// Whether an iteration is exactly one request.
+    pub fn is_one_request(&self) -> bool {
+        matches!(self.flow[..], [Op::Request(_)]) && self.steps.iter().all(|step| step.follow_redirects == 0)
+    }
+
     /// Whether a step waits for anything but the answer before.
     pub fn has_pauses(&self) -> bool {
         self.flow.iter().any(|op| matches!(op, Op::Pause(_)))

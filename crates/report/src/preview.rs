@@ -156,13 +156,27 @@ fn peak_per_s(plan: &Plan) -> Option<f64> {
     rates.collect::<Option<Vec<f64>>>().map(|rates| rates.into_iter().fold(0.0, f64::max))
 }
 
+/// Requests of one iteration.
+fn requests_of_iteration(plan: &Plan) -> Between {
+    let none = Between { least: 0.0, most: 0.0 };
+    expected::requests_by_row(plan).into_iter().fold(none, |sum, row| sum + row)
+}
+
+/// Iterations per second that find room for their requests: where the plan limits a driver, it is requests that count.
+fn paced(plan: &Plan, requests: Between, peak: f64) -> Between {
+    let within = |requests: f64| match plan.limit() {
+        Some(limit) if requests > 0.0 => peak.min(limit.per_second() / requests),
+        _ => peak,
+    };
+    Between { least: within(requests.most), most: within(requests.least) }
+}
+
 fn totals(facts: &PreviewFacts<'_>, width: usize) -> Vec<Line> {
     let plan = facts.plan;
     let shares = Shares { drivers: facts.drivers as f64, is_per_driver: plan.is_per_driver() };
     let exactly = |number: f64| Between { least: number, most: number };
     let per_s = |number: f64| format!("{}/s", as_given(number));
-    let requests = expected::requests_by_row(plan).into_iter().reduce(|sum, row| sum + row);
-    let requests = requests.unwrap_or(exactly(0.0));
+    let requests = requests_of_iteration(plan);
     let size = expected::bytes(plan, facts.file_bytes);
     let mut table =
         Table::new(&[("In all", Align::Left), ("fleet", Align::Right), ("per driver", Align::Right)]);
@@ -185,10 +199,18 @@ fn totals(facts: &PreviewFacts<'_>, width: usize) -> Vec<Line> {
     row("iterations", iterations.map_or_else(unknown, |all| shares.of(exactly(all), whole)));
     row("requests", iterations.map_or_else(unknown, |all| shares.of(requests * all, whole)));
     row("bytes out", iterations.map_or_else(unknown, |all| shares.of(size * all, bytes)));
-    row("iterations at the peak", peak.map_or_else(unknown, |peak| shares.of(exactly(peak), per_s)));
-    row("requests at the peak", peak.map_or_else(unknown, |peak| shares.of(requests * peak, per_s)));
+    let paced = peak.map(|peak| paced(plan, requests, peak));
+    // A tsunami begins its iterations by the clock, and their requests wait for each other.
+    let begun = match plan.load {
+        Load::Avalanche { .. } => paced,
+        _ => peak.map(exactly),
+    };
+    let most = plan.limit().map_or(f64::INFINITY, |limit| limit.per_second());
+    let within = |rate: Between| Between { least: rate.least.min(most), most: rate.most.min(most) };
+    row("iterations at the peak", begun.map_or_else(unknown, |begun| shares.of(begun, per_s)));
+    row("requests at the peak", peak.map_or_else(unknown, |peak| shares.of(within(requests * peak), per_s)));
     let rate = |number: f64| format!("{}/s", bytes(number));
-    row("bandwidth out at the peak", peak.map_or_else(unknown, |peak| shares.of(size * peak, rate)));
+    row("bandwidth out at the peak", paced.map_or_else(unknown, |paced| shares.of(size * paced, rate)));
     let (start, most) = facts.connections;
     let sockets = Shares { is_per_driver: true, ..shares };
     row("connections from the start", sockets.of(exactly(start as f64), whole));
@@ -290,6 +312,13 @@ fn notes(plan: &Plan, width: usize) -> Vec<Line> {
     ];
     if iterations(plan).is_none() || peak_per_s(plan).is_none() {
         notes.push("How much is sent, and how fast, depends on how fast the target answers.".to_owned());
+    }
+    let peak = peak_per_s(plan).filter(|_| matches!(plan.load, Load::Tsunami { .. }));
+    let requests = requests_of_iteration(plan);
+    if peak.is_some_and(|peak| paced(plan, requests, peak).least < peak) {
+        let wait = "The target throughput is of requests: with several in an iteration they wait for each other, and \
+                    the run takes longer than its schedule. A longer `delay` keeps them apart.";
+        notes.push(wait.to_owned());
     }
     let mut sizes = "Bytes are of requests as HTTP/1.1 writes them, without TLS and TCP".to_owned();
     if expected::has_expressions(plan) {
