@@ -192,7 +192,7 @@ impl Tracker {
             let tally = Tally::of(&tracked.threshold, &self.warmup, &window.steps, &window.stages);
             let breach = match tracked.threshold.hold_s {
                 Some(_) if !complete => None,
-                Some(hold_s) => tracked.hold(hold_s, &tally, (from_ns, until_ns), schedule),
+                Some(hold_s) => tracked.hold(hold_s, tally, (from_ns, until_ns), schedule),
                 None => {
                     tracked.so_far.merge(&tally);
                     tracked.breach_so_far(until_ns, schedule)
@@ -262,17 +262,21 @@ impl Tracked {
     fn hold(
         &mut self,
         hold_s: u32,
-        tally: &Tally,
+        mut tally: Tally,
         (from_ns, until_ns): (u64, u64),
         schedule: Option<&Schedules>,
     ) -> Option<f64> {
         // A rate is of whole seconds of the load: a half one, or one of the drain, would be half a rate, or none.
-        let is_whole = until_ns == from_ns + SECOND_NS
-            && self.spans.iter().any(|(from, to)| *from <= from_ns && until_ns <= *to);
+        let is_whole = until_ns == from_ns + SECOND_NS;
+        let span = self.spans.iter().find(|(from, to)| is_whole && *from <= from_ns && until_ns <= *to);
         let needs_whole = matches!(self.threshold.measure, Measure::Rate | Measure::AchievedRate);
-        if needs_whole && !is_whole {
+        if needs_whole && span.is_none() {
             return None;
         }
+        // Nothing sent in such a second is a rate of zero, though the drivers then have no row to tell of: users of a
+        // target that hangs wait. Where a count ends the load, that may as well be its end.
+        let is_timed = span.is_some_and(|(_, to)| *to < u64::MAX);
+        tally.is_known |= self.threshold.measure == Measure::Rate && is_timed;
         let planned = self.planned(from_ns, until_ns, schedule);
         let value = tally.value(self.threshold.measure, 1.0, planned)?;
         self.last = Some(value);

@@ -373,6 +373,31 @@ fn after_a_stop_no_second_counts_for_a_rate() {
 }
 
 #[test]
+fn a_second_in_which_the_target_hangs_is_a_rate_of_zero() {
+    let text = |load: &str| {
+        format!(
+            "{{version: 1, name: p, target: 'http://127.0.0.1', load: {{model: closed, {load}}}, \
+             scenarios: {{s: {{steps: [{{get: /a, name: a}}]}}}}, thresholds: [rate >= 1/s for 3s]}}"
+        )
+    };
+    let breach = |load: &str| {
+        let plan = plan::parse("p", &text(load)).unwrap();
+        let mut tracker = Tracker::new(&plan);
+        for number in 0..6 {
+            // Users wait from second 2 on: the drivers tell the second, and have no row to tell of.
+            let told = if number < 2 { second(number, &ten(10), 0).steps } else { Vec::new() };
+            let steps = told.into_iter().map(|step| StepWindow { stage: StageId(0), ..step }).collect();
+            let window = DriverWindow { from_s: number, to_s: number + 1, steps, ..DriverWindow::default() };
+            tracker.take(number, &window, true, None);
+        }
+        tracker.so_far(None)[0].first_breach_s
+    };
+    assert_eq!(breach("stages: [{users: 1, for: 6s}]"), Some(5));
+    assert_eq!(breach("stages: [{users: 1, for: 4s}]"), None, "the drain is no load");
+    assert_eq!(breach("users: 1, iterations: 20"), None, "that may be the end");
+}
+
+#[test]
 fn a_second_that_a_driver_has_not_told_counts_and_is_not_judged() {
     let plan = plan("  - rate >= 10/s for 2s, abort\n  - rate >= 10/s, abort\n");
     let mut tracker = Tracker::new(&plan);

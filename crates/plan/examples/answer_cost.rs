@@ -3,7 +3,7 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a tool for the terminal")]
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plan::Answer;
 
@@ -44,9 +44,9 @@ fn main() {
                 response_time: Duration::ZERO,
             };
             assert!(taking.source.take(&answer).is_some(), "{kind}");
-            let start = Instant::now();
+            let start = clock::thread_cpu();
             (0..ROUNDS).for_each(|_| drop(black_box(taking.source.take(&answer))));
-            let each = start.elapsed() / ROUNDS;
+            let each = (clock::thread_cpu() - start) / ROUNDS;
             println!(
                 "{kind:<8} {:>12} {each:>12.1?} {:>12.1}",
                 body.len(),

@@ -1,6 +1,6 @@
 //! Files that a plan names and that travel with the run: where they are, and what is said when one cannot be had.
 //!
-//! Invariant: a path leads to the plan's folder or below it, as written; no two spellings of it are told apart.
+//! Invariant: a path leads to the plan's folder or below it, as written and over links; no two spellings of it are told apart.
 //! Deliberately absent: contents, and IO. Whoever submits the plan reads its files; nobody else does, so that a plan sent
 //! to a server makes it open nothing.
 
@@ -25,6 +25,8 @@ pub struct FileUse {
 pub enum FileTrouble {
     /// There is none.
     Missing,
+    /// A link leads out of the plan's folder.
+    Outside,
     /// It cannot be read, with the reason.
     Unreadable(String),
     /// It has so many bytes, which is more than [`limits::FILES_BYTES`] together with those before it.
@@ -44,6 +46,7 @@ impl FileUse {
         let wrong = match trouble {
             FileTrouble::Missing => Wrong::new("missing_file", format!("there is no file {path}"))
                 .help("paths count from the plan's folder"),
+            FileTrouble::Outside => outside(&format!("{path} is a link to a file that")),
             FileTrouble::Unreadable(why) => {
                 Wrong::new("unreadable_file", format!("{path} cannot be read: {why}"))
             }
@@ -90,12 +93,16 @@ fn check_path(text: &str, what: &str) -> Result<String, Wrong> {
     }
     let has_drive = text.as_bytes().get(1) == Some(&b':');
     if text.starts_with(['/', '~']) || has_drive || text.split('/').any(|part| part == "..") {
-        let wrong = Wrong::new("outside_folder", format!("{what} is not below the plan's folder"));
-        return Err(wrong.help("put the file beside the plan and write its path from there"));
+        return Err(outside(what));
     }
     let parts: Vec<&str> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
     if parts.is_empty() || text.ends_with('/') {
         return Err(Wrong::new("bad_file", format!("{what} is a folder")));
     }
     Ok(parts.join("/"))
+}
+
+fn outside(what: &str) -> Wrong {
+    Wrong::new("outside_folder", format!("{what} is not below the plan's folder"))
+        .help("put the file beside the plan and write its path from there")
 }

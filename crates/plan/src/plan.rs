@@ -201,6 +201,12 @@ impl Plan {
     /// the responses decide.
     pub fn planned_per_s(&self, drivers: usize) -> Option<f64> {
         if self.is_per_driver() {
+            // The limit of an avalanche is of requests: of iterations with several of them it says nothing.
+            let is_avalanche =
+                self.workloads.iter().any(|workload| matches!(workload.load, Load::Avalanche { .. }));
+            if is_avalanche && !self.scenarios.iter().all(Scenario::is_one_request) {
+                return None;
+            }
             let each = self.stages().first()?.rate_per_s?.0;
             return Some(each * drivers as f64);
         }

@@ -1,6 +1,6 @@
 //! Scenarios: a user's path, and the requests in it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -99,6 +99,11 @@ impl Scenario {
         self.flow.iter().all(|op| matches!(op, Op::Request(_) | Op::Pause(Pause::Fixed(_))))
     }
 
+    /// Whether an iteration is exactly one request.
+    pub fn is_one_request(&self) -> bool {
+        matches!(self.flow[..], [Op::Request(_)]) && self.steps.iter().all(|step| step.follow_redirects == 0)
+    }
+
     /// Whether a step waits for anything but the answer before.
     pub fn has_pauses(&self) -> bool {
         self.flow.iter().any(|op| matches!(op, Op::Pause(_)))
@@ -110,6 +115,8 @@ impl Scenario {
 pub(crate) struct Rows {
     pub names: Vec<String>,
     pub tags: Vec<Vec<String>>,
+    /// Rows of a tag that a step without it has, too.
+    pub shared: HashSet<(StepId, String)>,
     /// Groups have rows behind those of the steps.
     pub groups: Vec<String>,
     ids: HashMap<String, StepId>,
@@ -120,7 +127,10 @@ impl Rows {
     pub(crate) fn id(&mut self, name: &str, tags: &[String]) -> Option<StepId> {
         if let Some(id) = self.ids.get(name) {
             let known = &mut self.tags[usize::from(id.0)];
-            known.extend(tags.iter().filter(|tag| !known.contains(tag)).cloned().collect::<Vec<_>>());
+            let new: Vec<String> = tags.iter().filter(|tag| !known.contains(tag)).cloned().collect();
+            let lacking = known.iter().filter(|tag| !tags.contains(tag));
+            self.shared.extend(lacking.chain(&new).map(|tag| (*id, tag.clone())));
+            known.extend(new);
             return Some(*id);
         }
         if self.names.len() == limits::STEP_NAMES {

@@ -344,14 +344,7 @@ fn resolve(scope: Named<'_>, known: &Known<'_>) -> Result<Scope, Wrong> {
                 .collect();
             rows_of(name, &groups, Wrong::new("unknown_group", none))
         }
-        "tag" => {
-            let mut tags: BTreeMap<&str, Vec<StepId>> = BTreeMap::new();
-            let rows = known.scenarios.map_or(&[][..], |(_, rows)| &rows.tags);
-            for (id, row) in (0..=u16::MAX).zip(rows) {
-                row.iter().for_each(|tag| tags.entry(tag).or_default().push(StepId(id)));
-            }
-            rows_of(name, &tags.into_iter().collect::<Vec<_>>(), Wrong::new("unknown_tag", none))
-        }
+        "tag" => tag(name, known, Wrong::new("unknown_tag", none)),
         _ => {
             let Some((_, rows)) = known.scenarios else { return Ok(Scope::Rows(Vec::new())) };
             let rows: Vec<(&str, Vec<StepId>)> =
@@ -418,6 +411,22 @@ fn scenario(name: &str, known: &Known<'_>, none: Wrong) -> Result<Scope, Wrong> 
         }
     }
     Ok(Scope::Rows(own))
+}
+
+/// The rows of the steps that have the tag, which no other step may share.
+fn tag(name: &str, known: &Known<'_>, none: Wrong) -> Result<Scope, Wrong> {
+    let Some((_, rows)) = known.scenarios else { return Ok(Scope::Rows(Vec::new())) };
+    let mut tags: BTreeMap<&str, Vec<StepId>> = BTreeMap::new();
+    for (id, row) in (0..=u16::MAX).map(StepId).zip(&rows.tags) {
+        row.iter().for_each(|tag| tags.entry(tag).or_default().push(id));
+    }
+    let tagged = tags.get(name).into_iter().flatten();
+    if let Some(id) = tagged.copied().find(|id| rows.shared.contains(&(*id, name.to_owned()))) {
+        let row = rows.names.get(usize::from(id.0)).map_or("", String::as_str);
+        let message = format!("steps with and without the tag \"{name}\" share the row \"{row}\"");
+        return Err(Wrong::new("shared_row", message).help("give the steps names of their own"));
+    }
+    rows_of(name, &tags.into_iter().collect::<Vec<_>>(), none)
 }
 
 /// The limit in the unit of what it is compared with.

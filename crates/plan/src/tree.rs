@@ -250,7 +250,7 @@ impl Builder<'_, '_> {
             wrong = wrong.help("a value with {{ }} must be quoted");
         } else if line.contains("$.") && line.contains('[') {
             wrong = wrong.help("between { and } a JSONPath with brackets must be quoted: \"$.items[0].id\"");
-        } else if info.contains("tab") {
+        } else if info.split_whitespace().any(|word| word.starts_with("tab")) {
             wrong = wrong.help("YAML is indented with spaces, not with tabs");
         }
         self.faults.add(place, line.trim(), wrong);

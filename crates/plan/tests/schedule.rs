@@ -513,6 +513,17 @@ fn planned_figures() {
     assert_eq!(plan.planned_per_s(3), Some(400.0));
     assert_eq!(plan.planned_iterations(3), Some(300 + 30_000 + 6_000));
     assert_eq!((plan.duration(), plan.warmup()), (Some(Duration::from_secs(120)), Duration::from_secs(30)));
+    // A limit is of requests.
+    let limited = |steps: &str| {
+        let text = format!(
+            "version: 1\nname: p\ntarget: http://h\nscenarios: {{s: {{steps: [{steps}]}}}}\n\
+             load: {{model: avalanche, requests_per_driver: 9, target_throughput_per_driver: 50/s}}\n"
+        );
+        plan::parse("p", &text).unwrap().planned_per_s(3)
+    };
+    assert_eq!(limited("get: /"), Some(150.0));
+    assert_eq!(limited("get: /, get: /b"), None);
+    assert_eq!(limited("{get: /, follow_redirects: true}"), None);
 }
 
 #[test]

@@ -414,3 +414,22 @@ fn what_could_not_be_read_is_told_once() {
         "#]],
     );
 }
+
+#[test]
+fn a_tag_of_a_row_that_another_step_shares_is_told() {
+    let plan = |thresholds: &str| {
+        format!(
+            "version: 1\nname: p\ntarget: http://h\nload: {{ model: open, stages: [ {{ at: 1/s, for: 1s }} ] }}\n\
+             scenarios:\n  s: {{ tags: [ all ], steps: [ {{ get: /a, tags: [ x ] }}, {{ get: /b, name: GET /a, \
+             tags: [ y ] }}, {{ get: /c, tags: [ z ] }}, {{ get: /c, tags: [ z ] }} ] }}\nthresholds:\n{thresholds}"
+        )
+    };
+    let sound = plan("  - p99 of tag \"all\" < 1s\n  - p99 of tag \"z\" < 1s\n");
+    assert!(plan::parse("p.yaml", &sound).is_ok());
+    let faults = plan::parse("p.yaml", &plan("  - count of tag \"x\" > 1\n  - count of tag \"y\" > 1\n"));
+    let said: Vec<_> = faults.unwrap_err().iter().map(|fault| (fault.code, fault.message.clone())).collect();
+    let of = |tag: &str| {
+        ("shared_row", format!("steps with and without the tag \"{tag}\" share the row \"GET /a\""))
+    };
+    assert_eq!(said, [of("x"), of("y")]);
+}

@@ -228,6 +228,16 @@ fn rates(stages: &[StageInfo]) -> Option<Vec<Slope>> {
     stages.iter().map(slope).collect()
 }
 
+/// Iterations per second that find room for their requests, where the plan limits a driver: it is requests that count, and
+/// there is one load then.
+fn paced(plan: &Plan) -> Option<Between> {
+    let limit = plan.limit()?.per_second();
+    let peak = at_the_peak(plan, |_| Between::exactly(1.0))?.most;
+    let requests = expected::requests(plan, plan.workloads.first()?);
+    let within = |requests: f64| if requests > 0.0 { peak.min(limit / requests) } else { peak };
+    Some(Between { least: within(requests.most), most: within(requests.least) })
+}
+
 fn totals(facts: &PreviewFacts<'_>, width: usize) -> Vec<Line> {
     let plan = facts.plan;
     let shares = Shares { drivers: facts.drivers as f64, is_per_driver: plan.is_per_driver() };
@@ -261,9 +271,25 @@ fn totals(facts: &PreviewFacts<'_>, width: usize) -> Vec<Line> {
     known("iterations", in_all(plan, one), &whole);
     known("requests", in_all(plan, sent), &whole);
     known("bytes out", in_all(plan, size), &bytes);
-    known("iterations at the peak", at_the_peak(plan, one), &per_s);
-    known("requests at the peak", at_the_peak(plan, sent), &per_s);
-    known("bandwidth out at the peak", at_the_peak(plan, size), &rate);
+    let peak = at_the_peak(plan, one);
+    match (paced(plan), peak) {
+        (Some(paced), Some(peak)) => {
+            let workload = &plan.workloads[0];
+            // A tsunami begins its iterations by the clock, and their requests wait for each other.
+            let begun = if matches!(workload.load, Load::Avalanche { .. }) { paced } else { peak };
+            let most = plan.limit().map_or(f64::INFINITY, |limit| limit.per_second());
+            let requests = sent(workload) * peak.most;
+            let requests = Between { least: requests.least.min(most), most: requests.most.min(most) };
+            known("iterations at the peak", Some(begun), &per_s);
+            known("requests at the peak", Some(requests), &per_s);
+            known("bandwidth out at the peak", Some(size(workload) * paced), &rate);
+        }
+        _ => {
+            known("iterations at the peak", peak, &per_s);
+            known("requests at the peak", at_the_peak(plan, sent), &per_s);
+            known("bandwidth out at the peak", at_the_peak(plan, size), &rate);
+        }
+    }
     let (start, most) = facts.connections;
     let sockets = Shares { is_per_driver: true, ..shares };
     row("connections from the start", sockets.of(exactly(start as f64), whole));
@@ -389,6 +415,13 @@ fn notes(plan: &Plan, width: usize) -> Vec<Line> {
     ];
     if in_all(plan, one).is_none() || at_the_peak(plan, one).is_none() {
         notes.push("How much is sent, and how fast, depends on how fast the target answers.".to_owned());
+    }
+    let is_tsunami = plan.workloads.iter().any(|workload| matches!(workload.load, Load::Tsunami { .. }));
+    let waits = paced(plan).zip(at_the_peak(plan, one)).is_some_and(|(paced, peak)| paced.least < peak.most);
+    if is_tsunami && waits {
+        let wait = "The target throughput is of requests: with several in an iteration they wait for each other, and \
+                    the run takes longer than its schedule. A longer `delay` keeps them apart.";
+        notes.push(wait.to_owned());
     }
     let mut sizes = "Bytes are of requests as HTTP/1.1 writes them, without TLS and TCP".to_owned();
     if expected::has_expressions(plan) {

@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
@@ -47,6 +48,34 @@ fn files_that_are_not_there_are_told_before_anything_starts() {
         }
     }
     assert_eq!(target.requests(), 0);
+}
+
+#[test]
+fn links_are_followed_below_the_folder_of_the_plan_only() {
+    let folder = tempdir().unwrap();
+    let data = "  a: { file: users.csv }\n  b: { file: out.csv }\n  c: { file: sub/far/x.csv }\n";
+    write_plan(folder.path(), "http://127.0.0.1:9", data);
+    let plans = folder.path().join("plans");
+    fs::write(folder.path().join("x.csv"), "password\nhunter2\n").unwrap();
+    fs::write(plans.join("sub/users.csv"), "name\nada\n").unwrap();
+    symlink("sub/users.csv", plans.join("users.csv")).unwrap();
+    symlink(folder.path().join("x.csv"), plans.join("out.csv")).unwrap();
+    symlink("../..", plans.join("sub/far")).unwrap();
+    for (command, here) in [(&["check", "plans/p.yaml"], folder.path()), (&["check", "p.yaml"], &*plans)] {
+        let output = run(command, here);
+        let said = err(&output);
+        assert_eq!(output.status.code(), Some(104), "{said}");
+        for part in
+            ["out.csv is a link to a file that", "sub/far/x.csv is a link to", "outside_folder", "2 faults"]
+        {
+            assert!(said.contains(part), "{part:?} in\n{said}");
+        }
+    }
+    let plan = fs::read_to_string(plans.join("p.yaml")).unwrap();
+    fs::write(plans.join("p.yaml"), plan.replace("data:", "include: [ sub/far/x.csv ]\ndata:")).unwrap();
+    let said = err(&run(&["check", "plans/p.yaml"], folder.path()));
+    assert!(said.contains("it is a link to a file that is not"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
 }
 
 #[test]

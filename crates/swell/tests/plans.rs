@@ -159,6 +159,26 @@ fn a_preview_fits_the_page_and_knows_what_it_does_not_know() {
 }
 
 #[test]
+fn a_preview_knows_that_a_limit_is_of_requests() {
+    let folder = tempdir().unwrap();
+    for (load, begun) in [
+        ("avalanche, requests_per_driver: 90", "20/s"),
+        ("tsunami, requests_per_driver: 90, delay: 1ms", "40/s"),
+    ] {
+        let plan = format!(
+            "version: 1\nname: x\ntarget: http://127.0.0.1:9\n\
+             load: {{ model: {load}, target_throughput_per_driver: 40/s }}\n\
+             scenarios: {{ s: {{ steps: [ {{ get: /a }}, {{ get: /b }} ] }} }}\n"
+        );
+        fs::write(folder.path().join("x.yaml"), plan).unwrap();
+        let said = out(&run(&["plan", "preview", "x.yaml"], folder.path()));
+        let row = |name: &str| said.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        assert!(row("iterations at the peak").ends_with(begun), "{said}");
+        assert!(row("requests at the peak").ends_with("40/s"), "{said}");
+    }
+}
+
+#[test]
 fn nothing_is_sent_by_looking() {
     let folder = tempdir().unwrap();
     let target = Target::start(folder.path());

@@ -23,7 +23,7 @@ pub fn read(plan: &Plan, file: &str) -> Result<Files, Vec<Diagnostic>> {
     let folder = folder(file);
     let (mut files, mut faults, mut room) = (Files::default(), Vec::new(), FILES_BYTES);
     for used in plan.files() {
-        match read_one(&folder.join(&used.path), room) {
+        match read_one(&folder, &used.path, room) {
             Ok(content) => {
                 room -= content.len() as u64;
                 files.insert(used.path.clone(), content);
@@ -39,12 +39,27 @@ fn folder(file: &str) -> PathBuf {
     folder.map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
-/// Reads a file into the place where it stays, so that a large one is never in memory twice.
-fn read_one(path: &Path, room: u64) -> Result<Arc<[u8]>, FileTrouble> {
-    let trouble = |error: io::Error| match error.kind() {
+/// Where a file that a plan names really is.
+///
+/// # Errors
+/// It is not there, or a link leads out of the folder: somebody else's plan sends nothing that it does not bring along.
+pub fn below(folder: &Path, path: &str) -> Result<PathBuf, FileTrouble> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let file = folder.join(path).canonicalize().map_err(trouble)?;
+    let folder = folder.canonicalize().map_err(trouble)?;
+    if file.starts_with(folder) { Ok(file) } else { Err(FileTrouble::Outside) }
+}
+
+fn trouble(error: io::Error) -> FileTrouble {
+    match error.kind() {
         io::ErrorKind::NotFound => FileTrouble::Missing,
         _ => FileTrouble::Unreadable(error.to_string()),
-    };
+    }
+}
+
+/// Reads a file into the place where it stays, so that a large one is never in memory twice.
+fn read_one(folder: &Path, path: &str, room: u64) -> Result<Arc<[u8]>, FileTrouble> {
+    let path = &below(folder, path)?;
     let about = fs::metadata(path).map_err(trouble)?;
     if !about.is_file() {
         let what = if about.is_dir() { "it is a folder" } else { "it is no ordinary file" };

@@ -3,12 +3,13 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use plan::{Diagnostic, Given, Plan};
+use plan::{Diagnostic, FileTrouble, Given, Plan};
 
 use super::faults;
+use super::files::below;
 use crate::exit::{Ended, Exit};
 
 /// Bytes of an included file at most: no plan is larger, and what is read need not be one.
@@ -35,7 +36,11 @@ impl PlanFile {
             fs::read_to_string(name)
         };
         let text = text.map_err(|error| {
-            Ended::because(Exit::Invalid, format!("cannot read the plan {name}: {error}"))
+            let why = match error.kind() {
+                ErrorKind::InvalidData => "it is not UTF-8 text; save it as UTF-8".to_owned(),
+                _ => error.to_string(),
+            };
+            Ended::because(Exit::Invalid, format!("cannot read the plan {name}: {why}"))
         })?;
         Ok(Self { name: name.to_owned(), text, included: RefCell::default() })
     }
@@ -78,7 +83,14 @@ impl PlanFile {
     ) -> T {
         let include = |path: &str| {
             let mut text = String::new();
-            let file = fs::File::open(self.folder().join(path)).map_err(|error| error.to_string())?;
+            let path_there = below(&self.folder(), path).map_err(|trouble| match trouble {
+                FileTrouble::Missing => "there is no such file".to_owned(),
+                FileTrouble::Unreadable(why) => why,
+                FileTrouble::Outside | FileTrouble::TooLarge(_) | FileTrouble::NotSent => {
+                    "it is a link to a file that is not below the plan's folder".to_owned()
+                }
+            })?;
+            let file = fs::File::open(path_there).map_err(|error| error.to_string())?;
             file.take(INCLUDED_BYTES + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
             self.included.borrow_mut().insert(path.to_owned(), text.clone());
             Ok(text)
