@@ -69,6 +69,21 @@ pub trait Scope {
     }
 }
 
+/// Values that are the same in the whole run, and not known when the plan is read.
+#[derive(Clone, Copy)]
+pub enum Known<'k> {
+    /// Those of the plan's secrets, by the order of [`Plan::secrets`](crate::Plan::secrets).
+    Secrets(&'k [String]),
+    /// Those that setup saved, by the order of [`Plan::given`](crate::Plan::given).
+    Given(&'k [Value<'static>]),
+}
+
+impl<'k> From<&'k [String]> for Known<'k> {
+    fn from(secrets: &'k [String]) -> Self {
+        Self::Secrets(secrets)
+    }
+}
+
 /// Why an expression has no value here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum EvaluateError {
@@ -139,9 +154,9 @@ impl Expression {
         self.node.evaluate(scope)
     }
 
-    /// Puts the values of the plan's secrets in their places, by the order of [`Plan::secrets`](crate::Plan::secrets).
-    pub fn settle(&mut self, secrets: &[String]) {
-        self.node.settle(secrets);
+    /// Puts what is known in its places.
+    pub fn settle<'k>(&mut self, known: impl Into<Known<'k>>) {
+        self.node.settle(known.into());
     }
 
     /// A number.
@@ -328,9 +343,11 @@ impl Template {
         })
     }
 
-    /// Whether all values of the iteration that it uses are among those that were saved before.
+    /// Whether all values of the iteration that it uses are among those that were saved before, and rows are there if it uses
+    /// any.
     pub(crate) fn is_known(&self, names: &Names) -> bool {
         let is_missing = |node: &Node| match node {
+            Node::Cell(..) => names.is_rowless,
             Node::Saved(slot) => {
                 names.saved.get(usize::from(*slot)).is_none_or(|name| !names.saved_before.contains(name))
             }
@@ -353,15 +370,16 @@ impl Template {
         self.texts().map(str::len).sum()
     }
 
-    /// With the values of the plan's secrets in their places, by the order of [`Plan::secrets`](crate::Plan::secrets).
-    pub fn settle(&self, secrets: &[String]) -> Self {
+    /// With what is known in its places.
+    pub fn settle<'k>(&self, known: impl Into<Known<'k>>) -> Self {
+        let known = known.into();
         let mut settled = Self::default();
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => settled.push_text(text),
                 Piece::Value(expression, encoding) => {
                     let mut expression = expression.clone();
-                    expression.settle(secrets);
+                    expression.settle(known);
                     settled.push_value(expression, *encoding);
                 }
             }

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use crate::auth;
 use crate::choice::Choice;
 use crate::data;
 use crate::diagnostic::{Diagnostic, Faults, Place, Wrong};
 use crate::expression::Names;
+use crate::fixture::{self, Fixtures};
 use crate::limits;
 use crate::load;
 use crate::network::{self, HttpVersion};
@@ -75,12 +75,10 @@ pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Opt
     };
     let load = fields.required(faults, "load").and_then(|node| load::load(faults, node));
     let data = data::data(faults, &mut names, &fields);
-    let auth = match fields.get(faults, "auth") {
-        Some(node) => auth::auth(faults, &mut names, node).map(Some),
-        None => Some(None),
-    };
-    let around = Around { auth: auth.clone().flatten(), tags: Vec::new() };
     let fragments = vocabulary::fragments(faults, &fields);
+    let fixtures = fixture::fixtures(faults, &mut names, &fields, fragments);
+    let auth = fixtures.as_ref().and_then(|fixtures| fixtures.auth.clone());
+    let around = Around { auth, tags: Vec::new() };
     let scenarios = fields
         .required(faults, "scenarios")
         .and_then(|node| scenario::scenarios(faults, &mut names, node, fragments, &around));
@@ -103,7 +101,7 @@ pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Opt
     if let (Some(targets), Some(http)) = (&targets, http) {
         fit(faults, &fields, targets, http);
     }
-    auth?;
+    let Fixtures { setup, teardown, .. } = fixtures?;
     let (targets, (scenarios, rows), (data, mut files)) = (targets?, scenarios?, data?);
     files.extend(std::mem::take(&mut names.files));
     let scenario_choice = Choice::new(0, scenarios.iter().map(|scenario| scenario.weight));
@@ -123,6 +121,9 @@ pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Opt
         sources: names.sources,
         data,
         scenarios,
+        setup,
+        teardown,
+        given: names.given,
         thresholds: thresholds?,
         on_driver_loss: on_driver_loss?,
         on_unready_driver: on_unready_driver?,

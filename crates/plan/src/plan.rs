@@ -12,6 +12,7 @@ use crate::data::DataSource;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Named, SourceUse};
 use crate::file::FileUse;
+use crate::fixture::Once;
 use crate::limiter::Limiter;
 use crate::limits;
 use crate::load::{Load, Process};
@@ -58,6 +59,10 @@ pub struct Plan {
     pub on_unready_driver: OnUnreadyDriver,
     /// How long requests in flight may take at the end.
     pub drain: Duration,
+    pub(crate) setup: Option<Box<Once>>,
+    pub(crate) teardown: Option<Box<Once>>,
+    /// Names of the values that setup saves.
+    pub(crate) given: Vec<String>,
     /// Step names by `StepId`.
     pub(crate) rows: Vec<String>,
     /// Their tags.
@@ -406,6 +411,9 @@ impl Plan {
 
     /// What a driver of another implementation can be told of this plan; `None` for a load it does not know.
     pub fn basic_fields(&self) -> Option<BasicFields> {
+        if self.setup.is_some() || self.teardown.is_some() {
+            return None;
+        }
         match self.load {
             Load::Avalanche { requests_per_driver, limit, .. } => Some(BasicFields {
                 test_type: BasicType::Avalanche,
