@@ -25,6 +25,7 @@ pub fn summary(result: &RunResult) -> Summary {
         drivers: drivers.collect(),
         unmeasured: Unmeasured::default(),
         thresholds: view.thresholds.clone(),
+        teardown_fault: result.teardown_fault.clone(),
     };
     Summary::build(&facts, &view.plan, merged, verdict, accounting)
 }

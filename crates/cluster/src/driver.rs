@@ -7,6 +7,7 @@
 mod event;
 mod task;
 mod command;
+mod fixture;
 mod work;
 mod presence;
 
@@ -14,13 +15,14 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use clock::{BrokerClock, Instant, Sample};
-use transport::{Message, TestConfig, Trigger};
+use transport::{FixtureReport, Message, TestConfig, Trigger};
 use uuid::Uuid;
 
 use crate::run::{Acknowledged, Bug, Bugs, Ids, Level, Now, Sent};
 use task::Task;
 
 pub use event::{Action, Event, Exit, Preparation, Settings, Vitals};
+pub use fixture::Errand;
 
 /// Runs that are remembered as over, so that nothing read later starts one again.
 const REMEMBERED_RUNS: usize = 64;
@@ -44,6 +46,10 @@ pub struct Driver {
     early_trigger: Option<Trigger>,
     /// The run that could not be prepared, and why.
     failure: Option<(String, String)>,
+    /// The setup or teardown that it walks or has walked last.
+    fixture: Option<FixtureReport>,
+    /// Those that it has begun with, by their runs.
+    begun: VecDeque<(String, plan::Fixture)>,
     leaving: Option<Instant>,
     exited: bool,
     /// Reports that the log does not have yet.
@@ -69,6 +75,8 @@ impl Driver {
             pending: None,
             early_trigger: None,
             failure: None,
+            fixture: None,
+            begun: VecDeque::new(),
             leaving: None,
             exited: false,
             unacknowledged: 0,
@@ -97,6 +105,7 @@ impl Driver {
             Event::Tick(vitals) => self.tick(vitals, now),
             Event::Prepared { test_id } => self.prepared(&test_id, now),
             Event::PrepareFailed { test_id, reason } => self.prepare_failed(&test_id, reason, now),
+            Event::Walked { test_id, fixture, outcome } => self.walked(&test_id, fixture, *outcome),
             Event::Window(window) => self.report(*window),
             Event::EngineFinished(totals) => self.finished(*totals, now),
             Event::EnginePaused { for_ms } => self.paused(for_ms, now),

@@ -11,6 +11,7 @@ mod claim;
 mod run;
 mod lead;
 mod arming;
+mod fixture;
 mod shares;
 mod repeat;
 mod ending;
@@ -166,6 +167,7 @@ impl Orchestrator {
                 self.progress(now);
             }
             Ok(Message::Control(control)) => self.on_control(&control, record.offset, record.stamp, now),
+            Ok(Message::TestConfig(config)) => self.read_values(config, now),
             Ok(_) => {}
             Err(malformed) => self.notice(Level::Warn, format!("ignored a malformed message: {malformed}")),
         }
@@ -214,6 +216,7 @@ impl Orchestrator {
         }
         match run.state {
             RunState::Created => self.gather(now),
+            RunState::Arming if run.awaits_values() => self.watch_setup(now),
             RunState::Arming => self.check_armed(now),
             RunState::Armed | RunState::Running => {
                 self.invite(now);
@@ -251,6 +254,7 @@ impl Orchestrator {
                 clock_error_ms: offset.map(|offset| offset.error_ms),
                 requests_sent: 0,
                 reason: None,
+                fixture: None,
             }),
         };
         self.send(Message::Heartbeat(heartbeat));

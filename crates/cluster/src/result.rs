@@ -31,6 +31,8 @@ pub struct RunResult {
     pub complete: Option<bool>,
     /// Drivers that were lost.
     pub lost_drivers: Vec<LostDriver>,
+    /// Why teardown did not do what it should.
+    pub teardown_fault: Option<String>,
 }
 
 impl RunResult {
@@ -40,7 +42,8 @@ impl RunResult {
         view.verdict = verdict.clone();
         let accounting = Accounting::of(&merged, &context.lost, context.overlap);
         let complete = ending.map(|ending| ending.complete);
-        Self { view, merged, accounting, verdict, complete, lost_drivers: context.lost }
+        let teardown_fault = ending.and_then(|ending| ending.teardown_fault.clone());
+        Self { view, merged, accounting, verdict, complete, lost_drivers: context.lost, teardown_fault }
     }
 
     /// The result of a run that is in the store; `None` when there is no such run.
@@ -194,6 +197,8 @@ pub(crate) struct Ending {
     members: Vec<EndedMember>,
     #[serde(default)]
     thresholds: Vec<JudgedRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    teardown_fault: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -252,6 +257,7 @@ impl Ending {
             overlap: outcome.overlap,
             members: members.collect(),
             thresholds: view.thresholds.iter().map(JudgedRecord::from).collect(),
+            teardown_fault: outcome.teardown_fault.clone(),
         }
     }
 
@@ -282,6 +288,7 @@ impl Ending {
             overlap: 0,
             members: members.collect(),
             thresholds: Vec::new(),
+            teardown_fault: None,
         }
     }
 

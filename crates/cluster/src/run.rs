@@ -11,7 +11,7 @@ use transport::Message;
 use uuid::Uuid;
 
 pub(crate) use bugs::{Bug, Bugs};
-pub use record::{FileRecord, MemberRecord, RecordError, RunRecord, SharesRecord};
+pub use record::{FileRecord, FixtureRecord, MemberRecord, RecordError, RunRecord, SharesRecord};
 
 /// The moment at which an event happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

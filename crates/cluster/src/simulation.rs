@@ -10,6 +10,7 @@ mod engine;
 mod ledger;
 mod world;
 mod files;
+mod fixtures;
 mod driver_host;
 mod orchestrator_host;
 mod checks;
@@ -87,6 +88,7 @@ impl World {
             | Due::Poll(id, _)
             | Due::Acknowledged(id, ..)
             | Due::Prepared(id, ..)
+            | Due::Walked(id, ..)
             | Due::Collect(id) => {
                 if let Some(due) = self.put_off(id, due) {
                     self.process_turn(due);
@@ -122,6 +124,7 @@ impl World {
                 }
             }
             Due::Prepared(id, test_id, well) => self.prepared(id, test_id, well),
+            Due::Walked(id, test_id, fixture) => self.walked(id, &test_id, fixture),
             Due::Collect(id) => self.collector_turn(id),
             _ => {}
         }

@@ -1,7 +1,7 @@
 //! Who sends a request: the key `auth` of a plan, scenario or step.
 
 use crate::diagnostic::{Faults, Wrong};
-use crate::expression::{Encoding, Expression, Names, Template};
+use crate::expression::{Encoding, Expression, Known, Names, Template};
 use crate::read::{self, Fields};
 use crate::shapes;
 use crate::tree::Node;
@@ -50,14 +50,15 @@ impl Signing {
         [region, service, access_key, secret_key].into_iter().chain(session_token)
     }
 
-    /// With the values of the plan's secrets in their places, by the order of [`Plan::secrets`](crate::Plan::secrets).
-    pub fn settle(&self, secrets: &[String]) -> Self {
+    /// With what is known in its places.
+    pub fn settle<'k>(&self, known: impl Into<Known<'k>>) -> Self {
+        let known = known.into();
         Self {
-            region: self.region.settle(secrets),
-            service: self.service.settle(secrets),
-            access_key: self.access_key.settle(secrets),
-            secret_key: self.secret_key.settle(secrets),
-            session_token: self.session_token.as_ref().map(|token| token.settle(secrets)),
+            region: self.region.settle(known),
+            service: self.service.settle(known),
+            access_key: self.access_key.settle(known),
+            secret_key: self.secret_key.settle(known),
+            session_token: self.session_token.as_ref().map(|token| token.settle(known)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a request carries.
 
 use crate::diagnostic::{Faults, Wrong};
-use crate::expression::{Encoding, Names, Template};
+use crate::expression::{Encoding, Known, Names, Template};
 use crate::file::{self, FileUse};
 use crate::json;
 use crate::limits;
@@ -55,6 +55,22 @@ impl Default for Body {
 }
 
 impl Body {
+    /// With what is known in its places.
+    pub(crate) fn settle(&mut self, known: Known<'_>) {
+        match self {
+            Self::Text(text) => *text = text.settle(known),
+            Self::File(_) => {}
+            Self::Multipart(multipart) => {
+                for part in &mut multipart.parts {
+                    part.head = part.head.settle(known);
+                    if let Content::Text(text) = &mut part.content {
+                        *text = text.settle(known);
+                    }
+                }
+            }
+        }
+    }
+
     /// Whether there is certainly nothing in it.
     pub fn is_empty(&self) -> bool {
         matches!(self, Self::Text(text) if text.as_text() == Some(""))

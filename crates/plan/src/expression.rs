@@ -74,6 +74,21 @@ pub trait Scope {
     }
 }
 
+/// Values that are the same in the whole run, and not known when the plan is read.
+#[derive(Clone, Copy)]
+pub enum Known<'k> {
+    /// Those of the plan's secrets, by the order of [`Plan::secrets`](crate::Plan::secrets).
+    Secrets(&'k [String]),
+    /// Those that setup saved, by the order of [`Plan::given`](crate::Plan::given).
+    Given(&'k [Value<'static>]),
+}
+
+impl<'k> From<&'k [String]> for Known<'k> {
+    fn from(secrets: &'k [String]) -> Self {
+        Self::Secrets(secrets)
+    }
+}
+
 /// Why an expression has no value here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum EvaluateError {
@@ -147,9 +162,9 @@ impl Expression {
         self.node.evaluate(scope)
     }
 
-    /// Puts the values of the plan's secrets in their places, by the order of [`Plan::secrets`](crate::Plan::secrets).
-    pub fn settle(&mut self, secrets: &[String]) {
-        self.node.settle(secrets);
+    /// Puts what is known in its places.
+    pub fn settle<'k>(&mut self, known: impl Into<Known<'k>>) {
+        self.node.settle(known.into());
     }
 
     /// A number.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::answer::check_identifier;
 use crate::diagnostic::{Faults, Place, Wrong};
-use crate::expression::{Expression, Names, unit};
+use crate::expression::{Expression, Known, Names, unit};
 use crate::limits;
 use crate::read::{self, Fields};
 use crate::scenario::{Rows, Step};
@@ -76,13 +76,13 @@ pub enum Pause {
 }
 
 impl Op {
-    /// Puts the values of the plan's secrets in their places, by the order of [`Plan::secrets`](crate::Plan::secrets).
-    pub fn settle(&mut self, secrets: &[String]) {
+    /// Puts what is known in its places.
+    pub fn settle<'k>(&mut self, known: impl Into<Known<'k>>) {
         match self {
             Self::Unless(condition, _) | Self::Head { condition: Some(condition), .. } => {
-                condition.settle(secrets);
+                condition.settle(known);
             }
-            Self::Begin(_, Bound::Times(times) | Bound::Each(times)) => times.settle(secrets),
+            Self::Begin(_, Bound::Times(times) | Bound::Each(times)) => times.settle(known),
             _ => {}
         }
     }

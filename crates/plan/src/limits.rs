@@ -68,6 +68,8 @@ pub const SEARCHED_BODY_BYTES: u64 = 256 * 1024;
 pub const SEARCHED_BODY_BYTES_MOST: u64 = 64 * 1024 * 1024;
 /// Values that a step saves, demands that it makes of an answer, and parts of a multipart body.
 pub const PARTS: usize = 100;
+/// Setup and teardown, each as a whole, when the plan does not say: as in k6.
+pub const FIXTURE: Duration = Duration::from_secs(60);
 /// Values that a scenario saves.
 pub const SAVED: usize = 1_000;
 /// Times that a loop is walked in one iteration: beyond this it is a load of its own.

@@ -5,11 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::auth;
 use crate::choice::Choice;
 use crate::data::{self, DataSource, Pick};
 use crate::diagnostic::{Diagnostic, Faults, Place, Wrong};
 use crate::expression::Names;
+use crate::fixture::{self, Fixtures};
 use crate::limits;
 use crate::load::{self, Load};
 use crate::network::{self, HttpVersion};
@@ -77,12 +77,10 @@ pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Opt
     };
     let strands = workload::strands(faults, &fields);
     let data = data::data(faults, &mut names, &fields);
-    let auth = match fields.get(faults, "auth") {
-        Some(node) => auth::auth(faults, &mut names, node).map(Some),
-        None => Some(None),
-    };
-    let around = Around { auth: auth.clone().flatten(), tags: Vec::new() };
     let fragments = vocabulary::fragments(faults, &fields);
+    let fixtures = fixture::fixtures(faults, &mut names, &fields, fragments);
+    let auth = fixtures.as_ref().and_then(|fixtures| fixtures.auth.clone());
+    let around = Around { auth, tags: Vec::new() };
     let scenarios = fields
         .required(faults, "scenarios")
         .and_then(|node| scenario::scenarios(faults, &mut names, node, fragments, &around));
@@ -105,7 +103,7 @@ pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Opt
     if let (Some(targets), Some(http)) = (&targets, http) {
         fit(faults, &fields, targets, http);
     }
-    auth?;
+    let Fixtures { setup, teardown, .. } = fixtures?;
     let (targets, (scenarios, rows), (data, mut files)) = (targets?, scenarios?, data?);
     files.extend(std::mem::take(&mut names.files));
     let target_choice = Choice::new(TARGET_SALT, targets.iter().map(|target| target.weight));
@@ -127,6 +125,9 @@ pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Opt
         sources: names.sources,
         data,
         scenarios,
+        setup,
+        teardown,
+        given: names.given,
         thresholds: thresholds?,
         on_driver_loss: on_driver_loss?,
         on_unready_driver: on_unready_driver?,

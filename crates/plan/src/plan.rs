@@ -11,6 +11,7 @@ use crate::data::DataSource;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Named, SourceUse};
 use crate::file::FileUse;
+use crate::fixture::Once;
 use crate::load::Load;
 use crate::network::{HttpVersion, Network, Tls};
 use crate::quantity::Rate;
@@ -54,6 +55,10 @@ pub struct Plan {
     pub on_unready_driver: OnUnreadyDriver,
     /// How long requests in flight may take at the end.
     pub drain: Duration,
+    pub(crate) setup: Option<Box<Once>>,
+    pub(crate) teardown: Option<Box<Once>>,
+    /// Names of the values that setup saves.
+    pub(crate) given: Vec<String>,
     /// Step names by `StepId`.
     pub(crate) rows: Vec<String>,
     /// Their tags.
@@ -272,6 +277,9 @@ impl Plan {
 
     /// What a driver of another implementation can be told of this plan; `None` for a load it does not know.
     pub fn basic_fields(&self) -> Option<BasicFields> {
+        if self.setup.is_some() || self.teardown.is_some() {
+            return None;
+        }
         let [workload] = self.workloads.as_slice() else { return None };
         match workload.load {
             Load::Avalanche { requests_per_driver, limit, .. } => Some(BasicFields {

@@ -9,7 +9,7 @@ use crate::answer::{Check, Taking};
 use crate::auth::{self, Signing};
 use crate::body::Body;
 use crate::diagnostic::{Faults, Wrong};
-use crate::expression::{Names, Template};
+use crate::expression::{Known, Names, Template};
 use crate::flow::{Op, Pause, Reader, saved_in};
 use crate::limits;
 use crate::read::{self, Fields};
@@ -104,9 +104,26 @@ impl Scenario {
         matches!(self.flow[..], [Op::Request(_)]) && self.steps.iter().all(|step| step.follow_redirects == 0)
     }
 
+    /// With what is known in its places.
+    pub(crate) fn settle(&mut self, known: Known<'_>) {
+        self.flow.iter_mut().for_each(|op| op.settle(known));
+        self.steps.iter_mut().for_each(|step| step.settle(known));
+    }
+
     /// Whether a step waits for anything but the answer before.
     pub fn has_pauses(&self) -> bool {
         self.flow.iter().any(|op| matches!(op, Op::Pause(_)))
+    }
+}
+
+impl Step {
+    fn settle(&mut self, known: Known<'_>) {
+        self.path = self.path.settle(known);
+        self.headers.iter_mut().for_each(|(_, value)| *value = value.settle(known));
+        self.body.settle(known);
+        self.expect.checks.iter_mut().for_each(|check| check.settle(known));
+        self.saves.iter_mut().for_each(|taking| taking.settle(known));
+        self.signing.iter_mut().for_each(|signing| **signing = signing.settle(known));
     }
 }
 
@@ -244,7 +261,27 @@ fn scenario(
         }
         names.saved_before.clear();
     }
-    let list = list?;
+    let (steps, flow) = walk(faults, names, list?, fragments, around, (rows, is_complete))?;
+    Some(Scenario {
+        name: entry.key.clone(),
+        weight: weight?,
+        cookies: cookies?,
+        steps,
+        flow,
+        saved: names.saved.clone(),
+        sources: names.used.iter().copied().collect(),
+    })
+}
+
+/// The requests of a list of steps, and the way through them.
+pub(crate) fn walk(
+    faults: &mut Faults<'_>,
+    names: &mut Names,
+    list: &Node,
+    fragments: &[Entry],
+    around: Around,
+    (rows, is_complete): (&mut Rows, bool),
+) -> Option<(Vec<Step>, Vec<Op>)> {
     let mut reader = Reader {
         faults,
         names,
@@ -262,7 +299,7 @@ fn scenario(
     reader.items(list);
     let Reader { steps, ops, items, is_complete, pause, .. } = reader;
     if items > limits::ITEMS {
-        let message = format!("a scenario has at most {} items, those of fragments included", limits::ITEMS);
+        let message = format!("there are more than {} items, those of fragments included", limits::ITEMS);
         return read::fault(faults, list, Wrong::new("absurd", message));
     }
     if let Some(place) = pause {
@@ -270,18 +307,7 @@ fn scenario(
         faults.add_here(place, wrong.help("nothing follows this one"));
     }
     if steps.is_empty() && is_complete {
-        return read::fault(faults, list, Wrong::new("missing", "a scenario has at least one request"));
+        return read::fault(faults, list, Wrong::new("missing", "there is no request in it"));
     }
-    if !is_complete {
-        return None;
-    }
-    Some(Scenario {
-        name: entry.key.clone(),
-        weight: weight?,
-        cookies: cookies?,
-        steps,
-        flow: ops,
-        saved: names.saved.clone(),
-        sources: names.used.iter().copied().collect(),
-    })
+    is_complete.then_some((steps, ops))
 }

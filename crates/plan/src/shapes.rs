@@ -54,7 +54,11 @@ pub(crate) static PLAN: Shape = Shape {
             "When requests are sent: one model, for all scenarios that have none of their own",
         ),
         Key::new("data", Map(&Of(&DATA)), "Rows that iterations use, by the name of their source"),
+        Key::new("setup", Steps, "Steps that one driver walks once before the load; what they save all have"),
+        Key::new("setup_timeout", Span, "How long setup may take; default: 60s"),
         Key::required("scenarios", Map(&Of(&SCENARIO)), "What is sent, by name"),
+        Key::new("teardown", Steps, "Steps that one driver walks once after the load"),
+        Key::new("teardown_timeout", Span, "How long teardown may take; default: 60s"),
         Key::new(
             "thresholds",
             List(&Text),

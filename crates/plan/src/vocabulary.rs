@@ -9,7 +9,8 @@ use crate::read::{self, Fields};
 use crate::tree::{Entry, Kind, Node};
 
 /// Keys whose expressions are evaluated in each iteration, or are part of what names mean.
-const LATER: [&str; 7] = ["scenarios", "fragments", "data", "variables", "env", "auth", "include"];
+const LATER: [&str; 9] =
+    ["scenarios", "fragments", "setup", "teardown", "data", "variables", "env", "auth", "include"];
 
 /// The names of a plan. Where a value must be known before the run, such as in `load`, expressions are replaced by it.
 pub(crate) fn names(faults: &mut Faults<'_>, root: &mut Node) -> Names {
@@ -35,6 +36,9 @@ pub(crate) fn names(faults: &mut Faults<'_>, root: &mut Node) -> Names {
         }
         if let ("scenarios" | "fragments", Kind::Map(parts)) = (entry.key.as_str(), &mut entry.value.kind) {
             parts.iter_mut().for_each(|part| put_in_settings(faults, &mut names, &mut part.value));
+        }
+        if let "setup" | "teardown" = entry.key.as_str() {
+            put_in_settings(faults, &mut names, &mut entry.value);
         }
         if let ("data", Kind::Map(sources)) = (entry.key.as_str(), &mut entry.value.kind) {
             for source in sources {

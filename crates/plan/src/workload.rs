@@ -216,6 +216,19 @@ pub(crate) fn workloads(
 }
 
 impl Workload {
+    /// The same for the only scenario of a plan.
+    pub(crate) fn of_one(&self, seed: u64) -> Self {
+        let scenario_choice = Choice::new(0, [1]);
+        Self {
+            name: None,
+            scenarios: vec![0],
+            first_stage: StageId(0),
+            seed,
+            scenario_choice,
+            ..self.clone()
+        }
+    }
+
     /// Its stages, of which the first has the number [`Workload::first_stage`]; one where the model has none.
     pub fn stages(&self) -> Vec<StageInfo> {
         StageInfo::of(&self.load, self.name.as_deref())

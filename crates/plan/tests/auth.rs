@@ -92,8 +92,8 @@ fn fragments_make_no_endless_plans() {
         &doubling,
         "      - get: /\n      - use: f0\n",
         expect![[r#"
-        p.yaml:8:7: a scenario has at most 100000 items, those of fragments included [absurd]
-    "#]],
+            p.yaml:8:7: there are more than 100000 items, those of fragments included [absurd]
+        "#]],
     );
     // And a chain that would be as deep as the stack.
     let mut chain = "fragments:\n".to_owned();

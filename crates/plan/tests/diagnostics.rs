@@ -335,7 +335,7 @@ fn steps() {
     check_step(
         "      - pause: 1s\n",
         expect![[r#"
-            p.yaml:8:7: a scenario has at least one request [missing]
+            p.yaml:8:7: there is no request in it [missing]
                 | - pause: 1s
             p.yaml:8:16: a pause stands between two requests [pause_without_effect]
               the first request's time is the schedule's
@@ -410,19 +410,19 @@ fn scenarios() {
     check(
         &format!("{head}scenarios: {{ a: {{ weight: 0 }}, b: {{ steps: [] }}, c: }}\n"),
         expect![[r#"
-        p.yaml:2:7: the plan's name is empty [missing]
-            |  
-        p.yaml:3:9: a plan has at least one target [missing]
-            | []
-        p.yaml:5:17: a scenario needs "steps" [missing]
-            | { weight: 0 }, b: { steps: [] }, c: }
-        p.yaml:5:27: the weight must be at least 1 [zero]
-            | 0
-        p.yaml:5:44: a scenario has at least one request [missing]
-            | [] }, c: }
-        p.yaml:5:51: a scenario must be a map [wrong_kind]
-            | 
-    "#]],
+            p.yaml:2:7: the plan's name is empty [missing]
+                |  
+            p.yaml:3:9: a plan has at least one target [missing]
+                | []
+            p.yaml:5:17: a scenario needs "steps" [missing]
+                | { weight: 0 }, b: { steps: [] }, c: }
+            p.yaml:5:27: the weight must be at least 1 [zero]
+                | 0
+            p.yaml:5:44: there is no request in it [missing]
+                | [] }, c: }
+            p.yaml:5:51: a scenario must be a map [wrong_kind]
+                | 
+        "#]],
     );
 }
 

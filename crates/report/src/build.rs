@@ -45,6 +45,8 @@ pub struct RunFacts {
     pub unmeasured: Unmeasured,
     /// How the thresholds of the plan stand, in its order; those that are not said have no data.
     pub thresholds: Vec<Judged>,
+    /// Why teardown did not do what it should.
+    pub teardown_fault: Option<String>,
 }
 
 /// What windows cannot tell, of the measured part of a run.
@@ -113,6 +115,7 @@ impl Summary {
             drivers: drivers(facts, merged),
             thresholds: thresholds(&plan.thresholds, &facts.thresholds),
             accounting: accounting_summary(merged, accounting),
+            teardown_fault: facts.teardown_fault.clone(),
         }
     }
 }

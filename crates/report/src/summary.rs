@@ -62,6 +62,9 @@ pub struct Summary {
     pub thresholds: Vec<ThresholdSummary>,
     /// What was asked, done and recorded must agree.
     pub accounting: AccountingSummary,
+    /// Why teardown did not do what it should; left out where it did, or where the plan has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teardown_fault: Option<String>,
 }
 
 /// A group of steps, which users see as one.

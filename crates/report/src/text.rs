@@ -34,6 +34,7 @@ pub fn text(summary: &Summary, color: bool, width: usize) -> String {
         accounting(summary),
         verdict(summary, width),
         failed_thresholds(summary, width),
+        teardown(summary, width),
     ];
     for section in sections.into_iter().filter(|section| !section.is_empty()) {
         lines.push(Line::new());
@@ -532,6 +533,15 @@ fn accounting(summary: &Summary) -> Vec<Line> {
             "dropped",
         ));
     }
+    lines
+}
+
+/// A warning: the results stand, and something may be left behind in the target.
+fn teardown(summary: &Summary, width: usize) -> Vec<Line> {
+    let Some(why) = &summary.teardown_fault else { return Vec::new() };
+    let mut lines =
+        vec![label("Teardown").toned(Tone::Warning, "failed: what setup made may still be there")];
+    lines.extend(sentence(why, width));
     lines
 }
 

@@ -346,6 +346,52 @@ fn a_threshold_ends_the_run_on_the_whole_fleet() {
 }
 
 #[test]
+fn setup_and_teardown_come_once_for_a_fleet_also_when_the_run_is_aborted() {
+    let mut fleet = Fleet::start(3);
+    fleet.target = Target::shop(fleet.folder.path());
+    for (number, aborts) in [(1, false), (2, true)] {
+        let (key, wait) = (format!("/kv/{{{{ name }}}}-{number}"), if aborts { "60s" } else { "4s" });
+        let login = |user: &str| json!({"post": "/api/login", "json": {"user": user, "password": "secret"}});
+        let mut first = login("first");
+        first["save"] = json!({"name": "$.user.name", "token": "$.token"});
+        let plan = json!({
+            "version": 1, "name": "fixtures", "target": fleet.target.url,
+            "load": {"model": "open", "stages": [{"at": "90/s", "for": wait}]},
+            "setup": [first, {"put": key, "name": "create", "body": "x", "headers": {"if-none-match": "*"}}],
+            "scenarios": {"main": {"auth": {"bearer": "{{ token }}"}, "steps": [
+                {"get": key, "name": "read"}, {"get": "/api/cart"},
+            ]}},
+            "teardown": [{"delete": key, "name": "clear"}, login("last")],
+        });
+        let run = fleet.api.start_run(&plan);
+        if aborts {
+            fleet.wait_second(&run, 3);
+            let (status, answer) = fleet.api.post(&format!("/runs/{run}/abort"), &json!({}));
+            assert!((200..300).contains(&status), "{status}: {answer}");
+        }
+        let summary = fleet.api.finished(&run);
+        // A request before setup, after teardown, or by a driver without the values is refused by the shop.
+        assert_eq!(summary["requests"]["failed"], 0, "{summary:#}");
+        assert!(summary["teardown_fault"].is_null(), "{summary:#}");
+        let drivers = summary["drivers"].as_array().unwrap();
+        assert!(drivers.iter().all(|driver| number_of(driver) > 0.0), "{summary:#}");
+        let logins = fleet.target.logins();
+        assert_eq!((logins["first"], logins["last"]), (number, number));
+        let kinds: Vec<String> = fleet.events(&run).into_iter().map(|(kind, _)| kind).collect();
+        let order = ["setup", "setup_done", "arming", "started", "teardown", "teardown_done", "ended"];
+        let told: Vec<&str> = kinds.iter().map(String::as_str).filter(|kind| order.contains(kind)).collect();
+        assert_eq!(told, order);
+        let view = fleet.api.get(&format!("/runs/{run}")).to_string();
+        assert!(!view.contains("Bearer ") && !summary.to_string().contains("token"), "{view}");
+        fleet.api.drivers_ready(3);
+    }
+}
+
+fn number_of(driver: &Value) -> f64 {
+    number(&driver["requests_sent"])
+}
+
+#[test]
 fn drivers_whose_clocks_differ_start_together() {
     let shift = ["--time", "--monotonic", "5", "--boottime", "5", "--fork", "--kill-child"];
     if !std::process::Command::new("unshare").args(shift).arg("true").status().unwrap().success() {

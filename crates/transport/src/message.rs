@@ -119,6 +119,8 @@ pub struct TestConfigOurs {
     pub shares: plan::Shares,
     /// The files that the plan names; none from a version that did not know any.
     pub files: Vec<FileInfo>,
+    /// What the plan's setup saved; nothing where it has none.
+    pub values: plan::Values,
 }
 
 /// A file of a run, and where its pieces are.
@@ -220,6 +222,51 @@ pub enum Command {
         /// Which of its incarnations.
         incarnation: Uuid,
     },
+    /// One driver is to walk setup or teardown.
+    Fixture(Box<FixtureOrder>),
+}
+
+/// Who is to walk setup or teardown of which plan. Whoever has begun with it does not begin again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FixtureOrder {
+    /// Which of them.
+    pub fixture: plan::Fixture,
+    /// The driver.
+    pub node_id: String,
+    /// Which of its incarnations.
+    pub incarnation: Uuid,
+    /// Source text of the plan.
+    pub plan: String,
+    /// The files that the plan names.
+    pub files: Vec<FileInfo>,
+    /// What setup saved, for teardown.
+    pub values: plan::Values,
+}
+
+/// How far a driver is with setup or teardown. Said with each heartbeat until it is of no more use.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FixtureReport {
+    /// The run.
+    pub test_id: String,
+    /// Which of them.
+    pub fixture: plan::Fixture,
+    /// What came of it; `None` while it is under way.
+    pub outcome: Option<FixtureOutcome>,
+}
+
+/// What came of setup or teardown.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct FixtureOutcome {
+    /// Requests that were sent.
+    pub requests: u64,
+    /// How long it took.
+    pub took_ms: u64,
+    /// What failed first, if anything did.
+    pub failure: Option<String>,
+    /// How much failed in all.
+    pub failures: u64,
+    /// What setup saved.
+    pub values: plan::Values,
 }
 
 /// What a driver measured in one second, or one part of it.
@@ -347,4 +394,6 @@ pub struct HeartbeatOurs {
     pub requests_sent: u64,
     /// Why it is in its state, for example why arming failed.
     pub reason: Option<String>,
+    /// The setup or teardown that it walks or has walked last.
+    pub fixture: Option<FixtureReport>,
 }

@@ -51,6 +51,11 @@ fn what_is_written() {
         {"command":"abort","test_id":"run-1","epoch":17,"seq":3,"store":"01930000-0000-7000-8000-000000000009","reason":"the operator said \"stop\"\n"}
         {"command":"set_rate","test_id":"run-1","epoch":17,"seq":3,"store":"01930000-0000-7000-8000-000000000009","from_ns":18446744073709551615,"factor":0.5}
         {"command":"fence","test_id":"run-1","epoch":17,"seq":3,"store":"01930000-0000-7000-8000-000000000009","node_id":"d2","incarnation":"01930000-0000-7000-8000-000000000002"}
+        {"command":"fixture","test_id":"run-1","epoch":17,"seq":3,"store":"01930000-0000-7000-8000-000000000009","node_id":"d2","incarnation":"01930000-0000-7000-8000-000000000002","fixture":"setup","plan":"version: 1\n","files":[{"path":"data/users.csv","sha256":"3aa01923d1f1931b24c07918c29c4e8cf5229db2c118f51f29044e0f82edcd66","size":9,"first_offset":4,"last_offset":4}]}
+        {"command":"fixture","test_id":"run-1","epoch":17,"seq":3,"store":"01930000-0000-7000-8000-000000000009","node_id":"d2","incarnation":"01930000-0000-7000-8000-000000000002","fixture":"teardown","plan":"version: 1\n","files":[{"path":"data/users.csv","sha256":"3aa01923d1f1931b24c07918c29c4e8cf5229db2c118f51f29044e0f82edcd66","size":9,"first_offset":4,"last_offset":4}],"values":{"ids":[1,2.5,"x",null,{"a":true}],"token":"t/\"0\""}}
+        {"node_id":"d1","heartbeat":"YES","timestamp":"2026-11-21T02:05:09.123Z","incarnation":"01930000-0000-7000-8000-000000000001","role":"driver","state":"running","test_id":"run-1","epoch":17,"shares_version":2,"cpu_percent":41.5,"memory_bytes":25000000,"open_sockets":64,"send_lag_p99_us":80,"events_dropped":0,"clock_offset_ms":-1.25,"clock_error_ms":0.75,"requests_sent":12345,"fixture":{"test_id":"run-1","fixture":"setup"}}
+        {"node_id":"d1","heartbeat":"YES","timestamp":"2026-11-21T02:05:09.123Z","incarnation":"01930000-0000-7000-8000-000000000001","role":"driver","state":"running","test_id":"run-1","epoch":17,"shares_version":2,"cpu_percent":41.5,"memory_bytes":25000000,"open_sockets":64,"send_lag_p99_us":80,"events_dropped":0,"clock_offset_ms":-1.25,"clock_error_ms":0.75,"requests_sent":12345,"fixture":{"test_id":"run-1","fixture":"teardown","outcome":{"requests":0,"took_ms":0,"failure":"step \"a\": no","failures":0}}}
+        {"node_id":"d1","heartbeat":"YES","timestamp":"2026-11-21T02:05:09.123Z","incarnation":"01930000-0000-7000-8000-000000000001","role":"driver","state":"running","test_id":"run-1","epoch":17,"shares_version":2,"cpu_percent":41.5,"memory_bytes":25000000,"open_sockets":64,"send_lag_p99_us":80,"events_dropped":0,"clock_offset_ms":-1.25,"clock_error_ms":0.75,"requests_sent":12345,"fixture":{"test_id":"run-1","fixture":"setup","outcome":{"requests":3,"took_ms":12,"failures":0,"values":{"ids":[1,2.5,"x",null,{"a":true}],"token":"t/\"0\""}}}}
         {"node_id":"d1","heartbeat":"YES","timestamp":"2026-11-21T02:05:09.123Z","incarnation":"01930000-0000-7000-8000-000000000001","role":"driver","state":"running","test_id":"run-1","epoch":17,"shares_version":2,"cpu_percent":41.5,"memory_bytes":25000000,"open_sockets":64,"send_lag_p99_us":80,"events_dropped":0,"clock_offset_ms":-1.25,"clock_error_ms":0.75,"requests_sent":12345}"#]]
     .assert_eq(&texts.join("\n"));
 }
@@ -199,7 +204,7 @@ fn what_is_refused_and_why() {
         Control,
         r#"{"command":"dance","epoch":1,"seq":1,"store":"x"}"#,
         expect![
-            "control message, field `command`: unknown variant `dance`, expected one of `claim`, `lease`, `stop`, `abort`, `set_rate`, `set_shares`, `fence` at line 1 column 18"
+            "control message, field `command`: unknown variant `dance`, expected one of `claim`, `lease`, `stop`, `abort`, `set_rate`, `set_shares`, `fence`, `fixture` at line 1 column 18"
         ],
     );
     refused(
@@ -480,4 +485,22 @@ fn mutate(random: &mut fastrand::Rng, bytes: &mut Vec<u8>, corpus: &[(Topic, Vec
             bytes.splice(at..at, other[from..to].iter().copied());
         }
     }
+}
+
+#[test]
+fn values_that_are_too_large_or_too_deep_do_not_travel() {
+    let text = |bytes: usize| plan::Values::from([("a".to_owned(), "x".repeat(bytes).into())]);
+    assert_eq!(wire::fit_values(&text(60_000)), Ok(()));
+    let said = wire::fit_values(&text(wire::MAX_VALUES_BYTES)).unwrap_err();
+    assert_eq!(said, "the values have 65544 bytes as JSON, more than 65536");
+    let nested =
+        |levels: usize| (0..levels).fold(serde_json::json!(1), |value, _| serde_json::json!([value]));
+    let deep = |levels: usize| plan::Values::from([("a".to_owned(), nested(levels))]);
+    assert_eq!(wire::fit_values(&deep(100)), Ok(()));
+    assert_eq!(wire::fit_values(&deep(125)).unwrap_err(), "a value is nested too deep");
+    // What fits is read again.
+    let outcome = transport::FixtureOutcome { values: deep(118), ..transport::FixtureOutcome::default() };
+    let message = samples::fixture_heartbeat(plan::Fixture::Setup, Some(outcome));
+    let encoded = wire::encode(&message).unwrap();
+    assert_eq!(wire::decode(encoded.topic, &encoded.value).unwrap(), message);
 }

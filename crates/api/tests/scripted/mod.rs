@@ -202,6 +202,7 @@ impl Control for Scripted {
             verdict: Verdict::default(),
             complete: None,
             lost_drivers: Vec::new(),
+            teardown_fault: None,
         })
     }
 

@@ -47,6 +47,7 @@ impl Driver {
         }
         let failed_before = self.failure.as_ref().is_some_and(|(test_id, _)| *test_id == config.test_id);
         let is_current = self.task.as_ref().is_some_and(|task| task.test_id == config.test_id);
+        self.leave_setup(&config.test_id);
         if failed_before || is_current {
             return;
         }
@@ -82,6 +83,7 @@ impl Driver {
         let (foreign, plan, share, files) = match config.ours {
             Some(ours) => {
                 let plan = plan::parse("plan", &ours.plan).map_err(|faults| first_fault(&faults))?;
+                let plan = plan.with_values(&ours.values)?;
                 let lanes = ours.shares.lanes_of(node_id);
                 check_files(&plan, &ours.files)?;
                 (false, plan, Share { version: ours.shares.version, from_ns: 0, lanes }, ours.files)
@@ -190,6 +192,7 @@ impl Driver {
             (Command::Fence { node_id, incarnation }, _) if node_id == self.settings.node_id => {
                 self.on_fence(incarnation, test_id, now);
             }
+            (Command::Fixture(order), Some(test_id)) => self.on_fixture(*order, test_id),
             (Command::Stop, Some(test_id)) => self.on_stop(test_id, is_current, now),
             (Command::Abort { reason }, Some(test_id)) => self.on_abort(test_id, is_current, &reason, now),
             (Command::Lease { expires_at }, _) if is_current => {
@@ -227,7 +230,11 @@ impl Driver {
                 task.fenced = true;
                 self.end_task("fenced", now);
             }
-            None => self.join(now),
+            None => {
+                // What it gives would be said by another life.
+                test_id.into_iter().for_each(|test_id| self.leave_setup(test_id));
+                self.join(now);
+            }
         }
     }
 
@@ -255,6 +262,7 @@ impl Driver {
         self.pending.take_if(|config| config.test_id == test_id);
         self.early_trigger.take_if(|trigger| trigger.test_id == test_id);
         self.failure.take_if(|(failed, _)| failed == test_id);
+        self.leave_setup(test_id);
     }
 
     fn on_lease(&mut self, lease: Lease, now: Now) {
@@ -300,7 +308,7 @@ impl Driver {
 }
 
 /// Whether the run says of each file that the plan needs where it is.
-fn check_files(plan: &Plan, files: &[FileInfo]) -> Result<(), String> {
+pub(super) fn check_files(plan: &Plan, files: &[FileInfo]) -> Result<(), String> {
     let is_there = |path: &str| files.iter().any(|file| file.path == path);
     match plan.files().into_iter().find(|file| !is_there(&file.path)) {
         Some(file) => {
@@ -310,7 +318,7 @@ fn check_files(plan: &Plan, files: &[FileInfo]) -> Result<(), String> {
     }
 }
 
-fn first_fault(faults: &[plan::Diagnostic]) -> String {
+pub(super) fn first_fault(faults: &[plan::Diagnostic]) -> String {
     let more = faults.len().saturating_sub(1);
     let first = faults.first().map_or_else(|| "the plan is not valid".to_owned(), ToString::to_string);
     if more == 0 { first } else { format!("{first} (and {more} more)") }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use clock::Instant;
 use metrics::{DriverWindow, Totals};
 use plan::{LaneSet, Plan};
-use transport::{FileInfo, Message, Record};
+use transport::{FileInfo, FixtureOutcome, Message, Record};
 
+use super::fixture::Errand;
 use crate::run::{Acknowledged, Level};
 
 /// Who a driver is and what it was told at its start.
@@ -68,6 +69,15 @@ pub enum Event {
         test_id: String,
         /// A sentence for the operator.
         reason: String,
+    },
+    /// What came of [`Action::Walk`].
+    Walked {
+        /// The run it was for.
+        test_id: String,
+        /// Which of them.
+        fixture: plan::Fixture,
+        /// How it went.
+        outcome: Box<FixtureOutcome>,
     },
     /// The engine closed a second.
     Window(Box<DriverWindow>),
@@ -142,6 +152,10 @@ pub enum Action {
     Abort,
     /// Let go of what was prepared, or is being prepared, and was not started.
     Discard,
+    /// Walk setup or teardown, off the control thread; answered by `Walked`.
+    Walk(Box<Errand>),
+    /// What is being walked is not wanted any more.
+    LeaveWalk,
     /// Say `CaughtUp` once `control` has been read to its current end.
     ReadControlToEnd,
     /// Let a paused engine go on.

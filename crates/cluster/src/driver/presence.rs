@@ -25,8 +25,11 @@ const WAIT_FOR_LOG: Duration = Duration::from_secs(10);
 pub(super) struct Presence {
     next_heartbeat: Option<Instant>,
     next_register: Instant,
-    said: Option<(NodeState, Option<String>, u32, Option<String>)>,
+    said: Option<Saying>,
 }
+
+/// State, run, version of the shares, reason, and how far setup or teardown is.
+type Saying = (NodeState, Option<String>, u32, Option<String>, Option<(plan::Fixture, bool)>);
 
 impl Driver {
     /// Registers under a new incarnation.
@@ -68,7 +71,8 @@ impl Driver {
     /// Sends a heartbeat when one is due, or when something has changed.
     pub(super) fn announce(&mut self, now: Now) {
         let Some(due) = self.presence.next_heartbeat else { return };
-        let saying = (self.state(), self.test_id(), self.shares_version(), self.reason());
+        let walk = self.fixture.as_ref().map(|report| (report.fixture, report.outcome.is_some()));
+        let saying = (self.state(), self.test_id(), self.shares_version(), self.reason(), walk);
         if now.instant < due && self.presence.said.as_ref() == Some(&saying) {
             return;
         }
@@ -81,11 +85,7 @@ impl Driver {
         self.send(Message::Heartbeat(heartbeat));
     }
 
-    fn heartbeat(
-        &self,
-        now: Now,
-        (state, test_id, shares_version, reason): &(NodeState, Option<String>, u32, Option<String>),
-    ) -> Heartbeat {
+    fn heartbeat(&self, now: Now, (state, test_id, shares_version, reason, _): &Saying) -> Heartbeat {
         let offset = self.clock.offset();
         let wall_ms = now.unix_ms as f64 - now.instant.as_nanos() as f64 / 1e6;
         Heartbeat {
@@ -107,6 +107,7 @@ impl Driver {
                 clock_error_ms: offset.map(|offset| offset.error_ms),
                 requests_sent: self.vitals.requests_sent,
                 reason: reason.clone(),
+                fixture: self.fixture.clone(),
             }),
         }
     }

@@ -31,43 +31,57 @@ impl Orchestrator {
             .map(|node| Member::new(node.node_id.clone(), node.incarnation(), Some(1)))
             .collect();
         let (there, min) = (chosen.len(), run.min_drivers.max(1));
+        let others =
+            self.fleet.nodes().filter(|node| node.is_free() && node.facts.is_none() && !takes_foreign);
+        let others = others.count();
         if there >= run.max_drivers || (there >= min && listened) {
             // Ours first: what they report can be merged.
             chosen.sort_by_key(Member::is_foreign);
             chosen.truncate(run.max_drivers);
             run.members = chosen;
             run.state = RunState::Arming;
-            run.arm_by = Some(now.instant + self.settings.arm_timeout + run.fetching());
             self.configure(now);
         } else if now.instant >= arm_by {
             let waited_s = self.settings.arm_timeout.as_secs();
+            let foreign = match others {
+                0 => String::new(),
+                _ => format!(" ({others} of another implementation cannot run such a plan)"),
+            };
             let text = format!(
-                "too few drivers: {there} of {min} after {waited_s} s; start more with `swell driver --kafka`, on the same \
-                 broker and --topic-prefix"
+                "too few drivers: {there} of {min} after {waited_s} s{foreign}; start more with `swell driver --kafka`, on the \
+                 same broker and --topic-prefix"
             );
             self.end_run(RunState::Failed, &text, now);
         }
     }
 
-    /// Lays out the first table and tells everybody the plan.
+    /// Lays out the first table.
     fn configure(&mut self, now: Now) {
         let Some(run) = &mut self.run else { return };
         let drivers: Vec<String> = run.members.iter().map(|member| member.node_id.clone()).collect();
-        let count = drivers.len();
         let Some(shares) = plan::Shares::even(drivers) else {
             self.end_run(RunState::Failed, &format!("a run takes 1 to {} drivers", plan::LANES), now);
             return;
         };
-        run.tables = vec![Table { from_ns: 0, shares: shares.clone() }];
+        run.tables = vec![Table { from_ns: 0, shares }];
+        self.prepare(now);
+    }
+
+    /// Tells everybody the plan.
+    pub(super) fn arm(&mut self, now: Now) {
+        let Some(run) = &mut self.run else { return };
+        run.arm_by = Some(now.instant + self.settings.arm_timeout + run.fetching());
+        let count = run.present().count();
+        let shares = run.tables.last().map(|table| table.shares.clone());
         self.persist();
-        self.send_config(shares);
+        shares.into_iter().for_each(|shares| self.send_config(shares));
         self.timeline("arming", format!("{count} drivers arm"), None, now);
     }
 
     /// Says the plan with a table; who is named in it is meant.
     pub(super) fn send_config(&mut self, shares: plan::Shares) {
         let Some(run) = &self.run else { return };
-        let Some(epoch) = run.epoch() else { return };
+        let Some(epoch) = run.epoch().filter(|_| !run.awaits_values()) else { return };
         let config = test_config(run, epoch, shares);
         self.send(Message::TestConfig(config));
     }
@@ -76,7 +90,7 @@ impl Orchestrator {
     pub(super) fn rearm(&mut self, now: Now) {
         let arm_timeout = self.settings.arm_timeout;
         let Some(run) = &mut self.run else { return };
-        if run.state != RunState::Arming || run.ending.is_some() {
+        if run.state != RunState::Arming || run.ending.is_some() || run.awaits_values() {
             return;
         }
         run.arm_by = Some(now.instant + arm_timeout + run.fetching());
@@ -221,6 +235,7 @@ fn test_config(run: &Run, epoch: i64, shares: plan::Shares) -> TestConfig {
             epoch,
             shares,
             files: run.files.clone(),
+            values: run.values.clone().unwrap_or_default(),
         }),
     }
 }

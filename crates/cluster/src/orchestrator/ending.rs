@@ -110,7 +110,7 @@ impl Orchestrator {
             let since = *run.closing_since.get_or_insert(now.instant);
             let waited = now.instant.since(since) > CLOSING_WAIT;
             if (all_said && all_stored) || waited {
-                self.conclude(now);
+                self.wind_up(waited, now);
             }
         }
     }
@@ -147,6 +147,7 @@ impl Orchestrator {
 
     /// Ends the run now, with what there is.
     pub(super) fn conclude(&mut self, now: Now) {
+        self.note_teardown_missing(now);
         let ended = self.broker_now(now);
         let Some(run) = &mut self.run else { return };
         for member in
@@ -203,6 +204,7 @@ fn outcome(run: &Run, ended: Option<BrokerTime>, bugs: Bugs) -> Outcome {
         run_id: run.run_id.clone(),
         state: run.ending.unwrap_or(RunState::Finished),
         reason: run.reason.clone(),
+        teardown_fault: run.teardown_fault.clone(),
         started: run.start_at,
         ended,
         complete: complete || bugs.has(Bug::CompleteUnseen),

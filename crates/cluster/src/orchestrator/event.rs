@@ -206,6 +206,8 @@ pub struct Outcome {
     pub state: RunState,
     /// Why, when it did not simply come to its end.
     pub reason: Option<String>,
+    /// Why teardown did not do what it should.
+    pub teardown_fault: Option<String>,
     /// The common start instant.
     pub started: Option<BrokerTime>,
     /// When the last driver was done, or the waiting ended.

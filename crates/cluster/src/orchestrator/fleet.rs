@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use clock::BrokerTime;
-use transport::{Heartbeat, HeartbeatOurs, NodeState, Register, RegisterOurs, Role, Uuid};
+use transport::{FixtureReport, Heartbeat, HeartbeatOurs, NodeState, Register, RegisterOurs, Role, Uuid};
 
 const SUSPECT_AFTER: Duration = Duration::from_secs(3);
 const LOST_AFTER: Duration = Duration::from_secs(5);
@@ -86,6 +86,12 @@ impl Node {
     /// Its last heartbeat, if that is about `run_id`.
     pub(super) fn at_work_on(&self, run_id: &str) -> Option<&HeartbeatOurs> {
         self.heartbeat.as_ref().filter(|heartbeat| heartbeat.test_id.as_deref() == Some(run_id))
+    }
+
+    /// What its last heartbeat says of the setup or teardown of a run.
+    pub(super) fn fixture_of(&self, run_id: &str, fixture: plan::Fixture) -> Option<&FixtureReport> {
+        let report = self.heartbeat.as_ref()?.fixture.as_ref()?;
+        (report.test_id == run_id && report.fixture == fixture).then_some(report)
     }
 
     /// Whether it could take up a run.

@@ -63,7 +63,8 @@ impl Orchestrator {
         let run_id = record.run_id.clone();
         let claim = self.claim(&run_id, None, now);
         match Run::resume(record, claim, self.bugs) {
-            Ok(run) => {
+            Ok(mut run) => {
+                run.resumed_at = Some(now.instant);
                 for member in run.present() {
                     self.fleet.expect(&member.node_id, member.incarnation);
                 }

@@ -34,6 +34,7 @@ impl Orchestrator {
             return;
         }
         self.next_repeat = now.instant + REPEAT_EVERY;
+        self.repeat_order();
         let Some(run) = &self.run else { return };
         let behind = Behind::of(run, |member| self.fleet.life(&member.node_id, member.incarnation));
         if behind.trigger || self.bugs.has(Bug::RepeatCommands) {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clock::{BrokerTime, Instant};
-use plan::{LaneSet, Plan, Schedules, Shares};
+use plan::{LaneSet, Plan, Schedules, Shares, Values};
 use transport::{FileInfo, Summary, Uuid};
 
 use super::claim::Claim;
 use super::event::Collected;
+use super::fixture::Asked;
 use crate::run::{Bug, Bugs, FileRecord, MemberRecord, RunRecord, SharesRecord};
 use crate::view::RunState;
 
@@ -164,6 +165,18 @@ pub struct Run {
     pub(super) ending_since: Option<Instant>,
     /// Since when only stored totals are missing.
     pub(super) closing_since: Option<Instant>,
+    /// Who walks setup, once it was asked for.
+    pub(super) setup: Option<Asked>,
+    /// Who walks teardown.
+    pub(super) teardown: Option<Asked>,
+    /// What setup saved. It is in no record.
+    pub(super) values: Option<Values>,
+    /// Until when a restarted orchestrator looks for it.
+    pub(super) values_by: Option<Instant>,
+    /// Why teardown did not do what it should.
+    pub(super) teardown_fault: Option<String>,
+    /// When a restarted orchestrator took it up.
+    pub(super) resumed_at: Option<Instant>,
     /// Drivers that flapped too often and were told of in the timeline.
     pub(super) set_aside: Vec<String>,
 }
@@ -190,6 +203,12 @@ impl Run {
             started: None,
             ending_since: None,
             closing_since: None,
+            setup: None,
+            teardown: None,
+            values: None,
+            values_by: None,
+            teardown_fault: None,
+            resumed_at: None,
             set_aside: Vec::new(),
         }
     }
@@ -206,6 +225,8 @@ impl Run {
         run.ending = record.ending;
         run.start_at = record.start_at_ms.map(BrokerTime::from_unix_ms);
         run.stopped_ns = record.stopped_ns;
+        run.setup = record.setup.as_ref().map(Asked::of).transpose()?;
+        run.teardown = record.teardown.as_ref().map(Asked::of).transpose()?;
         run.members = record.members.iter().map(member).collect::<Result<_, _>>()?;
         run.tables = record.tables.iter().map(table).collect::<Result<_, _>>()?;
         if bugs.has(Bug::ForgetShares) {
@@ -227,6 +248,8 @@ impl Run {
         record.start_at_ms = self.start_at.map(BrokerTime::unix_ms);
         record.stopped_ns = self.stopped_ns;
         record.rates.clone_from(&self.rates);
+        record.setup = self.setup.as_ref().map(Asked::record);
+        record.teardown = self.teardown.as_ref().map(Asked::record);
         record.tables = self.tables.iter().map(table_record).collect();
         record.members = self.members.iter().map(member_record).collect();
         record

@@ -191,7 +191,9 @@ impl Orchestrator {
     pub(super) fn invite(&mut self, now: Now) {
         let Some(from_ns) = self.next_table_ns(now) else { return };
         let Some(run) = self.run.as_ref().filter(|run| run.ending.is_none()) else { return };
-        let joinable = run.is_shared() && run.plan.on_driver_loss == plan::OnDriverLoss::Redistribute;
+        let joinable = run.is_shared()
+            && !run.awaits_values()
+            && run.plan.on_driver_loss == plan::OnDriverLoss::Redistribute;
         let over = run.end_ns().is_none_or(|end_ns| from_ns >= end_ns);
         let wanted = run.max_drivers.saturating_sub(run.present().count());
         if !joinable || over || wanted == 0 {

@@ -39,6 +39,10 @@ pub(crate) enum Bug {
     RepeatCommands,
     /// A new orchestrator forgets which driver has which lanes.
     ForgetShares,
+    /// The driver walks setup or teardown as often as it is told to.
+    SetUpAgain,
+    /// The orchestrator has teardown walked without waiting for drivers that it lost.
+    TearDownEarly,
     /// The orchestrator calls a run complete without comparing totals.
     CompleteUnseen,
 }

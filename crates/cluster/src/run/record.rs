@@ -45,6 +45,23 @@ pub struct RunRecord {
     pub rates: Vec<(u64, f64)>,
     /// Who takes or took part, in the order in which they came.
     pub members: Vec<MemberRecord>,
+    /// Who was asked to walk setup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setup: Option<FixtureRecord>,
+    /// Who was asked to walk teardown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teardown: Option<FixtureRecord>,
+}
+
+/// Who was asked to walk setup or teardown. What setup saved is not here: it may be a token.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FixtureRecord {
+    /// The driver.
+    pub node_id: String,
+    /// Which of its lives.
+    pub incarnation: String,
+    /// Whether nothing more is expected; of setup, that it went well.
+    pub is_over: bool,
 }
 
 /// A file of a run, as [`transport::FileInfo`] says it.
@@ -120,6 +137,8 @@ impl RunRecord {
             tables: Vec::new(),
             rates: Vec::new(),
             members: Vec::new(),
+            setup: None,
+            teardown: None,
         }
     }
 

@@ -14,11 +14,12 @@ use std::{fs, iter, mem};
 use clock::Instant;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use engine::{Allow, Io, Job, Prepared, Running, Secrets};
-use transport::{SendError, Start, Ticket, Topic, Transport};
+use plan::{Fixture, LaneSet, Plan};
+use transport::{FixtureOutcome, SendError, Start, Ticket, Topic, Transport};
 use uuid::Uuid;
 
 use super::files::FileSource;
-use crate::driver::{Action, Driver, Event, Exit, Preparation, Settings, Vitals};
+use crate::driver::{Action, Driver, Errand, Event, Exit, Preparation, Settings, Vitals};
 use crate::run::{Acknowledged, Now, Sent};
 
 /// How long a turn waits for a message: short enough for four ticks a second and for the engine's events.
@@ -61,6 +62,8 @@ pub fn run(settings: Settings, load: Load, transport: Box<dyn Transport>, shutdo
     Host::new(settings, load, transport).run(shutdown)
 }
 
+/// What came of setup or teardown, and of which run.
+type Walking = (String, Fixture, FixtureOutcome);
 /// What became of a preparation, and of which run.
 type Preparing = (String, Result<Prepared, String>);
 
@@ -78,6 +81,9 @@ struct Host {
     unwanted: Arc<AtomicBool>,
     prepared: Option<(String, Prepared)>,
     preparations: (Sender<Preparing>, Receiver<Preparing>),
+    /// Tells the thread that walks setup or teardown when nobody wants it any more.
+    walk_unwanted: Arc<AtomicBool>,
+    walks: (Sender<Walking>, Receiver<Walking>),
     engine: Option<Running>,
     vitals: Vitals,
     vitals_read: Option<(Instant, Duration)>,
@@ -103,6 +109,8 @@ impl Host {
             unwanted: Arc::default(),
             prepared: None,
             preparations: bounded(4),
+            walk_unwanted: Arc::default(),
+            walks: bounded(4),
             engine: None,
             vitals: Vitals::default(),
             vitals_read: None,
@@ -125,6 +133,7 @@ impl Host {
                 None => {}
             }
             self.take_preparations();
+            self.take_walks();
             self.take_engine_events();
             if shutdown.load(Ordering::Relaxed) && !self.shutdown_told {
                 self.shutdown_told = true;
@@ -166,6 +175,8 @@ impl Host {
             Action::Stop => self.with_engine(Running::stop),
             Action::Abort => self.with_engine(Running::abort),
             Action::Discard => self.discard(),
+            Action::Walk(errand) => self.walk(*errand),
+            Action::LeaveWalk => self.leave_walk(),
             Action::ReadControlToEnd => self.catching_up = true,
             Action::Release => self.with_engine(Running::release),
             Action::Notice(level, text) => super::notice(level, &self.node_id, &text),
@@ -247,17 +258,7 @@ impl Host {
 
     fn prepare(&mut self, preparation: Preparation) {
         let Preparation { test_id, plan, files: wanted, lanes } = preparation;
-        let mut job = Job {
-            plan,
-            files: data::Files::default(),
-            run_id: test_id.clone(),
-            threads: self.load.threads,
-            share: lanes,
-            allow: self.load.allow.clone(),
-            user_agent: format!("{} (run {test_id}; driver {})", self.load.product, self.node_id),
-            io: self.load.io,
-            secrets: self.load.secrets.clone(),
-        };
+        let mut job = self.job(&test_id, plan, lanes);
         self.discard();
         self.preparing = Some(test_id.clone());
         let (source, node_id, unwanted) =
@@ -277,6 +278,56 @@ impl Host {
         if let Err(error) = spawned {
             self.tell(Event::PrepareFailed { test_id, reason: format!("cannot start a thread: {error}") });
         }
+    }
+
+    fn job(&self, test_id: &str, plan: Arc<Plan>, share: LaneSet) -> Job {
+        Job {
+            plan,
+            files: data::Files::default(),
+            run_id: test_id.to_owned(),
+            threads: self.load.threads,
+            share,
+            allow: self.load.allow.clone(),
+            user_agent: format!("{} (run {test_id}; driver {})", self.load.product, self.node_id),
+            io: self.load.io,
+            secrets: self.load.secrets.clone(),
+        }
+    }
+
+    /// Has setup or teardown walked by a thread of its own.
+    fn walk(&mut self, errand: Errand) {
+        let Errand { test_id, fixture, plan, files: wanted } = errand;
+        let mut job = self.job(&test_id, plan, LaneSet::empty());
+        self.leave_walk();
+        let (source, node_id, unwanted) =
+            (self.load.files.clone(), self.node_id.clone(), Arc::clone(&self.walk_unwanted));
+        let answers = self.walks.0.clone();
+        let spawned = thread::Builder::new().name(fixture.as_str().to_owned()).spawn({
+            let test_id = test_id.clone();
+            move || {
+                let fetched = source.get(&node_id, &wanted, &unwanted).map(|files| job.files = files);
+                let outcome = match fetched {
+                    Ok(()) => super::fixture::outcome(&job, fixture, &unwanted),
+                    Err(reason) => super::fixture::failed(reason),
+                };
+                // Nobody waits for it any more when the driver has exited.
+                answers.send((test_id, fixture, outcome)).ok();
+            }
+        });
+        if let Err(error) = spawned {
+            let outcome = Box::new(super::fixture::failed(format!("cannot start a thread: {error}")));
+            self.tell(Event::Walked { test_id, fixture, outcome });
+        }
+    }
+
+    fn take_walks(&mut self) {
+        while let Ok((test_id, fixture, outcome)) = self.walks.1.try_recv() {
+            self.tell(Event::Walked { test_id, fixture, outcome: Box::new(outcome) });
+        }
+    }
+
+    fn leave_walk(&mut self) {
+        mem::take(&mut self.walk_unwanted).store(true, Ordering::Relaxed);
     }
 
     fn take_preparations(&mut self) {
@@ -381,7 +432,7 @@ fn look_ahead(job: &Job) -> Result<(), String> {
 }
 
 /// What went wrong and why, as one line.
-fn sentence(error: &dyn Error) -> String {
+pub(super) fn sentence(error: &dyn Error) -> String {
     let causes = iter::successors(error.source(), |&cause| cause.source());
     causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
 }

@@ -144,14 +144,16 @@ pub fn start(mut ground: Ground<'_>) -> Result<Running, StartError> {
     let connect = |role: &str, subscriptions| {
         (ground.connect)(Connect { node: format!("{}-{role}", ground.node_id), subscriptions })
     };
-    let commands = connect(
-        "control",
-        vec![
-            (Topic::Register, Start::Ago(CLAIMS_BACK)),
-            (Topic::Heartbeat, Start::End),
-            (Topic::Control, Start::Ago(CLAIMS_BACK)),
-        ],
-    )?;
+    let mut heard = vec![
+        (Topic::Register, Start::Ago(CLAIMS_BACK)),
+        (Topic::Heartbeat, Start::End),
+        (Topic::Control, Start::Ago(CLAIMS_BACK)),
+    ];
+    if resumed.is_some() {
+        // What setup saved is nowhere but in what the drivers were told.
+        heard.push((Topic::TestConfig, reports_from.clone()));
+    }
+    let commands = connect("control", heard)?;
     let reports = connect("collector", vec![(Topic::Metrics, reports_from)])?;
     let settings = Settings {
         node_id: ground.node_id.clone(),

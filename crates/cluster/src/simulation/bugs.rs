@@ -1,7 +1,7 @@
 //! A checker that cannot fail is worth nothing: each planted bug is found, by the check that is meant for it, on a script
 //! that is clean without it.
 
-use super::script::{Fault, SECOND, Script};
+use super::script::{Fault, Fixtures, SECOND, Script};
 use super::simulate;
 use crate::run::Bug;
 
@@ -87,4 +87,15 @@ fn nobody_arms_without_the_time() {
 #[test]
 fn bounded() {
     finds(Bug::RepeatCommands, calm(vec![]), "unbounded");
+}
+
+#[test]
+fn setup_and_teardown() {
+    let walks = |script: Script| script.with_fixtures(Some(Fixtures { setup_fails: false, took_ms: 2000 }));
+    finds(Bug::SetUpAgain, walks(Script { repeats: 255, ..calm(vec![]) }), "is walked again");
+    let long = super::script::open_plan("redistribute", "fail", 60, 60);
+    let faults =
+        vec![(14 * SECOND, Fault::CutDriver { driver: 1, for_ms: 60_000 }), (15 * SECOND, Fault::Abort)];
+    let script = Script { plan: long, faults, ..calm(vec![]) };
+    finds(Bug::TearDownEarly, walks(script), "load after teardown");
 }

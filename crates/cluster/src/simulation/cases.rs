@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::script::{Fate, Fault, File, SECOND, START_AT, Script, open_plan};
+use super::script::{Fate, Fault, File, Fixtures, SECOND, START_AT, Script, open_plan};
 use super::{CROSSED, Report, simulate};
 use crate::orchestrator::Outcome;
 use crate::view::RunState;
@@ -250,4 +250,90 @@ fn a_file_that_is_not_what_was_sent_stops_the_run_before_it_starts() {
         assert!(reason.starts_with("driver driver-") && reason.ends_with(says), "{reason}");
         assert_eq!(due(outcome), 0);
     }
+}
+
+const FIXTURES: Fixtures = Fixtures { setup_fails: false, took_ms: 3000 };
+
+fn with_fixtures(fixtures: Fixtures, faults: Vec<(u64, Fault)>) -> Report {
+    run(Script::calm(11, 3, faults).with_fixtures(Some(fixtures)))
+}
+
+fn reason(outcome: &Outcome) -> &str {
+    outcome.reason.as_deref().unwrap_or_default()
+}
+
+#[test]
+fn setup_comes_before_and_teardown_after_the_load() {
+    let report = with_fixtures(FIXTURES, vec![]);
+    let outcome = only(&report);
+    assert_eq!(finished(outcome), (PLANNED, 0));
+    assert_eq!(outcome.teardown_fault, None);
+    for kind in ["setup", "setup_done", "teardown", "teardown_done"] {
+        assert_eq!(report.kinds.get(kind), Some(&1), "{kind}: {:?}", report.kinds);
+    }
+}
+
+#[test]
+fn teardown_comes_however_a_run_ends() {
+    for fault in [Fault::Stop, Fault::Abort, Fault::Cross] {
+        let report = with_fixtures(FIXTURES, vec![(14 * SECOND, fault)]);
+        assert!(only(&report).teardown_fault.is_none() && only(&report).started.is_some());
+        assert_eq!(report.kinds.get("teardown_done"), Some(&1), "{:?}", report.kinds);
+    }
+}
+
+#[test]
+fn a_setup_that_fails_stops_the_run_before_it_starts() {
+    let report = with_fixtures(Fixtures { setup_fails: true, ..FIXTURES }, vec![]);
+    let outcome = only(&report);
+    assert_eq!((outcome.state, reason(outcome)), (RunState::Failed, "setup failed: the target refused"));
+    assert_eq!((outcome.started, report.kinds.get("teardown")), (None, None));
+}
+
+#[test]
+fn setup_is_not_walked_again_by_another_driver() {
+    let slow = Fixtures { took_ms: 9000, ..FIXTURES };
+    for restart_after_ms in [None, Some(500)] {
+        let kill = Fault::KillDriver { driver: 0, restart_after_ms };
+        let report = with_fixtures(slow, vec![(START_AT + SECOND, kill)]);
+        let outcome = only(&report);
+        assert_eq!(outcome.state, RunState::Failed);
+        assert_eq!(reason(outcome), "setup failed: driver driver-0 was lost while it walked setup");
+    }
+}
+
+#[test]
+fn an_orchestrator_that_is_killed_during_setup_goes_on_with_it() {
+    // While the order is out, while setup is under way, and after the drivers were told.
+    for after_ms in [100, 900, 1500, 2500, 4000] {
+        let kill = Fault::KillOrchestrator { restart_after_ms: Some(2000) };
+        let at = START_AT + after_ms * SECOND / 1000;
+        let report = with_fixtures(FIXTURES, vec![(at, kill)]);
+        assert_eq!(finished(only(&report)), (PLANNED, 0), "{after_ms}");
+        assert_eq!(report.kinds.get("teardown_done"), Some(&1), "{after_ms}: {:?}", report.kinds);
+    }
+}
+
+#[test]
+fn an_orchestrator_that_is_killed_in_the_run_still_knows_what_setup_saved() {
+    let kill = Fault::KillOrchestrator { restart_after_ms: Some(3000) };
+    let report = with_fixtures(FIXTURES, vec![(14 * SECOND, kill), (18 * SECOND, Fault::Join)]);
+    assert_eq!(finished(only(&report)), (PLANNED, 0));
+    assert_eq!(only(&report).members.len(), 4);
+    assert_eq!(report.kinds.get("teardown_done"), Some(&1), "{:?}", report.kinds);
+}
+
+#[test]
+fn another_driver_walks_teardown_where_that_of_setup_is_gone() {
+    let kill = Fault::KillDriver { driver: 0, restart_after_ms: None };
+    let report = with_fixtures(FIXTURES, vec![(14 * SECOND, kill)]);
+    assert_eq!(report.kinds.get("teardown_done"), Some(&1), "{:?}", report.kinds);
+    assert_eq!(only(&report).teardown_fault, None);
+}
+
+#[test]
+fn an_operator_who_stops_during_setup_ends_the_run() {
+    let report = with_fixtures(FIXTURES, vec![(START_AT + SECOND, Fault::Stop)]);
+    assert_eq!((only(&report).started, report.kinds.get("teardown")), (None, None));
+    assert!(reason(only(&report)).starts_with("stopped"));
 }

@@ -7,6 +7,7 @@ use clock::BrokerTime;
 use plan::{Arrivals, LaneSet};
 use transport::{Command, Control, Message, NodeState, Role, Uuid};
 
+use super::fixtures::Walks;
 use super::script::{MS, SECOND};
 use super::world::{EPOCH_MS, World};
 use crate::driver::Exit;
@@ -76,6 +77,7 @@ pub(super) struct Facts {
     active: BTreeMap<String, ()>,
     pub replies: Vec<(u64, Result<RunState, String>)>,
     pub outcomes: Vec<Outcome>,
+    pub walks: Walks,
     pub kinds: BTreeMap<String, u64>,
 }
 
@@ -136,6 +138,11 @@ impl Facts {
     /// The broker's clock jumped by that much.
     pub fn stepped(&mut self, by_ms: i64) {
         self.steps_ms += by_ms.unsigned_abs();
+    }
+
+    /// How far the broker's clock jumped in all.
+    pub fn steps_ns(&self) -> i64 {
+        (self.steps_ms * MS).cast_signed()
     }
 
     fn heard(&mut self, incarnation: Option<Uuid>, now: u64) {
@@ -234,6 +241,9 @@ impl Facts {
     pub fn hit(&mut self, id: usize, life: Uuid, at: i64, _: u64) {
         let Some(engine) = self.lives.get(&id).and_then(|life| life.engine.as_ref()) else { return };
         *self.hits.entry((engine.test_id.clone(), life)).or_default() += 1;
+        let test_id = engine.test_id.clone();
+        self.check_hit(&test_id, at);
+        let Some(engine) = self.lives.get(&id).and_then(|life| life.engine.as_ref()) else { return };
         let grace = GRACE.cast_signed();
         let leased = self.leases.get(&engine.test_id).copied().unwrap_or(i64::MIN / 2);
         let late = if at > leased + grace + (self.steps_ms * MS).cast_signed() {
@@ -367,6 +377,7 @@ impl World {
     /// The books of a run that has just ended.
     pub fn check_outcome(&mut self, store: usize, outcome: Outcome) {
         self.facts.active.remove(&outcome.run_id);
+        self.check_walks(&outcome);
         for member in &outcome.members {
             self.check_member(&outcome, member);
         }

@@ -24,6 +24,8 @@ pub(super) struct DriverHost {
     /// What became of the files of the preparation.
     files: Result<Files, String>,
     prepared: bool,
+    /// The setup or teardown that it walks.
+    pub walking: Option<(String, plan::Fixture)>,
     /// `control` is to be read up to here.
     catch_up_to: Option<i64>,
     due: Vec<u64>,
@@ -57,6 +59,7 @@ impl World {
             preparation: None,
             files: Ok(Files::default()),
             prepared: false,
+            walking: None,
             catch_up_to: None,
             due: Vec::new(),
             requests_sent: 0,
@@ -173,6 +176,12 @@ impl World {
                     host.preparation = None;
                 }
             }
+            Action::Walk(errand) => self.walk(id, &errand),
+            Action::LeaveWalk => {
+                if let Some(host) = self.driver(id) {
+                    host.walking = None;
+                }
+            }
             Action::ReadControlToEnd => {
                 let end = self.log.range(Topic::Control).1;
                 if let Some(host) = self.driver(id) {
@@ -258,6 +267,7 @@ impl World {
         if content != self.script.file.map(File::content) {
             self.facts.violate("a driver started without the file of its plan");
         }
+        self.check_values(&preparation.test_id, &preparation.plan);
         let Some(host) = self.driver(id) else { return };
         let lanes: LaneSet = preparation.lanes;
         host.requests_sent = 0;

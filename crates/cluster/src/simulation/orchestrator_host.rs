@@ -19,12 +19,16 @@ pub(super) struct OrchestratorHost {
     next_token: u64,
 }
 
-fn reads() -> [(Topic, Start); 3] {
-    [
+fn reads(is_back: bool) -> Vec<(Topic, Start)> {
+    let mut reads = vec![
         (Topic::Register, Start::Ago(Duration::from_secs(120))),
         (Topic::Heartbeat, Start::End),
         (Topic::Control, Start::Ago(Duration::from_secs(60))),
-    ]
+    ];
+    if is_back {
+        reads.push((Topic::TestConfig, Start::Ago(Duration::from_secs(300))));
+    }
+    reads
 }
 
 impl World {
@@ -48,7 +52,7 @@ impl World {
             collecting: None,
             next_token: 1000 * self.processes.len() as u64,
         };
-        let id = self.spawn(store, Body::Orchestrator(Box::new(host)), &reads());
+        let id = self.spawn(store, Body::Orchestrator(Box::new(host)), &reads(self.records[store].is_some()));
         self.at(self.now + 100 * MS, Due::Collect(id));
         id
     }
@@ -144,6 +148,12 @@ impl World {
     }
 
     pub fn orchestrator_poll(&mut self, id: usize, topic: Topic) {
+        // The runtime reads nothing before the machine has begun; for other topics that makes no difference.
+        let has_begun = self.orchestrator(id).is_some_and(|host| host.started);
+        if topic == Topic::TestConfig && !has_begun {
+            self.poll(id, topic);
+            return;
+        }
         while let Some(record) = self.take_record(id, topic) {
             self.tell_orchestrator(id, Event::Record(record));
         }

@@ -76,6 +76,17 @@ pub(super) enum Fate {
     Deleted,
 }
 
+/// The setup and teardown of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fixtures {
+    pub setup_fails: bool,
+    /// How long each takes at most.
+    pub took_ms: u64,
+}
+
+/// What setup saves.
+pub(super) const TOKEN: &str = "t0k";
+
 /// Its name in the plan.
 pub(super) const FILE: &str = "users.csv";
 
@@ -103,6 +114,7 @@ pub(super) struct Script {
     pub unprepared: u8,
     /// The file that the plan needs, if it needs one.
     pub file: Option<File>,
+    pub fixtures: Option<Fixtures>,
     /// True time of each fault, ns.
     pub faults: Vec<(u64, Fault)>,
 }
@@ -137,8 +149,10 @@ impl Script {
             deaf: (rng.u8(0..20) == 0).then(|| rng.usize(0..drivers)),
             unprepared: u8::from(rng.u8(0..16) == 0),
             file: None,
+            fixtures: None,
             faults,
         }
+        .with_fixtures(draw_fixtures(seed))
         // Not drawn, so that all else of a seed is what it was before there were files.
         .with_file(seed.is_multiple_of(4).then_some(File { bytes: 3_000, fate: Fate::Whole }))
     }
@@ -191,8 +205,21 @@ impl Script {
             deaf: None,
             unprepared: 0,
             file: None,
+            fixtures: None,
             faults,
         }
+    }
+
+    /// The same with a plan that has setup and teardown.
+    pub fn with_fixtures(self, fixtures: Option<Fixtures>) -> Self {
+        if fixtures.is_none() {
+            return self;
+        }
+        let with_token = "get: /ping\n        headers: { x-token: \"{{ token }}\" }";
+        let plan = self.plan.replace("get: /ping", with_token)
+            + "setup: [ { post: /session, save: { token: $.token } } ]\nsetup_timeout: 10s\n\
+               teardown: [ { delete: \"/session/{{ token }}\", name: end } ]\nteardown_timeout: 10s\n";
+        Self { plan, fixtures, ..self }
     }
 
     /// The same with a plan that needs a file.
@@ -200,6 +227,14 @@ impl Script {
         let data = file.map_or(String::new(), |_| format!("data: {{ users: {{ file: {FILE} }} }}\n"));
         Self { plan: self.plan + &data, file, ..self }
     }
+}
+
+/// Not from the numbers of the rest, so that all else of a seed is what it was before there were any.
+fn draw_fixtures(seed: u64) -> Option<Fixtures> {
+    let mut rng = Rng::with_seed(seed ^ 0xF1C5);
+    let fixtures =
+        Fixtures { setup_fails: rng.u8(0..8) == 0, took_ms: [50, 500, 3000, 9000][rng.usize(0..4)] };
+    (seed % 3 == 1).then_some(fixtures)
 }
 
 fn draw_fault(rng: &mut Rng, drivers: usize) -> Fault {

@@ -33,6 +33,7 @@ pub(super) enum Due {
     Flush(usize, Lane),
     Acknowledged(usize, Sent, Instant, BrokerTime),
     Prepared(usize, String, bool),
+    Walked(usize, String, plan::Fixture),
     Collect(usize),
     Fault(usize),
     StartRun {

@@ -16,6 +16,13 @@ pub enum Event {
         /// The rows that it has, of the data that the scenario uses.
         rows: Vec<Row>,
     },
+    /// Setup or teardown begins.
+    Once {
+        /// Which of them.
+        fixture: plan::Fixture,
+        /// The base URL that it is sent to.
+        target: String,
+    },
     /// A source has no row left, and the plan says that no iteration begins without.
     NoRow {
         /// The scenario's name.

@@ -40,11 +40,12 @@ impl Stage<'_> {
             let mut exchange = Exchange { redirects, ..blank() };
             let hop = self.exchange(step.1, target, walk, &mut took, &mut exchange);
             exchange.is_followed = hop.is_some();
+            let is_strict = self.is_strict();
             if exchange.failure.is_some()
                 && let Some(journey) = &mut walk.journey
             {
                 journey.fail_groups();
-                journey.is_broken |= !planned.saves.is_empty();
+                journey.is_broken |= is_strict || !planned.saves.is_empty();
             }
             self.say(Event::Exchange(Box::new(exchange)));
             match hop {
@@ -111,7 +112,7 @@ impl Stage<'_> {
         let (line, shown) = sequel.shown(walk, target, unix_seconds())?;
         let own = sequel.render(walk, target, self.protocols[at].as_ref(), unix_seconds());
         exchange.request = Some(self.sent(&line, &shown, at));
-        let timeout = Duration::from_nanos(compiled.timeout_ns);
+        let timeout = self.within(Duration::from_nanos(compiled.timeout_ns));
         let got = self.connected(at, timeout, exchange).and_then(|mut wire| {
             let compiled = self.program.step(step);
             let request = own.as_ref().or(compiled.requests.get(at));

@@ -12,15 +12,16 @@
 
 mod event;
 mod exchange;
+mod fixture;
 mod wire;
 
 use std::sync::Arc;
-use std::thread;
 
 use data::Buffer;
 use plan::{Arrival, LaneSet, Load, Op, Plan, StageId, Value, WhenExhausted, Workload};
 
 pub use event::{Answer, Checked, Event, Exchange, Failure, Row, Sent};
+pub use fixture::{Once, Walked, walk_once};
 
 use crate::journey::{Journey, Left, Next, Passed};
 use crate::mask::Mask;
@@ -64,38 +65,7 @@ pub fn rehearse(
     tell: &mut dyn FnMut(Event, &Mask),
 ) -> Result<(), PrepareError> {
     let plan = &*job.plan;
-    let Ground { peers, speech, secrets, .. } = survey(job, Arc::new(names::system))?;
-    let protocols = speech.protocols(plan, &plan.workloads[0])?;
-    let program = Program::compile(Given {
-        plan,
-        protocols: &protocols,
-        user_agent: &job.user_agent,
-        secrets: &secrets,
-        files: &job.files,
-        closely: true,
-    })?;
-    let of_source = |workload: usize, source: usize| {
-        let number = u16::try_from(source).unwrap_or(u16::MAX);
-        let uses: Vec<bool> =
-            plan.scenarios.iter().map(|scenario| scenario.sources.contains(&number)).collect();
-        // Row by row, since there is no schedule that says whose turn it is.
-        data::Rows::new(plan, workload, source, program.tables.rows(source), &uses, LaneSet::all(), None)
-    };
-    let of_workload = |workload| (0..plan.data.len()).map(|source| of_source(workload, source)).collect();
-    let rows = (0..plan.workloads.len()).map(of_workload);
-    let mut stage = Stage {
-        plan,
-        peers,
-        protocols,
-        is_http2: (0..plan.targets.len()).map(|target| speech.is_multiplexed(target)).collect(),
-        rows: rows.collect(),
-        wires: plan.targets.iter().map(|_| None).collect(),
-        mask: Mask::of(&secrets),
-        secrets,
-        room: Room::default(),
-        program,
-        tell,
-    };
+    let mut stage = staged(job, None, tell)?;
     let chosen = (0..plan.scenarios.len()).filter(|number| options.scenario.is_none_or(|one| one == *number));
     for scenario in chosen {
         let mut walk = Walk::default();
@@ -115,6 +85,48 @@ pub fn rehearse(
     Ok(())
 }
 
+/// All that is needed for iterations of the job's plan.
+fn staged<'r>(
+    job: &'r Job,
+    once: Option<Once<'r>>,
+    tell: &'r mut dyn FnMut(Event, &Mask),
+) -> Result<Stage<'r>, PrepareError> {
+    let plan = &*job.plan;
+    let Ground { peers, speech, secrets, .. } = survey(job, Arc::new(names::system))?;
+    let protocols = speech.protocols(plan, &plan.workloads[0])?;
+    let program = Program::compile(Given {
+        plan,
+        protocols: &protocols,
+        user_agent: &job.user_agent,
+        secrets: &secrets,
+        files: &job.files,
+        closely: true,
+    })?;
+    let of_source = |workload: usize, source: usize| {
+        let number = u16::try_from(source).unwrap_or(u16::MAX);
+        let uses: Vec<bool> =
+            plan.scenarios.iter().map(|scenario| scenario.sources.contains(&number)).collect();
+        // Row by row, since there is no schedule that says whose turn it is.
+        data::Rows::new(plan, workload, source, program.tables.rows(source), &uses, LaneSet::all(), None)
+    };
+    let of_workload = |workload| (0..plan.data.len()).map(|source| of_source(workload, source)).collect();
+    let rows = (0..plan.workloads.len()).map(of_workload);
+    Ok(Stage {
+        plan,
+        once,
+        peers,
+        protocols,
+        is_http2: (0..plan.targets.len()).map(|target| speech.is_multiplexed(target)).collect(),
+        rows: rows.collect(),
+        wires: plan.targets.iter().map(|_| None).collect(),
+        mask: Mask::of(&secrets),
+        secrets,
+        room: Room::default(),
+        program,
+        tell,
+    })
+}
+
 /// Indices of the iterations that walk a scenario in a run; any, where it is so rare that none was found.
 fn indices(plan: &Plan, scenario: usize) -> impl Iterator<Item = u64> + '_ {
     let workload = &plan.workloads[plan.workload_with(scenario)];
@@ -131,6 +143,8 @@ fn has_users(workload: &Workload) -> bool {
 /// All that iterations have in common.
 struct Stage<'r> {
     plan: &'r Plan,
+    /// How setup or teardown is walked, if it is that.
+    once: Option<Once<'r>>,
     program: Program,
     /// Of each target.
     peers: Vec<Vec<Peer>>,
@@ -173,11 +187,15 @@ impl Stage<'_> {
         };
         let home = u16::try_from(workload.target_of(index)).unwrap_or(0);
         let target = plan.targets[usize::from(home)].to_string();
-        self.say(Event::Begins { scenario: name, number, target, rows });
+        self.say(match self.once {
+            Some(Once { fixture, .. }) => Event::Once { fixture, target },
+            None => Event::Begins { scenario: name, number, target, rows },
+        });
         walk.journey = Some(journey);
         let flow = self.program.course(scenario).flow.clone().unwrap_or_default();
         let (mut turns, mut left) = (0, LEFT);
         loop {
+            self.cut_short(walk);
             let next = self.go_on(scenario, &flow, &mut left, walk, keeps_pauses);
             match next {
                 Next::Later => (turns, left) = (turns + 1, LEFT),
@@ -248,7 +266,7 @@ impl Stage<'_> {
             if let Event::Pause { drawn, waited } = &mut event
                 && keeps_pauses
             {
-                thread::sleep(*drawn);
+                self.rest(*drawn);
                 *waited = *drawn;
             }
             self.say(event);

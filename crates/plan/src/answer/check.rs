@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::json::JsonPath;
 use super::take::Pattern;
-use crate::expression::{Scope, Template, Value};
+use crate::expression::{Known, Scope, Template, Value};
 
 /// An answer, its body as it was before it was coded.
 #[derive(Clone, Copy)]
@@ -112,13 +112,13 @@ impl Check {
         }
     }
 
-    /// Puts the values of the plan's secrets in their places, by the order of [`Plan::secrets`](crate::Plan::secrets).
-    pub fn settle(&mut self, secrets: &[String]) {
+    /// Puts what is known in its places.
+    pub fn settle<'k>(&mut self, known: impl Into<Known<'k>>) {
         match &mut self.demand {
             Demand::Header(_, TextDemand::Is(text) | TextDemand::Contains(text))
             | Demand::Body(TextDemand::Is(text) | TextDemand::Contains(text))
             | Demand::Json(_, JsonDemand::Is(text) | JsonDemand::Contains(text)) => {
-                *text = text.settle(secrets)
+                *text = text.settle(known)
             }
             _ => {}
         }

@@ -66,6 +66,10 @@ pub(crate) fn check_identifier(name: &str, names: &Names) -> Result<(), Wrong> {
     }
     let is_taken =
         names.variables.contains_key(name) || names.sources.iter().any(|source| source.name == name);
+    if names.given.iter().any(|given| given == name) {
+        let wrong = Wrong::new("name_taken", format!("\"{name}\" is a value that setup saves"));
+        return Err(wrong.help("choose another name; the one of setup is the same in the whole run"));
+    }
     if is_taken {
         let wrong = Wrong::new("name_taken", format!("\"{name}\" is a variable or data already"));
         return Err(wrong.help("choose another name"));

@@ -7,7 +7,7 @@ use scraper::{Html, Selector};
 
 use super::check::Answer;
 use super::json::JsonPath;
-use crate::expression::{Expression, Value};
+use crate::expression::{Expression, Known, Value};
 
 /// One value that a step saves.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,10 +23,10 @@ pub struct Taking {
 }
 
 impl Taking {
-    /// Puts the values of the plan's secrets in their places, by the order of [`Plan::secrets`](crate::Plan::secrets).
-    pub fn settle(&mut self, secrets: &[String]) {
+    /// Puts what is known in its places.
+    pub fn settle<'k>(&mut self, known: impl Into<Known<'k>>) {
         if let Some(default) = &mut self.default {
-            default.settle(secrets);
+            default.settle(known);
         }
     }
 }

@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::grammar::{Clock, Filter, Node, Operator, Random, random_length};
 use super::value::Value;
-use super::{EvaluateError, Scope, write_encoded};
+use super::{EvaluateError, Known, Scope, write_encoded};
 use crate::choice::mix;
 
 type Result<'a> = std::result::Result<Value<'a>, EvaluateError>;
@@ -21,7 +21,7 @@ impl Node {
             Self::Constant(value) => Ok(value.borrowed()),
             Self::Saved(slot) => Ok(scope.saved(*slot).borrowed()),
             Self::Cell(source, column) => scope.cell(*source, *column),
-            Self::Secret(_) => Err(EvaluateError::Absent),
+            Self::Secret(_) | Self::Given(_) => Err(EvaluateError::Absent),
             Self::Text(template) => {
                 let mut text = String::new();
                 template.write(scope, &mut text)?;
@@ -69,6 +69,7 @@ impl Node {
             | Self::Saved(_)
             | Self::Cell(..)
             | Self::Secret(_)
+            | Self::Given(_)
             | Self::LoopIndex
             | Self::Iteration
             | Self::User
@@ -79,23 +80,32 @@ impl Node {
     }
 
     /// Puts constants in place of what is the same in the whole run.
-    pub(super) fn settle(&mut self, secrets: &[String]) {
+    pub(super) fn settle(&mut self, known: Known<'_>) {
         match self {
             Self::Secret(at) => {
-                if let Some(secret) = secrets.get(usize::from(*at)) {
+                if let Known::Secrets(secrets) = known
+                    && let Some(secret) = secrets.get(usize::from(*at))
+                {
                     *self = Self::Constant(Value::Text(Cow::Owned(secret.clone())));
                 }
             }
-            Self::Text(template) => *template = template.settle(secrets),
+            Self::Given(at) => {
+                if let Known::Given(values) = known
+                    && let Some(value) = values.get(usize::from(*at))
+                {
+                    *self = Self::Constant(value.clone());
+                }
+            }
+            Self::Text(template) => *template = template.settle(known),
             Self::Member(node, _) | Self::Not(node) | Self::Negative(node) | Self::Filter(_, node) => {
-                node.settle(secrets);
+                node.settle(known);
             }
             Self::Element(a, b) | Self::Binary(_, a, b) | Self::Default(a, b) => {
-                a.settle(secrets);
-                b.settle(secrets);
+                a.settle(known);
+                b.settle(known);
             }
             Self::Random(_, arguments) => {
-                arguments.iter_mut().for_each(|argument| argument.settle(secrets));
+                arguments.iter_mut().for_each(|argument| argument.settle(known));
             }
             _ => {}
         }
@@ -121,6 +131,7 @@ impl Node {
                 Self::Saved(_)
                     | Self::Cell(..)
                     | Self::Secret(_)
+                    | Self::Given(_)
                     | Self::LoopIndex
                     | Self::Iteration
                     | Self::User

@@ -62,6 +62,8 @@ pub(super) enum Node {
     Cell(u16, u16),
     /// Which of the plan's secrets.
     Secret(u16),
+    /// Which of the values that setup saves.
+    Given(u16),
     /// Text with expressions in it.
     Text(Template),
     /// Iterations of the innermost loop before this one.

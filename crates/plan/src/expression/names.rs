@@ -57,6 +57,10 @@ pub(crate) struct Names {
     pub loops: usize,
     /// Whether this is a column of generated data.
     pub in_row: bool,
+    /// Values that setup saves, which all iterations have.
+    pub given: Vec<String>,
+    /// Whether nothing here has a row of data: setup and teardown are no iterations.
+    pub is_rowless: bool,
 }
 
 /// A data source, and what the plan uses of it.
@@ -75,7 +79,7 @@ impl Names {
     }
 
     pub(super) fn is_saved(&self, name: &str) -> bool {
-        self.saved.iter().any(|saved| saved == name)
+        self.saved.iter().chain(&self.given).any(|saved| saved == name)
     }
 
     /// A regular expression, compiled once.
@@ -110,6 +114,9 @@ impl Names {
             }
             return Ok(Node::Saved(u16::try_from(slot).unwrap_or(u16::MAX)));
         }
+        if let Some(at) = self.given.iter().position(|given| given == name) {
+            return Ok(Node::Given(u16::try_from(at).unwrap_or(u16::MAX)));
+        }
         if let Some(value) = self.variables.get(name) {
             return Ok(value.node.clone());
         }
@@ -117,6 +124,7 @@ impl Names {
             return Ok(Node::Row);
         }
         let mut known: Vec<&str> = self.saved.iter().map(String::as_str).collect();
+        known.extend(self.given.iter().filter(|given| !self.saved.contains(given)).map(String::as_str));
         known.extend(self.variables.keys().map(String::as_str));
         known.extend(self.sources.iter().map(|source| source.name.as_str()));
         known.extend(["env", "iteration", "loop", "now", "rand", "secret", "uuid"]);
@@ -126,6 +134,11 @@ impl Names {
     pub(super) fn cell(&mut self, source: &str, column: String) -> Result<Node, Slip> {
         if self.in_row {
             return Err(Slip::new("generated data cannot use other data"));
+        }
+        if self.is_rowless {
+            let slip =
+                Slip::coded("no_row_here", "setup and teardown are no iterations and have no row of data");
+            return Err(slip.help("write the value itself, or name it in `variables`"));
         }
         let Some(at) = self.sources.iter().position(|known| known.name == source) else {
             return Err(Slip::new(format!("there is no data \"{source}\"")));

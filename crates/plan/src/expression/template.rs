@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::grammar::Node;
 use super::value::{Value, write_escaped};
-use super::{EvaluateError, Expression, Names, Scope};
+use super::{EvaluateError, Expression, Known, Names, Scope};
 use crate::diagnostic::Wrong;
 
 /// How a value is written where it stands.
@@ -168,9 +168,11 @@ impl Template {
         })
     }
 
-    /// Whether all values of the iteration that it uses are among those that were saved before.
+    /// Whether all values of the iteration that it uses are among those that were saved before, and rows are there if it uses
+    /// any.
     pub(crate) fn is_known(&self, names: &Names) -> bool {
         let is_missing = |node: &Node| match node {
+            Node::Cell(..) => names.is_rowless,
             Node::Saved(slot) => {
                 names.saved.get(usize::from(*slot)).is_none_or(|name| !names.saved_before.contains(name))
             }
@@ -193,15 +195,16 @@ impl Template {
         self.texts().map(str::len).sum()
     }
 
-    /// With the values of the plan's secrets in their places, by the order of [`Plan::secrets`](crate::Plan::secrets).
-    pub fn settle(&self, secrets: &[String]) -> Self {
+    /// With what is known in its places.
+    pub fn settle<'k>(&self, known: impl Into<Known<'k>>) -> Self {
+        let known = known.into();
         let mut settled = Self::default();
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => settled.push_text(text),
                 Piece::Value(expression, encoding) => {
                     let mut expression = expression.clone();
-                    expression.settle(secrets);
+                    expression.settle(known);
                     settled.push_value(expression, *encoding);
                 }
             }

@@ -48,6 +48,13 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// It as a JSON value.
+    pub fn to_json(&self) -> Json {
+        let mut text = String::new();
+        self.write_json(&mut text);
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
     /// The same, depending on nothing.
     pub fn into_owned(self) -> Value<'static> {
         match self {

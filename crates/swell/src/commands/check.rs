@@ -32,5 +32,10 @@ fn describe(plan: &plan::Plan) -> String {
     let steps = plan.rows().len();
     let scenarios = plan.scenarios.len();
     let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-    format!("{}: {}, {}", plan.name, plural(scenarios, "scenario"), plural(steps, "step"))
+    let once = [plan::Fixture::Setup, plan::Fixture::Teardown].into_iter().filter_map(|fixture| {
+        let steps = plan.fixture(fixture)?.steps.len();
+        Some(format!(", {} of {}", fixture.as_str(), plural(steps, "request")))
+    });
+    let once: String = once.collect();
+    format!("{}: {}, {}{once}", plan.name, plural(scenarios, "scenario"), plural(steps, "step"))
 }

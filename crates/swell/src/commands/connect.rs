@@ -1,10 +1,12 @@
 //! `swell check --connect`: how the target answers each step of a plan, a line each.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use data::Files;
+use engine::Mask;
 use engine::rehearsal::{self, Event, Exchange, Options};
-use plan::Plan;
+use plan::{Fixture, Plan};
 
 use super::plan_file::PlanFile;
 use super::rehearsing;
@@ -23,17 +25,21 @@ pub fn run(
     reach: &Reach,
     terminal: Terminal,
 ) -> anyhow::Result<Exit> {
-    let job = rehearsing::job((plan, files), file, reach, terminal)?;
+    let mut job = rehearsing::job((plan, files), file, reach, terminal)?;
     let options = Options { scenario: None, iterations: 1, keeps_pauses: false };
-    let mut lines = Lines::new(&job.plan, terminal.color_out);
+    let plan = Arc::clone(&job.plan);
+    let mut lines = Lines::new(&plan, terminal.color_out);
     let mut printed = Ok(());
-    let told = rehearsal::rehearse(&job, &options, &mut |event, mask| {
+    let mut tell = |event: Event, mask: &Mask| {
         let said = lines.event(&event);
         if !said.is_empty() && printed.is_ok() {
             printed = output::print(&mask.text(&said));
         }
-    });
-    told.map_err(rehearsing::nothing_sent)?;
+    };
+    if rehearsing::walk_once(&mut job, Fixture::Setup, false, &mut tell)? {
+        rehearsal::rehearse(&job, &options, &mut tell).map_err(rehearsing::nothing_sent)?;
+        rehearsing::walk_once(&mut job, Fixture::Teardown, false, &mut tell)?;
+    }
     printed?;
     Ok(if lines.has_failed { Exit::Failed } else { Exit::Success })
 }
@@ -42,6 +48,8 @@ struct Lines<'p> {
     plan: &'p Plan,
     color: bool,
     scenario: String,
+    /// Setup or teardown, if it is that.
+    fixture: Option<Fixture>,
     /// Steps of the scenario that have a line.
     told: BTreeSet<String>,
     has_failed: bool,
@@ -49,15 +57,21 @@ struct Lines<'p> {
 
 impl<'p> Lines<'p> {
     fn new(plan: &'p Plan, color: bool) -> Self {
-        Self { plan, color, scenario: String::new(), told: BTreeSet::new(), has_failed: false }
+        Self { plan, color, scenario: String::new(), fixture: None, told: BTreeSet::new(), has_failed: false }
     }
 
     fn event(&mut self, event: &Event) -> String {
         match event {
             Event::Begins { scenario, target, .. } => {
                 self.told.clear();
+                self.fixture = None;
                 self.scenario.clone_from(scenario);
                 format!("{scenario}, {target}\n")
+            }
+            Event::Once { fixture, target } => {
+                self.told.clear();
+                (self.scenario, self.fixture) = (String::new(), Some(*fixture));
+                format!("{}, {target}\n", fixture.as_str())
             }
             Event::NoRow { scenario, source } => {
                 self.has_failed = true;
@@ -96,9 +110,11 @@ impl<'p> Lines<'p> {
 
     /// What no condition led to, or what stands behind a step that failed.
     fn unreached(&self) -> String {
-        let Some(scenario) = self.plan.scenarios.iter().find(|known| known.name == self.scenario) else {
-            return String::new();
+        let scenario = match self.fixture {
+            Some(fixture) => self.plan.fixture(fixture),
+            None => self.plan.scenarios.iter().find(|known| known.name == self.scenario),
         };
+        let Some(scenario) = scenario else { return String::new() };
         let mut said = BTreeSet::new();
         let unreached = scenario.steps.iter().map(|step| step.name.as_str());
         let unreached = unreached.filter(|name| !self.told.contains(*name) && said.insert(*name));

@@ -112,6 +112,7 @@ fn sign_of_life(incarnation: Uuid) -> Heartbeat {
         clock_error_ms: None,
         requests_sent: 0,
         reason: None,
+        fixture: None,
     };
     Heartbeat { node_id: DOCTOR.to_owned(), timestamp_unix_ms: clock::unix_ms(), ours: Some(ours) }
 }

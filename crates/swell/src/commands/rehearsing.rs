@@ -1,10 +1,12 @@
 //! What `swell try` and `swell check --connect` have in common: from a plan to a job that is walked by one thread.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use data::Files;
-use engine::{Allow, Job, PrepareError};
-use plan::{Diagnostic, LaneSet, Plan};
+use engine::rehearsal::{self, Event, Once};
+use engine::{Allow, Job, Mask, PrepareError};
+use plan::{Diagnostic, Fixture, LaneSet, Plan};
 
 use super::files::Source;
 use super::plan_file::PlanFile;
@@ -58,6 +60,30 @@ pub fn job(
         io: engine::Io::default(),
         secrets,
     })
+}
+
+/// Walks setup or teardown of the job's plan, where it has any; after a setup the plan has what it saved in it. False when
+/// something failed.
+///
+/// # Errors
+/// Nothing could be sent.
+pub fn walk_once(
+    job: &mut Job,
+    fixture: Fixture,
+    keeps_pauses: bool,
+    tell: &mut dyn FnMut(Event, &Mask),
+) -> anyhow::Result<bool> {
+    if job.plan.fixture(fixture).is_none() {
+        return Ok(true);
+    }
+    let (until, unwanted) = (clock::now() + job.plan.fixture_timeout(fixture), AtomicBool::new(false));
+    let once = Once { fixture, until, unwanted: &unwanted, keeps_pauses };
+    let walked = rehearsal::walk_once(job, once, tell).map_err(nothing_sent)?;
+    if walked.failure.is_none() && fixture == Fixture::Setup {
+        let plan = job.plan.with_values(&walked.values);
+        job.plan = Arc::new(plan.map_err(|why| Ended::because(Exit::Internal, why))?);
+    }
+    Ok(walked.failure.is_none())
 }
 
 /// How the program ends when nothing could be sent.

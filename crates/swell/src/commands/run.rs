@@ -112,7 +112,11 @@ pub fn one_run(
     let result = follow::to_the_end(orchestrator, &run_id, interrupts, terminal)?;
     if result.view.state == RunState::Failed && result.view.started_ms.is_none() {
         let reason = result.view.state_reason.as_deref().unwrap_or("the run could not start");
-        return Err(Ended::because(Exit::Preflight, format!("nothing was sent: {reason}")));
+        let what = match result.view.plan.fixture(plan::Fixture::Setup) {
+            Some(_) => "the run did not start",
+            None => "nothing was sent",
+        };
+        return Err(Ended::because(Exit::Preflight, format!("{what}: {reason}")));
     }
     Ok(result)
 }

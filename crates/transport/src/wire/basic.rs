@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize, de, ser};
 
 use super::files::{FileFields, check_files};
+use super::fixture::{ReportFields, check_values};
 use super::form::{Count, Delay, Id, Moment, Name, Number, Offset, Text, Timestamp, Yes};
 use super::{Labels, MAX_LABELS, MAX_PLAN_BYTES, Malformed, Mark, PROTOCOL, Shares, Source, Whole, sha256};
 use crate::message::{
@@ -143,6 +144,8 @@ struct TestConfigAdded {
     shares: Shares,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     files: Vec<FileFields>,
+    #[serde(default, skip_serializing_if = "plan::Values::is_empty")]
+    values: plan::Values,
 }
 
 pub fn write_test_config(config: &TestConfig) -> serde_json::Result<Vec<u8>> {
@@ -159,6 +162,7 @@ pub fn write_test_config(config: &TestConfig) -> serde_json::Result<Vec<u8>> {
         target_throughput_per_driver: ours.target_throughput_per_driver.map(Number),
         shares: Shares::of(&ours.shares),
         files: ours.files.iter().map(FileFields::of).collect(),
+        values: ours.values.clone(),
     });
     Whole::write(basis, added)
 }
@@ -194,6 +198,7 @@ fn check_plan(added: TestConfigAdded, source: &Source) -> Result<TestConfigOurs,
         epoch: added.epoch.0,
         shares: added.shares.check(source)?,
         files: check_files(added.files, source)?,
+        values: check_values(added.values, source)?,
     })
 }
 
@@ -260,6 +265,8 @@ struct HeartbeatAdded {
     requests_sent: Count<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fixture: Option<ReportFields>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -322,6 +329,7 @@ pub fn write_heartbeat(heartbeat: &Heartbeat) -> serde_json::Result<Vec<u8>> {
         clock_error_ms: ours.clock_error_ms.map(Number),
         requests_sent: Count(ours.requests_sent),
         reason: ours.reason.clone().map(Text),
+        fixture: ours.fixture.as_ref().map(ReportFields::of),
     });
     Whole::write(basis, added)
 }
@@ -332,28 +340,33 @@ pub fn read_heartbeat(source: &Source) -> Result<Heartbeat, Malformed> {
     Ok(Heartbeat {
         node_id: basis.node_id.0,
         timestamp_unix_ms: basis.timestamp.0,
-        ours: added.map(|added| HeartbeatOurs {
-            incarnation: added.incarnation.0,
-            role: match added.role {
-                RoleName::Driver => Role::Driver,
-                RoleName::Orchestrator => Role::Orchestrator,
-            },
-            state: STATES
-                .iter()
-                .find(|(_, name)| *name == added.state.0)
-                .map_or(NodeState::Other, |(state, _)| *state),
-            test_id: added.test_id.map(|name| name.0),
-            epoch: added.epoch.0,
-            shares_version: added.shares_version.0,
-            cpu_percent: added.cpu_percent.0,
-            memory_bytes: added.memory_bytes.0,
-            open_sockets: added.open_sockets.0,
-            send_lag_p99_us: added.send_lag_p99_us.0,
-            events_dropped: added.events_dropped.0,
-            clock_offset_ms: added.clock_offset_ms.map(|number| number.0),
-            clock_error_ms: added.clock_error_ms.map(|number| number.0),
-            requests_sent: added.requests_sent.0,
-            reason: added.reason.map(|reason| reason.0),
-        }),
+        ours: added.map(|added| heartbeat_of(added, source)).transpose()?,
+    })
+}
+
+fn heartbeat_of(added: HeartbeatAdded, source: &Source) -> Result<HeartbeatOurs, Malformed> {
+    Ok(HeartbeatOurs {
+        incarnation: added.incarnation.0,
+        role: match added.role {
+            RoleName::Driver => Role::Driver,
+            RoleName::Orchestrator => Role::Orchestrator,
+        },
+        state: STATES
+            .iter()
+            .find(|(_, name)| *name == added.state.0)
+            .map_or(NodeState::Other, |(state, _)| *state),
+        test_id: added.test_id.map(|name| name.0),
+        epoch: added.epoch.0,
+        shares_version: added.shares_version.0,
+        cpu_percent: added.cpu_percent.0,
+        memory_bytes: added.memory_bytes.0,
+        open_sockets: added.open_sockets.0,
+        send_lag_p99_us: added.send_lag_p99_us.0,
+        events_dropped: added.events_dropped.0,
+        clock_offset_ms: added.clock_offset_ms.map(|number| number.0),
+        clock_error_ms: added.clock_error_ms.map(|number| number.0),
+        requests_sent: added.requests_sent.0,
+        reason: added.reason.map(|reason| reason.0),
+        fixture: added.fixture.map(|fixture| fixture.check(source)).transpose()?,
     })
 }

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::files::{FileFields, check_files};
+use super::fixture::{FixtureName, check_values};
 use super::form::{Count, Id, Moment, Name, Number, Offset, Text};
-use super::{Malformed, Shares, Source};
-use crate::message::{Command, Control};
+use super::{MAX_PLAN_BYTES, Malformed, Shares, Source};
+use crate::message::{Command, Control, FixtureOrder};
 
 #[derive(Serialize, Deserialize)]
 struct ControlFields {
@@ -36,6 +38,14 @@ struct Arguments {
     node_id: Option<Name>,
     #[serde(skip_serializing_if = "Option::is_none")]
     incarnation: Option<Id>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fixture: Option<FixtureName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<FileFields>,
+    #[serde(skip_serializing_if = "plan::Values::is_empty")]
+    values: plan::Values,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -48,6 +58,7 @@ enum CommandName {
     SetRate,
     SetShares,
     Fence,
+    Fixture,
 }
 
 pub fn write(control: &Control) -> serde_json::Result<Vec<u8>> {
@@ -77,6 +88,15 @@ pub fn write(control: &Control) -> serde_json::Result<Vec<u8>> {
             arguments.node_id = Some(Name(node_id.clone()));
             arguments.incarnation = Some(Id(*incarnation));
             CommandName::Fence
+        }
+        Command::Fixture(order) => {
+            arguments.fixture = Some(order.fixture.into());
+            arguments.node_id = Some(Name(order.node_id.clone()));
+            arguments.incarnation = Some(Id(order.incarnation));
+            arguments.plan = Some(order.plan.clone());
+            arguments.files = order.files.iter().map(FileFields::of).collect();
+            arguments.values = order.values.clone();
+            CommandName::Fixture
         }
     };
     serde_json::to_vec(&ControlFields {
@@ -115,6 +135,7 @@ pub fn read(source: &Source) -> Result<Control, Malformed> {
             node_id: source.required("node_id", arguments.node_id)?.0,
             incarnation: source.required("incarnation", arguments.incarnation)?.0,
         },
+        CommandName::Fixture => Command::Fixture(Box::new(order(arguments, source)?)),
     };
     Ok(Control {
         test_id: fields.test_id.map(|name| name.0),
@@ -122,5 +143,20 @@ pub fn read(source: &Source) -> Result<Control, Malformed> {
         seq: fields.seq.0,
         store: fields.store.0,
         command,
+    })
+}
+
+fn order(arguments: Arguments, source: &Source) -> Result<FixtureOrder, Malformed> {
+    let plan = source.required("plan", arguments.plan)?;
+    if plan.len() > MAX_PLAN_BYTES {
+        return Err(source.malformed("plan", format!("expected at most {MAX_PLAN_BYTES} bytes")));
+    }
+    Ok(FixtureOrder {
+        fixture: source.required("fixture", arguments.fixture)?.into(),
+        node_id: source.required("node_id", arguments.node_id)?.0,
+        incarnation: source.required("incarnation", arguments.incarnation)?.0,
+        plan,
+        files: check_files(arguments.files, source)?,
+        values: check_values(arguments.values, source)?,
     })
 }

@@ -17,6 +17,7 @@ use crate::{Message, SendError, Topic};
 
 mod basic;
 mod control;
+mod fixture;
 mod files;
 mod metrics_report;
 mod windows;
@@ -24,6 +25,7 @@ mod form;
 mod rfc3339;
 
 pub use files::{MAX_CHUNK_BYTES, MAX_FILES};
+pub use fixture::{MAX_VALUES_BYTES, fit_values};
 pub use form::{MAX_NAME_BYTES, MAX_TEXT_BYTES};
 pub use windows::{MAX_PART_BYTES, split};
 

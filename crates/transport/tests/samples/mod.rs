@@ -9,9 +9,9 @@ use clock::BrokerTime;
 use metrics::{DriverWindow, ErrorKind, Outcome, PhaseTimings, Phases, StageWindow, StepWindow, Totals};
 use plan::{Shares, StageId, StepId};
 use transport::{
-    Command, Control, FileChunk, FileInfo, Heartbeat, HeartbeatOurs, Message, Metrics, MetricsOurs,
-    NodeState, Register, RegisterOurs, Role, Summary, TestConfig, TestConfigOurs, TestType, Trigger,
-    TriggerOurs, Uuid, wire,
+    Command, Control, FileChunk, FileInfo, FixtureOrder, FixtureOutcome, FixtureReport, Heartbeat,
+    HeartbeatOurs, Message, Metrics, MetricsOurs, NodeState, Register, RegisterOurs, Role, Summary,
+    TestConfig, TestConfigOurs, TestType, Trigger, TriggerOurs, Uuid, wire,
 };
 
 pub fn uuid(number: u128) -> Uuid {
@@ -38,8 +38,27 @@ pub fn heartbeat(node_id: &str) -> Message {
             clock_error_ms: Some(0.75),
             requests_sent: 12_345,
             reason: None,
+            fixture: None,
         }),
     })
+}
+
+pub fn fixture_heartbeat(fixture: plan::Fixture, outcome: Option<FixtureOutcome>) -> Message {
+    let Message::Heartbeat(mut heartbeat) = heartbeat("d1") else { unreachable!() };
+    heartbeat.ours.as_mut().unwrap().fixture =
+        Some(FixtureReport { test_id: "run-1".to_owned(), fixture, outcome });
+    Message::Heartbeat(heartbeat)
+}
+
+pub fn values() -> plan::Values {
+    let ids = serde_json::json!([1, 2.5, "x", null, { "a": true }]);
+    [("token".to_owned(), "t/\"0\"".into()), ("ids".to_owned(), ids)].into()
+}
+
+fn order(fixture: plan::Fixture, values: plan::Values) -> Command {
+    let plan = "version: 1\n".to_owned();
+    let (node_id, files) = ("d2".to_owned(), vec![file_info()]);
+    Command::Fixture(Box::new(FixtureOrder { fixture, node_id, incarnation: uuid(2), plan, files, values }))
 }
 
 pub fn control(command: Command) -> Message {
@@ -143,6 +162,7 @@ pub fn test_config() -> Message {
             epoch: 17,
             shares: shares(3),
             files: vec![file_info()],
+            values: values(),
         }),
     })
 }
@@ -230,6 +250,17 @@ pub fn all() -> Vec<Message> {
         control(Command::SetRate { from_ns: u64::MAX, factor: 0.5 }),
         control(Command::SetShares { from_ns: 12_000_000_000, shares: shares(2) }),
         control(Command::Fence { node_id: "d2".to_owned(), incarnation: uuid(2) }),
+        control(order(plan::Fixture::Setup, plan::Values::new())),
+        control(order(plan::Fixture::Teardown, values())),
+        fixture_heartbeat(plan::Fixture::Setup, None),
+        fixture_heartbeat(
+            plan::Fixture::Teardown,
+            Some(FixtureOutcome { failure: Some("step \"a\": no".to_owned()), ..FixtureOutcome::default() }),
+        ),
+        fixture_heartbeat(
+            plan::Fixture::Setup,
+            Some(FixtureOutcome { requests: 3, took_ms: 12, values: values(), ..FixtureOutcome::default() }),
+        ),
         metrics("d1", 5, window(5, 3, 50)),
         final_metrics("d1", 6),
         heartbeat("d1"),

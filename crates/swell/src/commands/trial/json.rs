@@ -21,6 +21,10 @@ impl Writer {
                 (self.scenario, self.iteration) = (scenario.clone(), *number);
                 String::new()
             }
+            Event::Once { fixture, .. } => {
+                (self.scenario, self.iteration) = (fixture.as_str().to_owned(), 0);
+                String::new()
+            }
             Event::Exchange(exchange) => format!("{}\n", self.exchange(exchange)),
             _ => String::new(),
         }

@@ -6,6 +6,7 @@ mod text;
 
 use engine::Mask;
 use engine::rehearsal::{self, Event, Options};
+use plan::Fixture;
 
 use super::plan_file::PlanFile;
 use super::rehearsing;
@@ -20,21 +21,24 @@ pub fn run(arguments: &Try, terminal: Terminal) -> anyhow::Result<Exit> {
         read.map_err(|faults| Ended::because(Exit::Invalid, file.shown(&faults, terminal.color_err)))?;
     let scenario = arguments.scenario.as_deref().map(|name| number_of(&plan, name)).transpose()?;
     plan.seed = arguments.seed.unwrap_or(plan.seed);
-    let job = rehearsing::job((plan, files), &file, &arguments.reach, terminal)?;
+    let mut job = rehearsing::job((plan, files), &file, &arguments.reach, terminal)?;
     let options = Options { scenario, iterations: arguments.iterations, keeps_pauses: arguments.with_pauses };
     let mut tally = Tally::default();
     let text = text::Writer::new(terminal.color_out);
     let mut json = json::Writer::default();
     let mut printed = Ok(());
-    let told = rehearsal::rehearse(&job, &options, &mut |event, mask: &Mask| {
+    let mut tell = |event: Event, mask: &Mask| {
         tally.count(&event);
         let said = if arguments.json { json.event(&event) } else { text.event(&event) };
         // What was put together anew may show what stood apart.
         if !said.is_empty() && printed.is_ok() {
             printed = output::print(&mask.text(&said));
         }
-    });
-    told.map_err(rehearsing::nothing_sent)?;
+    };
+    if rehearsing::walk_once(&mut job, Fixture::Setup, arguments.with_pauses, &mut tell)? {
+        rehearsal::rehearse(&job, &options, &mut tell).map_err(rehearsing::nothing_sent)?;
+        rehearsing::walk_once(&mut job, Fixture::Teardown, arguments.with_pauses, &mut tell)?;
+    }
     printed?;
     if !arguments.json {
         output::print(&tally.said())?;

@@ -28,6 +28,10 @@ impl Writer {
                 let rows: String = rows.iter().map(|row| format!("  {}\n", row_of(row))).collect();
                 format!("{}\n{rows}\n", self.paint(BOLD, &format!("== {head}")))
             }
+            Event::Once { fixture, target } => {
+                let head = format!("== {}, to {target}", fixture.as_str());
+                format!("{}\n\n", self.paint(BOLD, &head))
+            }
             Event::NoRow { scenario, source } => {
                 format!("scenario {scenario}: no row of {source} is left, so no iteration begins\n\n")
             }
