@@ -35,12 +35,21 @@ pub struct Signing {
 }
 
 impl Auth {
+    fn templates(&self) -> Vec<&Template> {
+        match self {
+            Self::Header(value) => vec![value],
+            Self::Aws(signing) => signing.templates().collect(),
+        }
+    }
+
     /// Whether all values of the iteration that it uses are among those that were saved before.
     pub(crate) fn is_known(&self, names: &Names) -> bool {
-        match self {
-            Self::Header(value) => value.is_known(names),
-            Self::Aws(signing) => signing.templates().all(|template| template.is_known(names)),
-        }
+        self.templates().into_iter().all(|template| template.is_known(names))
+    }
+
+    /// The sources of data that it uses, as indices into the plan's.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = u16> {
+        self.templates().into_iter().flat_map(Template::sources)
     }
 }
 

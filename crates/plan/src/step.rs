@@ -68,7 +68,11 @@ pub(crate) fn request(
     let auth = match fields.get(faults, "auth") {
         Some(node) => auth::auth(faults, names, node).map(Some),
         // Steps before the token is there go without it: one of them gets it.
-        None => Some(around.auth.clone().filter(|auth| auth.is_known(names))),
+        None => {
+            let auth = around.auth.clone().filter(|auth| auth.is_known(names));
+            names.used.extend(auth.iter().flat_map(Auth::sources));
+            Some(auth)
+        }
     };
     let body = body::body(faults, names, &fields);
     let timeout = match fields.get(faults, "timeout") {

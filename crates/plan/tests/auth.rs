@@ -109,3 +109,12 @@ fn fragments_make_no_endless_plans() {
     "#]],
     );
 }
+
+#[test]
+fn credentials_of_the_plan_may_be_of_a_row() {
+    let top = "data: { users: { file: users.csv, pick: in_turn } }\nauth: { bearer: '{{ users.token }}' }\n";
+    let plan = plan::parse("p.yaml", &text(top, "      - get: /a\n")).unwrap();
+    assert_eq!(plan.scenarios[0].sources, [0], "its iterations have a row");
+    let own = text(top, "      - get: /a\n        auth: { bearer: own }\n");
+    assert!(plan::parse("p.yaml", &own).unwrap().scenarios[0].sources.is_empty(), "and these need none");
+}

@@ -3,6 +3,8 @@
 //! Invariant: what is the same in the whole run is text, written once, with the plan. Deliberately absent: what stands
 //! between the braces; that is [`grammar`](super::grammar).
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::grammar::Node;
@@ -179,6 +181,20 @@ impl Template {
             _ => false,
         };
         !self.expressions().any(|expression| expression.node.any(&is_missing))
+    }
+
+    /// The sources of data that it uses, as indices into the plan's.
+    pub(crate) fn sources(&self) -> BTreeSet<u16> {
+        let found = RefCell::new(BTreeSet::new());
+        for expression in self.expressions() {
+            expression.node.any(&|node| {
+                if let Node::Cell(source, _) = node {
+                    found.borrow_mut().insert(*source);
+                }
+                false
+            });
+        }
+        found.into_inner()
     }
 
     /// The parts that are always the same.
