@@ -89,14 +89,13 @@ fn thresholds_that_a_plan_refuses_are_told() {
             thresholds:
               # http_req_duration: p(95)<500
               - p95 < 500ms
-              # http_req_failed: rate<0
-              - error_rate < 0%
             note: the script's requests are not imported: one GET / stands for them
             note: threshold http_req_duration: p(95)<0: the limit must be more than zero, not translated
             note: threshold http_req_duration: p(99.99999)<500: there is no such statistic here, not translated
             note: threshold http_req_duration: max<1e12: the limit can be at most 1h, not translated
             note: threshold http_reqs: rate<1e300: the limit must be a rate such as 500/s, not translated
             note: threshold http_reqs: count>10: whether a count gets there is known only at the end, not translated
+            note: threshold http_req_failed: rate<0: nothing is less than zero, not translated
             note: threshold http_req_failed: rate<=7: the limit can be at most 100%, not translated
         "#]],
     );

@@ -146,7 +146,12 @@ impl Expression {
     /// # Errors
     /// What is wrong with `text`.
     pub(crate) fn parse(text: &str, names: &mut Names) -> Result<Self, Wrong> {
-        Ok(Self { node: grammar::parse(text, names)?, text: text.trim().into() })
+        let node = grammar::parse(text, names)?;
+        if let Some(error) = node.fault() {
+            let wrong = Wrong::new("bad_expression", format!("the expression never has a value: {error}"));
+            return Err(wrong.help("all that stands in it is known before the run"));
+        }
+        Ok(Self { node, text: text.trim().into() })
     }
 
     fn made(node: Node) -> Self {
@@ -326,8 +331,8 @@ mod tests {
                 {{ rand.int(1, 6) }} {{ rand.hex(8) }} {{ rand.string(5) }} {{ rand.choice('a', 'b') }} => 4 61979f01 tUzsZ a
                 {{ uuid }} {{ rand.float(0, 1) }} => 910a2dec-8902-4cc1-9758-35de1c9756ce 0.11345034205715454
                 {{ empty.name }} => error: no row of data is left
-                {{ 1 / 0 }} => error: division by zero
-                {{ 9223372036854775807 + 1 }} => error: the number is too large
+                {{ 1 / 0 }} => bad_expression at {{ 1 / 0 }}: the expression never has a value: division by zero (all that stands in it is known before the run)
+                {{ 9223372036854775807 + 1 }} => bad_expression at {{ 9223372036854775807 + 1 }}: the expression never has a value: the number is too large (all that stands in it is known before the run)
                 {{ token < 5 }} => error: no order between the two values
             "#]],
         );

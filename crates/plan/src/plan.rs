@@ -19,7 +19,7 @@ use crate::scenario::Scenario;
 use crate::schedule::StageId;
 use crate::share::LaneSet;
 use crate::target::Target;
-use crate::threshold::Threshold;
+use crate::threshold::{Scope, Threshold};
 use crate::workload::{LoopKind, StageInfo, Workload};
 
 /// What to send, when, and what is acceptable.
@@ -261,6 +261,28 @@ impl Plan {
             to_ns - from_ns - measured.iter().map(within).sum::<u64>()
         });
         Duration::from_nanos(alone.sum())
+    }
+
+    /// What of it has no effect though nothing is wrong with it, a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let stages = self.stages();
+        let longest_s = |threshold: &Threshold| {
+            let spans = match threshold.scope {
+                Scope::Stage(StageId(id)) => {
+                    stages.get(usize::from(id)).map(StageInfo::span_ns).into_iter().collect()
+                }
+                Scope::Run | Scope::Rows(_) => self.measured(),
+            };
+            spans.iter().map(|(from_ns, to_ns)| to_ns.saturating_sub(*from_ns)).sum::<u64>() / 1_000_000_000
+        };
+        let is_idle = |threshold: &&Threshold| {
+            threshold.hold_s.is_some_and(|hold_s| u64::from(hold_s) > longest_s(threshold))
+        };
+        let said = |threshold: &Threshold| {
+            let expression = &threshold.expression;
+            format!("the threshold {expression} can never be broken: fewer seconds are measured")
+        };
+        self.thresholds.iter().filter(is_idle).map(said).collect()
     }
 
     /// Whether a stage is left out of the summary.

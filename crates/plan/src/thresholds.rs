@@ -81,6 +81,10 @@ fn threshold(faults: &mut Faults<'_>, node: &Node, known: &Known<'_>) -> Option<
             told.wrong(word, wrong.help("leave `abort` out"));
         }
     }
+    if limit == Some(0.0) && parts.operator == Operator::Below {
+        let wrong = Wrong::new("never_holds", "nothing is less than zero");
+        told.wrong(parts.limit, wrong.help("write <= for none at all"));
+    }
     let sound = told.sound;
     let (scope, scope_name) = scope?;
     let threshold = Threshold {

@@ -81,7 +81,7 @@ impl Node {
 pub(crate) fn tree(text: &str, file: usize, faults: &mut Faults<'_>) -> Option<Node> {
     let start = Place { file, line: 1, column: 1 };
     if text.len() > limits::PLAN_BYTES {
-        let message = format!("the plan has {} bytes, more than {}", text.len(), limits::PLAN_BYTES);
+        let message = format!("the plan has more than {} KiB", limits::PLAN_BYTES / 1024);
         faults.add(start, "", Wrong::new("too_large", message).help("make several plans of it"));
         return None;
     }

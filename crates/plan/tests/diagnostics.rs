@@ -247,10 +247,10 @@ fn what_is_no_plan() {
     check(
         &"#".repeat(300_000),
         expect![[r#"
-        p.yaml:1:1: the plan has 300000 bytes, more than 262144 [too_large]
-          make several plans of it
-            | 
-    "#]],
+            p.yaml:1:1: the plan has more than 256 KiB [too_large]
+              make several plans of it
+                | 
+        "#]],
     );
     check(
         &"[".repeat(100),

@@ -580,3 +580,24 @@ fn answers() {
         "#]],
     );
 }
+
+#[test]
+fn expressions_that_never_have_a_value() {
+    check_steps(
+        "- get: /\n  when: 1 / 0 > 1\n- get: /\n  headers: { a: \"{{ 1 % 0 }}\", b: \"{{ 'x' * 3 }}\", c: '{{ \"\\q\" }}' }",
+        expect![[r#"
+            p.yaml:9:15: the expression never has a value: division by zero [bad_expression]
+              all that stands in it is known before the run
+                | 1 / 0 > 1
+            p.yaml:11:24: the expression never has a value: division by zero [bad_expression]
+              all that stands in it is known before the run
+                | {{ 1 % 0 }}
+            p.yaml:11:42: the expression never has a value: not a number [bad_expression]
+              all that stands in it is known before the run
+                | {{ 'x' * 3 }}
+            p.yaml:11:62: there is no \q in a text [bad_expression]
+              known here: \n, \r, \t, \\, \' and \"; a backslash is written twice
+                | {{ "\q" }}
+        "#]],
+    );
+}

@@ -124,6 +124,11 @@ impl Node {
         self.evaluate(&Nowhere).ok().map(Value::into_owned)
     }
 
+    /// Why it has no value wherever it stands.
+    pub(super) fn fault(&self) -> Option<EvaluateError> {
+        if self.is_constant() { self.evaluate(&Nowhere).err() } else { None }
+    }
+
     fn is_constant(&self) -> bool {
         !self.any(&|node| {
             matches!(

@@ -96,7 +96,7 @@ fn number(text: &str) -> Result<(Token, usize), Slip> {
     Ok((token, length))
 }
 
-/// Text in `quote`s, in which a backslash keeps the next character from its meaning.
+/// Text in `quote`s, in which a backslash begins what cannot stand there as it is.
 fn quoted(text: &str, quote: char) -> Result<(String, usize), Slip> {
     let mut content = String::new();
     let mut chars = text.char_indices().skip(1);
@@ -106,7 +106,12 @@ fn quoted(text: &str, quote: char) -> Result<(String, usize), Slip> {
             '\\' => match chars.next() {
                 Some((_, 'n')) => content.push('\n'),
                 Some((_, 't')) => content.push('\t'),
-                Some((_, other)) => content.push(other),
+                Some((_, 'r')) => content.push('\r'),
+                Some((_, meant @ ('\\' | '"' | '\''))) => content.push(meant),
+                Some((_, other)) => {
+                    let help = "known here: \\n, \\r, \\t, \\\\, \\' and \\\"; a backslash is written twice";
+                    return Err(Slip::new(format!("there is no \\{other} in a text")).help(help));
+                }
                 None => break,
             },
             _ => content.push(c),

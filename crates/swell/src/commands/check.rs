@@ -15,6 +15,8 @@ pub fn run(arguments: &Check, terminal: Terminal) -> anyhow::Result<Exit> {
             Ok((plan, files, data)) => {
                 let data: String = data.iter().map(|source| format!("  {}\n", source.said)).collect();
                 output::print(&format!("{}: ok, {}\n{data}", file.name, describe(&plan)))?;
+                let warnings = plan.warnings();
+                warnings.iter().for_each(|text| output::tell(&format!("warning: {}: {text}", file.name)));
                 if arguments.connect {
                     exits.push(connect::run(plan, files, &file, &arguments.reach, terminal)?);
                 }

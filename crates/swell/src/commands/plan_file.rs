@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use plan::{Diagnostic, FileTrouble, Given, Plan};
@@ -12,8 +12,8 @@ use super::faults;
 use super::files::below;
 use crate::exit::{Ended, Exit};
 
-/// Bytes of an included file at most: no plan is larger, and what is read need not be one.
-const INCLUDED_BYTES: u64 = plan::limits::PLAN_BYTES as u64;
+/// Bytes of a plan, and of an included file, at most; what is read need not be one.
+const PLAN_BYTES: u64 = plan::limits::PLAN_BYTES as u64;
 
 /// A plan's text, and the files beside it that were read.
 pub struct PlanFile {
@@ -29,11 +29,21 @@ impl PlanFile {
     /// # Errors
     /// It cannot be read.
     pub fn read(name: &str) -> anyhow::Result<Self> {
+        let read = |from: &mut dyn Read| {
+            let mut bytes = Vec::new();
+            from.take(PLAN_BYTES + 1).read_to_end(&mut bytes)?;
+            // What is too large is told as that, wherever it was cut.
+            match u64::try_from(bytes.len()) {
+                Ok(length) if length <= PLAN_BYTES => {
+                    String::from_utf8(bytes).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+                }
+                _ => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+            }
+        };
         let text = if name == "-" {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map(|_| text)
+            read(&mut io::stdin())
         } else {
-            fs::read_to_string(name)
+            fs::File::open(name).and_then(|mut file| read(&mut file))
         };
         let text = text.map_err(|error| {
             let why = match error.kind() {
@@ -91,7 +101,7 @@ impl PlanFile {
                 }
             })?;
             let file = fs::File::open(path_there).map_err(|error| error.to_string())?;
-            file.take(INCLUDED_BYTES + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+            file.take(PLAN_BYTES + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
             self.included.borrow_mut().insert(path.to_owned(), text.clone());
             Ok(text)
         };

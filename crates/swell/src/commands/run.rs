@@ -32,6 +32,7 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
         submitted.need(&secrets, terminal)?;
     }
     let Submitted { plan, files, .. } = submitted;
+    warn(&plan.warnings(), terminal);
     let with_page = arguments.ui || arguments.linger;
     if with_page {
         serving::check_listen(arguments.listen)?;
@@ -52,11 +53,7 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
             let threads = arguments.generator.threads.map(|each| usize::from(each) * count);
             let threads = threads.unwrap_or_else(local::default_threads);
             let allow = allow_plan(driver::allow(&arguments.generator)?, &plan)?;
-            let warnings = local::look_ahead(&plan, count, threads)?;
-            warnings
-                .iter()
-                .filter(|_| !terminal.quiet)
-                .for_each(|text| output::tell(&format!("warning: {text}")));
+            warn(&local::look_ahead(&plan, count, threads)?, terminal);
             let orchestrator =
                 serving::orchestrate(store, serving::IN_PROCESS, None, Some(shelf.clone()), &|connect| {
                     Ok(broker.node(connect))
@@ -258,4 +255,9 @@ impl Output {
             Ended::because(Exit::Internal, format!("cannot write {}: {error}", file.display()))
         })
     }
+}
+
+fn warn(warnings: &[String], terminal: Terminal) {
+    let told = warnings.iter().filter(|_| !terminal.quiet);
+    told.for_each(|text| output::tell(&format!("warning: {text}")));
 }
