@@ -436,14 +436,18 @@ fn a_tag_of_a_row_that_another_step_shares_is_told() {
 
 #[test]
 fn what_can_never_be() {
-    check(OPEN, "  - error_rate < 0%\n  - rate < 0/s\n  - error_rate <= 0%\n", expect![[r#"
+    check(
+        OPEN,
+        "  - error_rate < 0%\n  - rate < 0/s\n  - error_rate <= 0%\n",
+        expect![[r#"
         p.yaml:16:18: nothing is less than zero [never_holds]
           write <= for none at all
             | 0%
         p.yaml:17:12: nothing is less than zero [never_holds]
           write <= for none at all
             | 0/s
-    "#]]);
+    "#]],
+    );
     let idle = plan::parse(
         "p.yaml",
         &format!(
@@ -453,5 +457,6 @@ fn what_can_never_be() {
     let warnings = idle.map(|plan| plan.warnings().join("\n")).unwrap_or_default();
     expect![[r#"
         the threshold p99 < 1s for 21s can never be broken: fewer seconds are measured
-        the threshold p99 of stage "hold" < 1s for 11s can never be broken: fewer seconds are measured"#]].assert_eq(&warnings);
+        the threshold p99 of stage "hold" < 1s for 11s can never be broken: fewer seconds are measured"#]]
+    .assert_eq(&warnings);
 }
