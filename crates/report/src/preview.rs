@@ -6,7 +6,7 @@
 use std::ops::Add;
 use std::time::Duration;
 
-use plan::{DataKind, DataSource, Load, Pick, Plan, Process, StageInfo, WhenExhausted, Workload};
+use plan::{DataKind, DataSource, Fixture, Load, Pick, Plan, Process, StageInfo, WhenExhausted, Workload};
 
 use crate::curve::curve;
 use crate::expected::{self, Between, VALUE_BYTES};
@@ -422,6 +422,17 @@ fn notes(plan: &Plan, width: usize) -> Vec<Line> {
         let wait = "The target throughput is of requests: with several in an iteration they wait for each other, and \
                     the run takes longer than its schedule. A longer `delay` keeps them apart.";
         notes.push(wait.to_owned());
+    }
+    let once = [Fixture::Setup, Fixture::Teardown].into_iter().filter_map(|fixture| {
+        let steps = plan.fixture(fixture)?.steps.len();
+        Some(format!("{} of {steps} step{}", fixture.as_str(), if steps == 1 { "" } else { "s" }))
+    });
+    let once: Vec<String> = once.collect();
+    if !once.is_empty() {
+        notes.push(format!(
+            "One driver also walks {}, once, which is in none of these numbers.",
+            once.join(" and ")
+        ));
     }
     let mut sizes = "Bytes are of requests as HTTP/1.1 writes them, without TLS and TCP".to_owned();
     if expected::has_expressions(plan) {
