@@ -202,101 +202,101 @@ fn a_plan_is_shown_with_its_origins() {
     check(
         &["plan", "show", "p.plan.yaml", "--var", "rate=50/s"],
         &expect![[r#"
-        version: 1                                              # line 1
-        name: peak                                              # line 2
-        target: http://127.0.0.1:9                              # line 4
-        variables:
-          rate: "50/s"                                          # --var
-          word: lamp                                            # shared.yaml:1
-        load:
-          model: open                                           # line 7
-          stages:
-            - name: warmup                                      # line 9
-              from: 0/s                                         # line 9
-              to: 50/s                                          # line 9, {{ rate }}
-              over: 30s                                         # line 9
-              warmup: true                                      # line 9
-            - name: hold                                        # line 10
-              at: 50/s                                          # line 10, {{ rate }}
-              for: 1m                                           # line 10
-              warmup: false                                     # default
-            - name: peak                                        # line 11
-              at: 400/s                                         # line 11
-              for: 30s                                          # line 11
-              warmup: false                                     # default
-          connections:
-            start: 16                                           # default
-            max: 10000                                          # default
-          arrivals: uniform                                     # default
-        data:
-          people:
-            file: people.csv                                    # line 13
-            pick: once                                          # line 13
-            when_exhausted: stop                                # default
-        scenarios:
-          browse:
-            weight: 3                                           # line 16
-            steps:
-              - get: /items                                     # line 18
-                query:
-                  q: "{{ word }}"                               # line 19
-                name: "GET /items"                              # default
-                expect:
-                  status: 200..399                              # default
-                timeout: 30s                                    # default
-                follow_redirects: false                         # default
-                decompress: false                               # default
-                expect_continue: false                          # default
-              - get: /more                                      # line 20
-                when: "iteration > 5"                           # line 20
-                name: "GET /more"                               # default
-                expect:
-                  status: 200..399                              # default
-                timeout: 30s                                    # default
-                follow_redirects: false                         # default
-                decompress: false                               # default
-                expect_continue: false                          # default
-            cookies: false                                      # default
-          buy:
-            steps:
-              - use: login                                      # line 23
-              - repeat: 2                                       # line 24
+            version: 1                                              # line 1
+            name: peak                                              # line 2
+            target: http://127.0.0.1:9                              # line 4
+            variables:
+              word: lamp                                            # shared.yaml:1
+              rate: 50/s                                            # --var
+            load:
+              model: open                                           # line 7
+              stages:
+                - name: warmup                                      # line 9
+                  from: 0/s                                         # line 9
+                  to: 50/s                                          # line 9, {{ rate }}
+                  over: 30s                                         # line 9
+                  warmup: true                                      # line 9
+                - name: hold                                        # line 10
+                  at: 50/s                                          # line 10, {{ rate }}
+                  for: 1m                                           # line 10
+                  warmup: false                                     # default
+                - name: peak                                        # line 11
+                  at: 400/s                                         # line 11
+                  for: 30s                                          # line 11
+                  warmup: false                                     # default
+              connections:
+                start: 16                                           # default
+                max: 10000                                          # default
+              arrivals: uniform                                     # default
+            data:
+              people:
+                file: people.csv                                    # line 13
+                pick: once                                          # line 13
+                when_exhausted: stop                                # default
+            scenarios:
+              browse:
+                weight: 3                                           # line 16
                 steps:
-                  - post: /cart                                 # line 25
-                    json:
-                      item: 7                                   # line 25
-                    name: "POST /cart"                          # default
+                  - get: /items                                     # line 18
+                    query:
+                      q: "{{ word }}"                               # line 19
+                    name: "GET /items"                              # default
                     expect:
-                      status: 200..399                          # default
-                    timeout: 30s                                # default
-                    follow_redirects: false                     # default
-                    decompress: false                           # default
-                    expect_continue: false                      # default
-            weight: 1                                           # default
-            cookies: false                                      # default
-        fragments:
-          login:
-            - post: /login                                      # shared.yaml:4
-              json:
-                user: "{{ people.name }}"                       # shared.yaml:4
-                password: "{{ secret.PASSWORD }}"               # shared.yaml:4
-                from: "{{ env.SHOW_REGION }}"                   # shared.yaml:4
-              name: "POST /login"                               # default
-              expect:
-                status: 200..399                                # default
-              timeout: 30s                                      # default
-              follow_redirects: false                           # default
-              decompress: false                                 # default
-              expect_continue: false                            # default
-        env:
-          SHOW_REGION: "eu-1"                                   # environment
-        on_driver_loss: redistribute                            # default
-        http: 1.1                                               # default
-        phases: false                                           # default
-        seed: 1                                                 # default
-        on_unready_driver: fail                                 # default
-        drain: 30s                                              # default
-    "#]],
+                      status: 200..399                              # default
+                    timeout: 30s                                    # default
+                    follow_redirects: false                         # default
+                    decompress: false                               # default
+                    expect_continue: false                          # default
+                  - get: /more                                      # line 20
+                    when: "iteration > 5"                           # line 20
+                    name: "GET /more"                               # default
+                    expect:
+                      status: 200..399                              # default
+                    timeout: 30s                                    # default
+                    follow_redirects: false                         # default
+                    decompress: false                               # default
+                    expect_continue: false                          # default
+                cookies: false                                      # default
+              buy:
+                steps:
+                  - use: login                                      # line 23
+                  - repeat: 2                                       # line 24
+                    steps:
+                      - post: /cart                                 # line 25
+                        json:
+                          item: 7                                   # line 25
+                        name: "POST /cart"                          # default
+                        expect:
+                          status: 200..399                          # default
+                        timeout: 30s                                # default
+                        follow_redirects: false                     # default
+                        decompress: false                           # default
+                        expect_continue: false                      # default
+                weight: 1                                           # default
+                cookies: false                                      # default
+            fragments:
+              login:
+                - post: /login                                      # shared.yaml:4
+                  json:
+                    user: "{{ people.name }}"                       # shared.yaml:4
+                    password: "{{ secret.PASSWORD }}"               # shared.yaml:4
+                    from: "{{ env.SHOW_REGION }}"                   # shared.yaml:4
+                  name: "POST /login"                               # default
+                  expect:
+                    status: 200..399                                # default
+                  timeout: 30s                                      # default
+                  follow_redirects: false                           # default
+                  decompress: false                                 # default
+                  expect_continue: false                            # default
+            env:
+              SHOW_REGION: "eu-1"                                   # environment
+            on_driver_loss: redistribute                            # default
+            http: 1.1                                               # default
+            phases: false                                           # default
+            seed: 1                                                 # default
+            on_unready_driver: fail                                 # default
+            drain: 30s                                              # default
+        "#]],
     );
 }
 
