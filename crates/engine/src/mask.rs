@@ -58,6 +58,17 @@ impl Mask {
         })
     }
 
+    /// Why a request cannot be sent, without its text: that may have values in it that setup saved.
+    pub(crate) fn whole(error: RequestError) -> RequestError {
+        let hidden = || MASKED.to_owned();
+        match error {
+            RequestError::Host(_) => RequestError::Host(hidden()),
+            RequestError::Path(_) => RequestError::Path(hidden()),
+            RequestError::HeaderValue { name, .. } => RequestError::HeaderValue { name, value: hidden() },
+            other => other,
+        }
+    }
+
     /// The same of why a request cannot be sent.
     pub(crate) fn error(&self, error: RequestError) -> RequestError {
         match error {
@@ -96,6 +107,12 @@ impl Mask {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_sent_is_told_without_its_text() {
+        let error = RequestError::HeaderValue { name: "x".to_owned(), value: "token\n".to_owned() };
+        assert!(!Mask::whole(error).to_string().contains("token"));
+    }
 
     #[test]
     fn a_secret_is_hidden_in_each_of_its_forms() {

@@ -188,7 +188,10 @@ impl Program {
                 };
                 let fault = |source| PrepareError::Request {
                     step: step.name.clone(),
-                    source: Mask::of(secrets).error(source),
+                    source: match plan.given() {
+                        [] => Mask::of(secrets).error(source),
+                        _ => Mask::whole(source),
+                    },
                 };
                 requests.push(protocol.render(&parts).map_err(fault)?);
             }

@@ -5,6 +5,7 @@
 //!
 //! Invariant: whatever is drawn for an iteration is a pure function of the workload and the iteration's index.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -151,6 +152,15 @@ pub(crate) fn strands<'a>(faults: &mut Faults<'_>, fields: &Fields<'a>) -> Optio
     let strands: Vec<Option<Strand<'_>>> =
         nodes.iter().map(|(scenario, node)| strand(faults, *scenario, node, count)).collect();
     let strands = strands.into_iter().collect::<Option<Vec<_>>>()?;
+    let mut names = BTreeSet::new();
+    for stage in strands.iter().flat_map(Strand::stages) {
+        if !names.insert(stage.name.clone()) {
+            let message = format!("two stages are named \"{}\"", stage.name);
+            let wrong = Wrong::new("duplicate_name", message);
+            faults
+                .add_here(fields.place(), wrong.help("those of a scenario's load are named SCENARIO/STAGE"));
+        }
+    }
     if strands.iter().map(|strand| strand.stages().len()).sum::<usize>() > limits::STAGES {
         let message = format!("the loads of a plan have at most {} stages in all", limits::STAGES);
         faults.add_here(fields.place(), Wrong::new("absurd", message));

@@ -170,3 +170,15 @@ fn what_does_not_go_together() {
         "#]],
     );
 }
+
+#[test]
+fn a_stage_has_a_name_of_its_own() {
+    let text = TWO.replace("name: hold", "name: batch/stage 1");
+    refused(
+        &text,
+        expect![[r#"
+        1:1: two stages are named "batch/stage 1" [duplicate_name]
+          those of a scenario's load are named SCENARIO/STAGE
+    "#]],
+    );
+}

@@ -116,3 +116,38 @@ fn a_rehearsal_walks_them_too() {
     );
     assert_eq!(target.requests(), 12);
 }
+
+/// A plan whose setup has these steps.
+fn with_setup(folder: &Path, target: &str, rest: &str) {
+    let text = format!(
+        "version: 1\nname: x\ntarget: {target}\nload: {{ model: avalanche, requests_per_driver: 1 }}\n{rest}\n"
+    );
+    fs::write(folder.join("p.yaml"), text).unwrap();
+}
+
+#[test]
+fn what_setup_saves_is_not_told_when_it_fails() {
+    let folder = tempdir().unwrap();
+    let target = Target::shop(folder.path());
+    let login = "post: /api/login, json: { user: u, password: secret }";
+    let rest = format!(
+        "setup: [ {{ {login}, save: {{ token: $.token }} }}, {{ {login}, name: again, expect: {{ json: {{ $.user.name: nobody }} }} }} ]\n\
+         scenarios: {{ s: {{ steps: [ get: / ] }} }}"
+    );
+    with_setup(folder.path(), &target.url, &rest);
+    let output = run(&RUN, folder.path());
+    assert_eq!(output.status.code(), Some(110), "{}{}", out(&output), err(&output));
+    let said = err(&output);
+    assert!(said.contains("json $.user.name nobody does not hold") && !said.contains("found"), "{said}");
+}
+
+#[test]
+fn a_setup_that_takes_too_long_fails_also_in_a_pause() {
+    let folder = tempdir().unwrap();
+    let target = Target::shop(folder.path());
+    let rest = "setup: [ get: /api/products, pause: 1m, { get: /never, when: 1 > 2 } ]\nsetup_timeout: 1s\nscenarios: { s: { steps: [ get: / ] } }";
+    with_setup(folder.path(), &target.url, rest);
+    let output = run(&RUN, folder.path());
+    assert_eq!(output.status.code(), Some(110), "{}{}", out(&output), err(&output));
+    assert!(err(&output).contains("setup took too long as a whole"), "{}", err(&output));
+}

@@ -68,7 +68,7 @@ pub fn walk_once(
             walked.requests += u64::from(exchange.request.is_some());
             if let Some(failure) = &exchange.failure {
                 walked.failures += 1;
-                walked.failure.get_or_insert_with(|| said(&exchange.step, failure));
+                walked.failure.get_or_insert_with(|| said(exchange, failure));
             }
         }
         tell(event, mask);
@@ -88,10 +88,15 @@ pub fn walk_once(
     Ok(walked)
 }
 
-fn said(step: &str, failure: &Failure) -> String {
-    match step {
-        "" => failure.text.clone(),
-        step => format!("step {step:?}: {}", failure.text),
+/// What failed, without what was found instead: that may be what setup is to save, and this goes into logs and reports.
+fn said(exchange: &Exchange, failure: &Failure) -> String {
+    let failed = exchange.checks.iter().filter(|check| !check.holds).map(|check| check.text.as_str());
+    let failed: Vec<&str> = failed.collect();
+    let text =
+        if failed.is_empty() { failure.text.clone() } else { format!("{} does not hold", failed.join("; ")) };
+    match exchange.step.as_str() {
+        "" => text,
+        step => format!("step {step:?}: {text}"),
     }
 }
 

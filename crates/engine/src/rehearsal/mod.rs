@@ -233,7 +233,11 @@ impl Stage<'_> {
                     self.say(Event::Exchange(Box::new(Exchange { failure, ..Exchange::default() })));
                 }
                 Next::Later => {}
-                Next::End => break,
+                Next::End => {
+                    // A pause at the end may have been cut short.
+                    self.cut_short(walk);
+                    break;
+                }
             }
         }
         let is_broken = walk.journey.as_ref().is_some_and(|journey| journey.is_broken);
