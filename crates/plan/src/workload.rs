@@ -153,13 +153,15 @@ pub(crate) fn strands<'a>(faults: &mut Faults<'_>, fields: &Fields<'a>) -> Optio
         nodes.iter().map(|(scenario, node)| strand(faults, *scenario, node, count)).collect();
     let strands = strands.into_iter().collect::<Option<Vec<_>>>()?;
     let mut names = BTreeSet::new();
-    for stage in strands.iter().flat_map(Strand::stages) {
-        if !names.insert(stage.name.clone()) {
-            let message = format!("two stages are named \"{}\"", stage.name);
-            let wrong = Wrong::new("duplicate_name", message);
+    for strand in &strands {
+        // Twins within one load were told where they stand.
+        let own: BTreeSet<_> = strand.stages().iter().map(|stage| stage.name.clone()).collect();
+        for twin in own.intersection(&names) {
+            let wrong = Wrong::new("duplicate_name", format!("two stages are named \"{twin}\""));
             faults
                 .add_here(fields.place(), wrong.help("those of a scenario's load are named SCENARIO/STAGE"));
         }
+        names.extend(own);
     }
     if strands.iter().map(|strand| strand.stages().len()).sum::<usize>() > limits::STAGES {
         let message = format!("the loads of a plan have at most {} stages in all", limits::STAGES);
