@@ -87,6 +87,19 @@ pub enum Error {
         /// The database file.
         path: PathBuf,
     },
+    /// A partition of raw events is another collector's, or stands elsewhere than where it was read from.
+    #[error("partition {partition} of {topic} is at {}, not at {}: another collector has it, or the store went back",
+        crate::events::shown(*found), crate::events::shown(*expected))]
+    Moved {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// Where it stands.
+        found: Option<i64>,
+        /// Where it was read from.
+        expected: Option<i64>,
+    },
     /// No run of that name is stored.
     #[error("there is no run {run_id} in {}; `swell runs` lists those that are", path.display())]
     UnknownRun {

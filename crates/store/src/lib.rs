@@ -12,10 +12,12 @@ mod rows;
 mod writer;
 mod ingest;
 mod reader;
+mod events;
 mod folder;
 mod sql;
 
 pub use error::Error;
+pub use events::{Claimed, EventStore, Poison, Span, Stored};
 pub use reader::{MAX_EVENTS, MAX_PAGE, MAX_POINTS, Point, Reader};
 pub use rows::{Batch, Delivery, EventRow, Identity, Ingested, Position, Resolution, RunRow};
 pub use writer::{BUSY_TIMEOUT, Store};

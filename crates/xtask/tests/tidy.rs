@@ -15,12 +15,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ("plan", &[]),
     ("data", &["plan"]),
     ("metrics", &["plan"]),
+    ("events", &[]),
     ("clock", &[]),
     ("protocol", &[]),
     ("engine", &["plan", "data", "metrics", "clock", "protocol"]),
-    ("transport", &["plan", "metrics", "clock"]),
-    ("store", &["plan", "metrics"]),
-    ("cluster", &["plan", "data", "metrics", "clock", "protocol", "engine", "transport", "store"]),
+    ("transport", &["plan", "metrics", "events", "clock"]),
+    ("store", &["plan", "metrics", "events"]),
+    ("cluster", &["plan", "data", "metrics", "events", "clock", "protocol", "engine", "transport", "store"]),
     ("report", &["plan", "metrics"]),
     ("api", &["plan", "metrics", "clock", "report", "store", "cluster"]),
     ("target", &["clock"]),
@@ -49,6 +50,7 @@ const EDGES: &[(&str, &[&str])] = &[
 const SOLE_OWNERS: &[(&str, &[&str])] = &[
     ("rdkafka", &["transport"]),
     ("rusqlite", &["store"]),
+    ("arrow-ipc", &["events"]),
     ("axum", &["api"]),
     ("tokio", &["api"]),
     ("httparse", &["protocol", "target"]),
@@ -72,7 +74,7 @@ const SOLE_OWNERS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that do no IO and know no clock and no async.
-const PURE: &[&str] = &["plan", "data", "metrics", "report", "protocol", "import"];
+const PURE: &[&str] = &["plan", "data", "metrics", "events", "report", "protocol", "import"];
 
 /// What pure crates must not name.
 const IMPURE_WORDS: &[&str] = &[

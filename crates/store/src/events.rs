@@ -1,0 +1,94 @@
+//! Where raw events go, each once: what a store of events does, whichever kind it is.
+//!
+//! A collector claims partitions, stores what it reads from them, and with every transaction moves the partition's
+//! position. Invariant: the rows of a batch, the note of its identity and the position after it are stored together or
+//! not at all, so that whoever goes on from the position leaves nothing out and has nothing twice. Deliberately absent:
+//! the log, which `cluster` reads.
+
+use std::collections::BTreeMap;
+
+use events::Batch;
+
+use crate::Error;
+
+/// A store of raw events, to be used by one thread.
+///
+/// Two implementations: a data folder and PostgreSQL.
+pub trait EventStore: Send {
+    /// Takes and renews the leases on partitions of `topic`, which has `partitions` of them, and says which of them are
+    /// this collector's now: its fair share among the collectors that are alive. To be called about once a second. A
+    /// data folder has one collector, which owns them all.
+    ///
+    /// `topic` names the topic among all that are or were: the cluster's id, a slash, its name.
+    fn claim(&mut self, topic: &str, partitions: i32) -> Result<Vec<Claimed>, Error>;
+
+    /// Stores in one transaction the batches that are new, their identities, and the position after them.
+    ///
+    /// # Errors
+    /// [`Error::Moved`] when the partition is not this collector's any more or stands elsewhere than `span.from`: claim,
+    /// and read again from there. Whatever the error, nothing is stored, but for a connection that broke during the commit:
+    /// then nobody knows, and `Moved` will tell.
+    fn store(&mut self, span: &Span, batches: &[Batch]) -> Result<Stored, Error>;
+
+    /// Stores batches that did not come from the log; they are there when it returns.
+    fn store_loose(&mut self, batches: &[Batch]) -> Result<Stored, Error>;
+
+    /// Sets aside a record that cannot be understood, and moves the position past it, in one transaction.
+    ///
+    /// # Errors
+    /// As [`EventStore::store`].
+    fn set_aside(&mut self, span: &Span, poison: &Poison) -> Result<(), Error>;
+
+    /// The rows that are stored of a run, by worker. Rows of batches without an identity are not among them.
+    fn counts(&mut self, run_id: &str) -> Result<BTreeMap<String, u64>, Error>;
+
+    /// Gives the leases back, so that others need not wait for their end.
+    fn release(&mut self);
+}
+
+/// A partition that this collector may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claimed {
+    /// Its number.
+    pub partition: i32,
+    /// The offset to read next; `None` when it has never been read.
+    pub next_offset: Option<i64>,
+}
+
+/// The part of a partition that a transaction takes in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// As in [`EventStore::claim`].
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The position before it, as it was claimed or last stored.
+    pub from: Option<i64>,
+    /// The position after it.
+    pub next_offset: i64,
+}
+
+/// A record that cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Poison {
+    /// Its offset.
+    pub offset: i64,
+    /// What is wrong with it.
+    pub reason: String,
+    /// Its value, or the beginning of it.
+    pub value: Vec<u8>,
+}
+
+/// What became of batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stored {
+    /// Rows that were new.
+    pub rows: u64,
+    /// Rows of batches that had been stored before.
+    pub duplicates: u64,
+}
+
+/// A position in words.
+pub(crate) fn shown(position: Option<i64>) -> String {
+    position.map_or_else(|| "its beginning".to_owned(), |offset| format!("offset {offset}"))
+}
