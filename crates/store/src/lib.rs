@@ -9,15 +9,15 @@
 
 mod error;
 mod rows;
-mod writer;
-mod ingest;
-mod reader;
+mod seconds;
+mod points;
 mod events;
 mod folder;
-mod sql;
 
 pub use error::Error;
 pub use events::{Claimed, EventStore, Poison, Span, Stored};
-pub use reader::{MAX_EVENTS, MAX_PAGE, MAX_POINTS, Point, Reader};
-pub use rows::{Batch, Delivery, EventRow, Identity, Ingested, Position, Resolution, RunRow};
-pub use writer::{BUSY_TIMEOUT, Store};
+pub use folder::{BUSY_TIMEOUT, Reader, Store};
+pub use points::{MAX_POINTS, Point};
+pub use rows::{
+    Batch, Delivery, EventRow, Identity, Ingested, MAX_EVENTS, MAX_PAGE, Position, Resolution, RunRow,
+};

@@ -3,6 +3,12 @@
 use metrics::{DriverWindow, Totals};
 use uuid::Uuid;
 
+/// Runs of one page at most: a page with full summaries stays within some MB.
+pub const MAX_PAGE: u32 = 200;
+
+/// Events of a run that are read: more than a person reads, little enough to hold.
+pub const MAX_EVENTS: u32 = 10_000;
+
 /// A run as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RunRow {

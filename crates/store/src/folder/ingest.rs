@@ -1,25 +1,17 @@
-//! From reports to rows: what is new is merged in memory first, so that a second of many drivers is as few rows as a
-//! second of one.
+//! From seconds to rows.
 //!
-//! Invariant: the rows of a batch are sums of whole reports, each noted in the ledger in the same transaction. Merging
-//! is exact and knows no order, so rows of several batches about one second add up to what one batch would have said.
+//! Invariant: the rows of a batch are sums of whole reports, each noted in the ledger in the same transaction.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use metrics::{DriverTotals, Merged, StepWindow, codec};
-use plan::{StageId, StepId};
+use metrics::codec;
 use rusqlite::Connection;
 
-use crate::sql::windows::{self, ALL_STEPS, Checkpoint, DriverSecond, ITERATIONS};
-use crate::{Batch, Delivery, Error, Ingested, reader};
-
-/// What the drivers' fresh reports say about one second.
-#[derive(Default)]
-struct Second {
-    merged: Merged,
-    states: BTreeMap<String, DriverSecond>,
-}
+use super::reader;
+use super::sql::windows::{self, ALL_STEPS, Checkpoint, ITERATIONS};
+use crate::seconds::{self, Second};
+use crate::{Batch, Delivery, Error, Ingested};
 
 /// Writes the batch, and says what of it was new and how many rows it took. To be called in a transaction.
 pub(crate) fn write(connection: &Connection, run: i64, batch: &Batch) -> rusqlite::Result<(Ingested, u64)> {
@@ -27,25 +19,11 @@ pub(crate) fn write(connection: &Connection, run: i64, batch: &Batch) -> rusqlit
     let new =
         || batch.deliveries.iter().zip(&fresh).filter_map(|(delivery, fresh)| fresh.then_some(delivery));
 
-    let mut seconds: BTreeMap<u32, Second> = BTreeMap::new();
-    for delivery in new() {
-        let Some(window) = &delivery.window else { continue };
-        let second = seconds.entry(window.from_s).or_default();
-        second.merged.add(&delivery.node_id, window);
-        // A further part of a window carries no gauges.
-        let state = second.states.entry(delivery.node_id.clone()).or_insert(DriverSecond::at(window.from_s));
-        state.in_flight = state.in_flight.max(window.gauges.in_flight);
-        state.queued = state.queued.max(window.gauges.queued);
-        state.connections = state.connections.max(window.gauges.connections);
-    }
     let mut rows = 0;
-    for (at, second) in &seconds {
+    for (at, second) in &seconds::gather(new()) {
         rows += write_second(connection, run, *at, second)?;
     }
-    for (node_id, totals) in new().filter_map(|delivery| Some((&delivery.node_id, delivery.totals.as_ref()?)))
-    {
-        let mut driver = DriverTotals::default();
-        driver.finish(totals);
+    for (node_id, driver) in seconds::ends(new()) {
         windows::insert_driver(connection, run, node_id, None, &codec::encode_driver(&driver))?;
         rows += 1;
     }
@@ -76,15 +54,11 @@ fn note_all(connection: &Connection, run: i64, deliveries: &[Delivery]) -> rusql
 
 fn write_second(connection: &Connection, run: i64, at: u32, second: &Second) -> rusqlite::Result<u64> {
     let mut rows = 0;
-    let mut all: BTreeMap<StageId, StepWindow> = BTreeMap::new();
     for (&(stage, step), window) in &second.merged.steps {
         windows::insert(connection, run, (i64::from(step.0), stage.0, at), &codec::encode_step(window))?;
-        if step.group().is_none() {
-            all.entry(stage).or_insert_with(|| StepWindow::new(StepId(0), stage)).merge(window);
-        }
         rows += 1;
     }
-    for (stage, window) in &all {
+    for (stage, window) in &second.all_steps() {
         windows::insert(connection, run, (ALL_STEPS, stage.0, at), &codec::encode_step(window))?;
         rows += 1;
     }
@@ -93,7 +67,7 @@ fn write_second(connection: &Connection, run: i64, at: u32, second: &Second) -> 
         rows += 1;
     }
     for (node_id, totals) in &second.merged.drivers {
-        let state = second.states.get(node_id);
+        let state = second.states.get(node_id).map(|state| (at, state));
         windows::insert_driver(connection, run, node_id, state, &codec::encode_driver(totals))?;
         rows += 1;
     }

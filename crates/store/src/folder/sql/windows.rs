@@ -4,6 +4,8 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use uuid::Uuid;
 
 use crate::Position;
+use crate::points::DriverStates;
+use crate::seconds::DriverState;
 
 /// The `step` of a row about all steps together.
 pub(crate) const ALL_STEPS: i64 = -1;
@@ -109,26 +111,12 @@ pub(crate) fn last_second(connection: &Connection, run: i64) -> rusqlite::Result
         .query_row([run], |row| row.get(0))
 }
 
-/// What one driver said of its state at the end of one second.
-pub(crate) struct DriverSecond {
-    pub(crate) second: u32,
-    pub(crate) in_flight: u32,
-    pub(crate) queued: u32,
-    pub(crate) connections: u32,
-}
-
-impl DriverSecond {
-    pub(crate) fn at(second: u32) -> Self {
-        Self { second, in_flight: 0, queued: 0, connections: 0 }
-    }
-}
-
 /// Adds one driver's part of one second, or without a second what it said at its end.
 pub(crate) fn insert_driver(
     connection: &Connection,
     run: i64,
     node_id: &str,
-    state: Option<&DriverSecond>,
+    state: Option<(u32, &DriverState)>,
     measured: &[u8],
 ) -> rusqlite::Result<()> {
     connection
@@ -139,22 +127,13 @@ pub(crate) fn insert_driver(
         .execute((
             run,
             node_id,
-            state.map(|state| state.second),
-            state.map_or(0, |state| state.in_flight),
-            state.map_or(0, |state| state.queued),
-            state.map_or(0, |state| state.connections),
+            state.map(|(second, _)| second),
+            state.map_or(0, |(_, state)| state.in_flight),
+            state.map_or(0, |(_, state)| state.queued),
+            state.map_or(0, |(_, state)| state.connections),
             measured,
         ))
         .map(drop)
-}
-
-/// The drivers' states at the end of one second, summed.
-pub(crate) struct DriverStates {
-    pub(crate) second: u32,
-    pub(crate) drivers: u32,
-    pub(crate) in_flight: u64,
-    pub(crate) queued: u64,
-    pub(crate) connections: u64,
 }
 
 /// The drivers' states in the seconds `from <= second < to`, by second; a driver's parts of a second count once.

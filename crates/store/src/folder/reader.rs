@@ -2,60 +2,18 @@
 //!
 //! Invariant: a reader changes nothing and sees only whole transactions. Each call sees one moment of the database.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use metrics::{DriverWindow, Merged, StageWindow, StepWindow, codec};
-use plan::{StageId, StepId};
+use metrics::{DriverWindow, Merged, codec};
+use plan::StepId;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::folder;
-use crate::sql::windows::{self, ALL_STEPS, DRIVER, ITERATIONS, Through};
-use crate::sql::{runs, schema};
-use crate::writer::{BUSY_TIMEOUT, run_key};
-use crate::{Error, EventRow, Position, Resolution, RunRow};
-
-/// Runs of one page at most: a page with full summaries stays within some MB.
-pub const MAX_PAGE: u32 = 200;
-
-/// Events of a run that are read: more than a person reads, little enough to hold.
-pub const MAX_EVENTS: u32 = 10_000;
-
-/// Points of a series at most: an hour of seconds, some tens of MB of histograms.
-pub const MAX_POINTS: u32 = 3_600;
-
-/// One point of a series: all that the drivers measured in it, merged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Point {
-    /// The first run second of it.
-    pub second: u32,
-    /// Requests of the step asked for, or of all steps; their step and stage mean nothing.
-    pub requests: StepWindow,
-    /// Iterations of all stages; their stage means nothing.
-    pub iterations: StageWindow,
-    /// Drivers that reported.
-    pub drivers: u32,
-    /// Requests in flight, summed over drivers; the greatest of the point's seconds, as the following.
-    pub in_flight: u64,
-    /// Arrivals that wait for a connection.
-    pub queued: u64,
-    /// Open connections.
-    pub connections: u64,
-}
-
-impl Point {
-    fn new(second: u32) -> Self {
-        Self {
-            second,
-            requests: StepWindow::new(StepId(0), StageId(0)),
-            iterations: StageWindow::new(StageId(0)),
-            drivers: 0,
-            in_flight: 0,
-            queued: 0,
-            connections: 0,
-        }
-    }
-}
+use super::lock;
+use super::sql::windows::{self, ALL_STEPS, DRIVER, ITERATIONS, Through};
+use super::sql::{runs, schema};
+use super::writer::{BUSY_TIMEOUT, check_version, run_key};
+use crate::points::Points;
+use crate::{Error, EventRow, MAX_EVENTS, MAX_PAGE, MAX_POINTS, Point, Position, Resolution, RunRow};
 
 /// A reading connection to a data folder.
 #[derive(Debug)]
@@ -65,20 +23,20 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Opens the data folder `dir` for reading, whether or not a [`crate::Store`] has it open.
+    /// Opens the data folder `dir` for reading, whether or not a [`super::Store`] has it open.
     ///
     /// # Errors
     ///
     /// [`Error::Missing`] where there is no database.
     pub fn open(dir: &Path) -> Result<Self, Error> {
-        let path = folder::database(dir);
+        let path = lock::database(dir);
         if !path.exists() {
             return Err(Error::Missing { path });
         }
         let failed = |source| Error::of(&path, source);
         let connection = open_for_reading(&path).map_err(failed)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-        crate::writer::check_version(&connection, &path)?;
+        check_version(&connection, &path)?;
         let found = schema::version(&connection).map_err(failed)?;
         if found < schema::VERSION {
             return Err(Error::Older { path, found, known: schema::VERSION });
@@ -185,7 +143,7 @@ impl Reader {
     ) -> Result<Vec<Point>, Error> {
         let failed = |source| self.failed(source);
         let step = step.map_or(ALL_STEPS, |step| i64::from(step.0));
-        let mut points = Points { found: BTreeMap::new(), seconds: resolution.seconds() };
+        let mut points = Points::of(resolution.seconds());
         windows::span(
             &self.connection,
             (run, step),
@@ -209,13 +167,9 @@ impl Reader {
             failed,
         )?;
         for state in windows::driver_states(&self.connection, run, span).map_err(failed)? {
-            let point = points.at(state.second);
-            point.drivers = point.drivers.max(state.drivers);
-            point.in_flight = point.in_flight.max(state.in_flight);
-            point.queued = point.queued.max(state.queued);
-            point.connections = point.connections.max(state.connections);
+            points.add_states(&state);
         }
-        Ok(points.found.into_values().collect())
+        Ok(points.into_points())
     }
 
     /// Runs `read` within one transaction, so that rows that are written meanwhile are in all of it or in nothing.
@@ -228,18 +182,6 @@ impl Reader {
 
     fn failed(&self, source: rusqlite::Error) -> Error {
         Error::of(&self.path, source)
-    }
-}
-
-struct Points {
-    found: BTreeMap<u32, Point>,
-    seconds: u32,
-}
-
-impl Points {
-    fn at(&mut self, second: u32) -> &mut Point {
-        let first = second - second % self.seconds;
-        self.found.entry(first).or_insert_with(|| Point::new(first))
     }
 }
 

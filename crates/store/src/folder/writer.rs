@@ -11,9 +11,10 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use uuid::Uuid;
 
-use crate::folder::Folder;
-use crate::sql::{runs, schema};
-use crate::{Batch, Error, EventRow, Ingested, Reader, RunRow, ingest};
+use super::lock::Folder;
+use super::sql::{runs, schema};
+use super::{Reader, ingest};
+use crate::{Batch, Error, EventRow, Ingested, RunRow};
 
 /// How long a statement waits for somebody else's lock on the database: longer than a reader's checkpoint takes, short
 /// enough that the caller still renews its leases.

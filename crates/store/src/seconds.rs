@@ -1,0 +1,67 @@
+//! From reports to seconds: what is new is merged in memory before it is stored, so that a second of many drivers is as
+//! few rows as a second of one.
+//!
+//! Invariant: merging is exact and knows no order, so the rows of several batches about one second add up to what one
+//! batch would have said.
+
+use std::collections::BTreeMap;
+
+use metrics::{DriverTotals, Merged, StepWindow};
+use plan::{StageId, StepId};
+
+use crate::Delivery;
+
+/// What one driver said of its state at the end of one second.
+#[derive(Default)]
+pub(crate) struct DriverState {
+    pub(crate) in_flight: u32,
+    pub(crate) queued: u32,
+    pub(crate) connections: u32,
+}
+
+/// What the drivers' fresh reports say about one second.
+#[derive(Default)]
+pub(crate) struct Second {
+    pub(crate) merged: Merged,
+    pub(crate) states: BTreeMap<String, DriverState>,
+}
+
+impl Second {
+    /// All steps together, by stage; groups repeat what their steps say and are left out.
+    pub(crate) fn all_steps(&self) -> BTreeMap<StageId, StepWindow> {
+        let mut all: BTreeMap<StageId, StepWindow> = BTreeMap::new();
+        for (&(stage, step), window) in &self.merged.steps {
+            if step.group().is_none() {
+                all.entry(stage).or_insert_with(|| StepWindow::new(StepId(0), stage)).merge(window);
+            }
+        }
+        all
+    }
+}
+
+/// The seconds of those deliveries.
+pub(crate) fn gather<'a>(deliveries: impl Iterator<Item = &'a Delivery>) -> BTreeMap<u32, Second> {
+    let mut seconds: BTreeMap<u32, Second> = BTreeMap::new();
+    for delivery in deliveries {
+        let Some(window) = &delivery.window else { continue };
+        let second = seconds.entry(window.from_s).or_default();
+        second.merged.add(&delivery.node_id, window);
+        // A further part of a window carries no gauges.
+        let state = second.states.entry(delivery.node_id.clone()).or_default();
+        state.in_flight = state.in_flight.max(window.gauges.in_flight);
+        state.queued = state.queued.max(window.gauges.queued);
+        state.connections = state.connections.max(window.gauges.connections);
+    }
+    seconds
+}
+
+/// What drivers said at their ends, by node id.
+pub(crate) fn ends<'a>(
+    deliveries: impl Iterator<Item = &'a Delivery>,
+) -> impl Iterator<Item = (&'a str, DriverTotals)> {
+    deliveries.filter_map(|delivery| {
+        let mut driver = DriverTotals::default();
+        driver.finish(delivery.totals.as_ref()?);
+        Some((delivery.node_id.as_str(), driver))
+    })
+}
