@@ -125,6 +125,9 @@ pub enum Error {
         /// How many it would be.
         points: u32,
     },
+    /// What a PostgreSQL database says, or does not say.
+    #[error(transparent)]
+    Postgres(#[from] crate::postgres::Fault),
     /// Anything else the database says.
     #[error("{}: {source}", path.display())]
     Database {
@@ -138,7 +141,11 @@ pub enum Error {
 impl Error {
     /// Whether the same call may succeed later without anything being changed in it: the disk is full, or locked.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Full { .. } | Self::Locked { .. })
+        match self {
+            Self::Full { .. } | Self::Locked { .. } => true,
+            Self::Postgres(fault) => fault.is_temporary(),
+            _ => false,
+        }
     }
 
     pub(crate) fn of(path: &Path, source: rusqlite::Error) -> Self {

@@ -13,6 +13,7 @@ mod seconds;
 mod points;
 mod events;
 mod folder;
+pub mod postgres;
 
 pub use error::Error;
 pub use events::{Claimed, EventStore, Poison, Span, Stored};
