@@ -1,7 +1,7 @@
-//! Writes what was measured and reads it back: a data folder with one SQLite database, `swell.db`.
+//! Writes what was measured and reads it back: a data folder with one SQLite database, `swell.db`, or a PostgreSQL
+//! database that several machines share.
 //!
-//! [`Store`] is the one writer of a folder, [`Reader`] any of its readers. What a driver reports is kept merged over
-//! drivers by second, with each driver's totals beside it, so that a run can be rebuilt bit for bit after a restart.
+//! [`Store`] writes, [`Reader`] reads, [`Location`] says where. What a driver reports is kept merged over drivers by second, with each driver's totals beside it, so that a run can be rebuilt bit for bit after a restart.
 //!
 //! Invariants: a [`Batch`] is stored whole or not at all, each of its reports once however often it comes, and the read
 //! positions move in the same transaction. Deliberately absent: judging, percentiles and everything else that
@@ -14,11 +14,13 @@ mod points;
 mod events;
 mod folder;
 pub mod postgres;
+mod store;
 
 pub use error::Error;
 pub use events::{Claimed, EventStore, Poison, Span, Stored};
-pub use folder::{BUSY_TIMEOUT, Reader, Store};
+pub use folder::BUSY_TIMEOUT;
 pub use points::{MAX_POINTS, Point};
 pub use rows::{
     Batch, Delivery, EventRow, Identity, Ingested, MAX_EVENTS, MAX_PAGE, Position, Resolution, RunRow,
 };
+pub use store::{Location, Reader, Store};

@@ -6,24 +6,17 @@
 
 use std::collections::BTreeMap;
 
-use metrics::{DriverTotals, Merged, StepWindow};
+use metrics::{DriverTotals, DriverWindow, Gauges, Merged, StepWindow};
 use plan::{StageId, StepId};
 
 use crate::Delivery;
-
-/// What one driver said of its state at the end of one second.
-#[derive(Default)]
-pub(crate) struct DriverState {
-    pub(crate) in_flight: u32,
-    pub(crate) queued: u32,
-    pub(crate) connections: u32,
-}
 
 /// What the drivers' fresh reports say about one second.
 #[derive(Default)]
 pub(crate) struct Second {
     pub(crate) merged: Merged,
-    pub(crate) states: BTreeMap<String, DriverState>,
+    /// The drivers' states at the end of it.
+    pub(crate) states: BTreeMap<String, Gauges>,
 }
 
 impl Second {
@@ -47,12 +40,22 @@ pub(crate) fn gather<'a>(deliveries: impl Iterator<Item = &'a Delivery>) -> BTre
         let second = seconds.entry(window.from_s).or_default();
         second.merged.add(&delivery.node_id, window);
         // A further part of a window carries no gauges.
-        let state = second.states.entry(delivery.node_id.clone()).or_default();
-        state.in_flight = state.in_flight.max(window.gauges.in_flight);
-        state.queued = state.queued.max(window.gauges.queued);
-        state.connections = state.connections.max(window.gauges.connections);
+        raise(second.states.entry(delivery.node_id.clone()).or_default(), window);
     }
     seconds
+}
+
+/// The state is the driver's own, so what several parts say of it is not summed.
+fn raise(state: &mut Gauges, window: &DriverWindow) {
+    let said = &window.gauges;
+    state.in_flight = state.in_flight.max(said.in_flight);
+    state.queued = state.queued.max(said.queued);
+    state.connections = state.connections.max(said.connections);
+    state.busiest_thread_permille = state.busiest_thread_permille.max(said.busiest_thread_permille);
+    state.throttled_us = state.throttled_us.max(said.throttled_us);
+    state.cpu_permille = state.cpu_permille.max(said.cpu_permille);
+    state.starved_permille = state.starved_permille.max(said.starved_permille);
+    state.stolen_permille = state.stolen_permille.max(said.stolen_permille);
 }
 
 /// What drivers said at their ends, by node id.

@@ -1,63 +1,69 @@
 //! Runs, their timelines, and the folder they lie in.
 
+mod both;
 mod fixture;
+mod server;
 
+use both::both;
 use expect_test::{Expect, expect};
-use fixture::{RUN, run, store};
+use fixture::{RUN, run};
 use store::{Error, EventRow, Reader, RunRow, Store};
 
 #[test]
 fn a_run_is_kept_as_it_was_said() {
-    let (dir, mut store) = store();
-    let ended = RunRow {
-        state: "finished".to_owned(),
-        started_ms: Some(2_000),
-        ended_ms: Some(3_000),
-        extras: Some(r#"{"epoch":3}"#.to_owned()),
-        verdict: Some("valid".to_owned()),
-        summary_json: Some("{}".to_owned()),
-        ..run(RUN, 1_000)
-    };
-    store.update_run(&ended).unwrap();
-    let store_id = store.store_id().to_owned();
-    drop(store);
-    let store = Store::open(dir.path()).unwrap();
-    assert_eq!(store.store_id(), store_id);
-    assert_eq!(store.reader().unwrap().run(RUN).unwrap(), Some(ended));
-    assert_eq!(store.reader().unwrap().run("other").unwrap(), None);
+    both(|place, mut store| {
+        let ended = RunRow {
+            state: "finished".to_owned(),
+            started_ms: Some(2_000),
+            ended_ms: Some(3_000),
+            extras: Some(r#"{"epoch":3}"#.to_owned()),
+            verdict: Some("valid".to_owned()),
+            summary_json: Some("{}".to_owned()),
+            ..run(RUN, 1_000)
+        };
+        store.update_run(&ended).unwrap();
+        let store_id = store.store_id().to_owned();
+        drop(store);
+        let store = Store::open(&place.location).unwrap();
+        assert_eq!(store.store_id(), store_id);
+        assert_eq!(store.reader().unwrap().run(RUN).unwrap(), Some(ended));
+        assert_eq!(store.reader().unwrap().run("other").unwrap(), None);
+    });
 }
 
 #[test]
 fn runs_are_listed_newest_first_in_pages() {
-    let (_dir, mut store) = store();
-    for (run_id, created_ms) in [("b", 3_000), ("a", 3_000), ("c", 2_000)] {
-        store.create_run(&run(run_id, created_ms)).unwrap();
-    }
-    let reader = store.reader().unwrap();
-    let page = |before, limit| -> Vec<String> {
-        reader.runs(before, limit).unwrap().into_iter().map(|run| run.run_id).collect()
-    };
-    assert_eq!(page(None, 3), ["b", "a", "c"]);
-    assert_eq!(page(Some("c"), 3), [RUN]);
-    assert_eq!(page(Some("b"), 1), ["a"]);
-    assert_eq!(page(Some(RUN), 3), Vec::<String>::new());
+    both(|_, mut store| {
+        for (run_id, created_ms) in [("b", 3_000), ("a", 3_000), ("c", 2_000)] {
+            store.create_run(&run(run_id, created_ms)).unwrap();
+        }
+        let reader = store.reader().unwrap();
+        let page = |before, limit| -> Vec<String> {
+            reader.runs(before, limit).unwrap().into_iter().map(|run| run.run_id).collect()
+        };
+        assert_eq!(page(None, 3), ["b", "a", "c"]);
+        assert_eq!(page(Some("c"), 3), [RUN]);
+        assert_eq!(page(Some("b"), 1), ["a"]);
+        assert_eq!(page(Some(RUN), 3), Vec::<String>::new());
+    });
 }
 
 #[test]
 fn a_timeline_keeps_its_order() {
-    let (_dir, mut store) = store();
-    let event = |text: &str, second| EventRow {
-        second,
-        unix_ms: 5,
-        kind: "driver_lost".to_owned(),
-        text: text.to_owned(),
-        driver: Some("d1".to_owned()),
-    };
-    let events = [event("second", Some(2)), event("first", None)];
-    for event in &events {
-        store.add_event(RUN, event).unwrap();
-    }
-    assert_eq!(store.reader().unwrap().events(RUN).unwrap(), events);
+    both(|_, mut store| {
+        let event = |text: &str, second| EventRow {
+            second,
+            unix_ms: 5,
+            kind: "driver_lost".to_owned(),
+            text: text.to_owned(),
+            driver: Some("d1".to_owned()),
+        };
+        let events = [event("second", Some(2)), event("first", None)];
+        for event in &events {
+            store.add_event(RUN, event).unwrap();
+        }
+        assert_eq!(store.reader().unwrap().events(RUN).unwrap(), events);
+    });
 }
 
 #[test]

@@ -290,7 +290,12 @@ async fn grant(db: &Db, schema: &str, notes: &mut Vec<String>) -> Result<(), Fai
             ));
             return Ok(());
         }
-        db.client.batch_execute(&format!("CREATE ROLE {READER_ROLE} NOLOGIN")).await?;
+        // Another database of the server may make it at the same moment.
+        let create = format!(
+            "DO $$ BEGIN CREATE ROLE {READER_ROLE} NOLOGIN; \
+             EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+        );
+        db.client.batch_execute(&create).await?;
     }
     let schema = quoted(schema);
     db.client

@@ -8,14 +8,20 @@ mod address;
 mod passfile;
 mod error;
 mod tls;
-#[expect(dead_code, reason = "the store over it is the next change")]
+mod lock;
 mod session;
 mod schema;
 mod admin;
+mod copy;
+mod windows;
+mod writer;
+mod reader;
 
 pub use address::{Address, Environment};
 pub use admin::{Done, Prune, READER_ROLE, Reading, Relation, Setup, Status, init, migrate, prune, status};
 pub use error::Fault;
+pub use reader::Reader;
+pub use writer::Store;
 
 /// The oldest PostgreSQL that has all that is used here (`date_bin`).
 pub const MIN_VERSION: i32 = 14;

@@ -12,12 +12,12 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, NoTls, Row, Statement};
+use tokio_postgres::{Client, Config, NoTls, Row, RowStream, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::address::SslMode;
 use super::error::Failure;
-use super::{Address, Fault, MIN_VERSION, schema, tls};
+use super::{Address, Fault, MIN_VERSION, lock, schema, tls};
 use crate::Error;
 
 /// How long one transaction may take: writing a second of a large fleet takes a tenth of it, and whoever waits for the
@@ -33,6 +33,12 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
 const KEEPALIVE_PROBES: u32 = 3;
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a session is set to. The server looks after its clients as we look after it, so that one whose machine vanished, or
+/// who stands still in a transaction, holds no lock for long.
+const SETTINGS: &str = "SET TimeZone = 'UTC'; SET client_min_messages = warning; SET tcp_keepalives_idle = 5; \
+                        SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3; SET tcp_user_timeout = 10000; \
+                        SET idle_in_transaction_session_timeout = '30s'";
 
 /// Statements that a connection keeps prepared.
 const MAX_STATEMENTS: usize = 256;
@@ -104,6 +110,14 @@ impl Db {
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<u64, tokio_postgres::Error> {
         self.client.execute(&self.prepared(sql).await?, values).await
+    }
+
+    pub(super) async fn query_raw(
+        &self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<RowStream, tokio_postgres::Error> {
+        self.client.query_raw(&self.prepared(sql).await?, values.iter().copied()).await
     }
 
     /// Opens `sql`, a `COPY … FROM STDIN`.
@@ -242,8 +256,8 @@ fn configuration(address: &Address) -> Config {
 pub(super) struct Link {
     address: Address,
     session: Option<Session>,
-    /// Counts the connections; what a connection held, such as locks, is gone with it.
-    generation: u64,
+    /// Runs whose locks each of its connections takes.
+    held: Vec<String>,
     /// Whether a connection needs our tables, of this version.
     checks: bool,
 }
@@ -266,7 +280,7 @@ impl Link {
     }
 
     fn to(address: &Address, checks: bool) -> Result<Self, Error> {
-        let mut link = Self { address: address.clone(), session: None, generation: 0, checks };
+        let mut link = Self { address: address.clone(), session: None, held: Vec::new(), checks };
         link.session()?;
         Ok(link)
     }
@@ -276,9 +290,24 @@ impl Link {
         &self.address
     }
 
-    /// Which of its connections it is on.
-    pub(super) fn generation(&self) -> u64 {
-        self.generation
+    /// Makes a run this link's to write, on this connection and those after it.
+    pub(super) fn hold(&mut self, run_id: &str) -> Result<(), Error> {
+        if self.held.iter().any(|held| held == run_id) {
+            return Ok(());
+        }
+        let place = self.address.to_string();
+        self.transaction(Kind::Read, DEADLINE, async |db| lock::take(db, run_id, &place).await)?;
+        self.held.push(run_id.to_owned());
+        Ok(())
+    }
+
+    /// Lets others write the run.
+    pub(super) fn let_go(&mut self, run_id: &str) {
+        self.held.retain(|held| held != run_id);
+        let released = self.transaction(Kind::Read, DEADLINE, async |db| lock::release(db, run_id).await);
+        if let Err(error) = released {
+            tracing::debug!(run_id, %error, "the lock on a run ends with its connection");
+        }
     }
 
     fn session(&mut self) -> Result<&Session, Error> {
@@ -287,11 +316,15 @@ impl Link {
             Some(session) => session,
             None => {
                 let session = Session::connect(&self.address)?;
-                let (address, checks) = (self.address.clone(), self.checks);
-                let prepared = session.run(DEADLINE, async |db| prepare(db, &address, checks).await);
+                let prepared = session.run(DEADLINE, async |db| {
+                    let schema = prepare(db, &self.address, self.checks).await?;
+                    for run in &self.held {
+                        lock::take(db, run, &self.address.to_string()).await?;
+                    }
+                    Ok(schema)
+                });
                 let schema = prepared.map_err(|failure| failure.into_error(&self.address))?;
                 self.address = self.address.clone().with_schema(&schema);
-                self.generation += 1;
                 session
             }
         };
@@ -314,21 +347,11 @@ impl Link {
         result.map_err(|failure| self.failed(failure))
     }
 
-    /// As [`Self::transaction`], of statements that are a transaction each.
-    pub(super) fn work<T>(
-        &mut self,
-        deadline: Duration,
-        work: impl AsyncFnOnce(&Db) -> Result<T, Failure>,
-    ) -> Result<T, Error> {
-        let result = self.session()?.run(deadline, work);
-        result.map_err(|failure| self.failed(failure))
-    }
-
     fn begin(&mut self, kind: Kind) -> Result<(), Error> {
-        let before = self.generation;
+        let was_idle = self.session.is_some();
         let begin = async |db: &Db| Ok(db.client.batch_execute(kind.begin()).await?);
         let Err(failure) = self.session()?.run(DEADLINE, begin) else { return Ok(()) };
-        let was_idle = self.generation == before && failure.is_of_connection();
+        let was_idle = was_idle && failure.is_of_connection();
         let error = self.failed(failure);
         if !was_idle || matches!(error, Error::Postgres(Fault::Silent { .. })) {
             return Err(error);
@@ -361,11 +384,7 @@ async fn prepare(db: &Db, address: &Address, checks: bool) -> Result<String, Fai
     }
     let schema = schema::find(db, address).await?;
     let quoted = schema::quoted(&schema);
-    db.client
-        .batch_execute(&format!(
-            "SET search_path = {quoted}, public, swell_compat; SET TimeZone = 'UTC'; SET client_min_messages = warning"
-        ))
-        .await?;
+    db.client.batch_execute(&format!("SET search_path = {quoted}, public, swell_compat; {SETTINGS}")).await?;
     if checks {
         schema::check(db, address).await?;
     }

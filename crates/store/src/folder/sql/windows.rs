@@ -1,11 +1,11 @@
 //! Windows, the ledger of what is in, read positions and checkpoints as rows.
 
+use metrics::Gauges;
 use rusqlite::{Connection, OptionalExtension, Row};
 use uuid::Uuid;
 
 use crate::Position;
 use crate::points::DriverStates;
-use crate::seconds::DriverState;
 
 /// The `step` of a row about all steps together.
 pub(crate) const ALL_STEPS: i64 = -1;
@@ -116,7 +116,7 @@ pub(crate) fn insert_driver(
     connection: &Connection,
     run: i64,
     node_id: &str,
-    state: Option<(u32, &DriverState)>,
+    state: Option<(u32, &Gauges)>,
     measured: &[u8],
 ) -> rusqlite::Result<()> {
     connection

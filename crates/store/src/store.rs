@@ -1,0 +1,228 @@
+//! The two kinds of store behind one name, and where a store is.
+//!
+//! Invariant: what a call means does not depend on the kind. Deliberately absent: what only one kind can do.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use metrics::{DriverWindow, Merged};
+use plan::StepId;
+
+use crate::postgres::{Address, Environment};
+use crate::{Batch, Error, EventRow, Ingested, Point, Position, Resolution, RunRow, folder, postgres};
+
+/// Where a store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// A data folder of this machine.
+    Folder(PathBuf),
+    /// A PostgreSQL database.
+    Postgres(Box<Address>),
+}
+
+impl Location {
+    /// `postgres://…` and `postgresql://…` are addresses of databases, all else is a folder.
+    ///
+    /// # Errors
+    /// When an address cannot be understood.
+    pub fn parse(text: &str, environment: Environment<'_>) -> Result<Self, Error> {
+        if !Address::is_address(text) {
+            return Ok(Self::Folder(text.into()));
+        }
+        Ok(Self::Postgres(Box::new(Address::parse(text, environment)?)))
+    }
+}
+
+/// Without a password.
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(dir) => dir.display().fmt(f),
+            Self::Postgres(address) => address.fmt(f),
+        }
+    }
+}
+
+impl From<&Path> for Location {
+    fn from(dir: &Path) -> Self {
+        Self::Folder(dir.to_owned())
+    }
+}
+
+impl From<&PathBuf> for Location {
+    fn from(dir: &PathBuf) -> Self {
+        Self::Folder(dir.clone())
+    }
+}
+
+impl From<&Location> for Location {
+    fn from(location: &Location) -> Self {
+        location.clone()
+    }
+}
+
+impl From<&Address> for Location {
+    fn from(address: &Address) -> Self {
+        Self::Postgres(Box::new(address.clone()))
+    }
+}
+
+/// A store opened for writing.
+#[derive(Debug)]
+pub enum Store {
+    /// A data folder.
+    Folder(folder::Store),
+    /// A PostgreSQL database.
+    Postgres(postgres::Store),
+}
+
+/// Calls the method of whichever kind it is.
+macro_rules! either {
+    ($store:expr, $kind:ident, $one:ident => $call:expr) => {
+        match $store {
+            $kind::Folder($one) => $call,
+            $kind::Postgres($one) => $call,
+        }
+    };
+}
+
+impl Store {
+    /// Opens a store. A data folder is made where it is missing, the tables of a database are not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InUse`] when another process, or another `Store` of this one, has the folder open.
+    pub fn open(location: impl Into<Location>) -> Result<Self, Error> {
+        Ok(match location.into() {
+            Location::Folder(dir) => Self::Folder(folder::Store::open(&dir)?),
+            Location::Postgres(address) => Self::Postgres(postgres::Store::open(&address)?),
+        })
+    }
+
+    /// Names this store among all others (a UUID); the same each time it is opened.
+    pub fn store_id(&self) -> &str {
+        either!(self, Self, store => store.store_id())
+    }
+
+    /// A new reading connection, to be used beside this writer or sent to another thread.
+    pub fn reader(&self) -> Result<Reader, Error> {
+        Ok(match self {
+            Self::Folder(store) => Reader::Folder(store.reader()?),
+            Self::Postgres(store) => Reader::Postgres(store.reader()?),
+        })
+    }
+
+    /// Whether a run that is there is this process's to write, and makes it so: in a database that several processes
+    /// share, each run has one that writes it. Of a data folder all are.
+    pub fn take_run(&mut self, run_id: &str) -> Result<bool, Error> {
+        match self {
+            Self::Folder(_) => Ok(true),
+            Self::Postgres(store) => store.take_run(run_id),
+        }
+    }
+
+    /// Adds a run; on the disk when it returns.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RunExists`] when there is one of that name.
+    pub fn create_run(&mut self, run: &RunRow) -> Result<(), Error> {
+        either!(self, Self, store => store.create_run(run))
+    }
+
+    /// Replaces everything said of the run `run.run_id`; on the disk when it returns, with all windows stored before.
+    /// A run that ends by it (`ended_ms`) is checkpointed, so that opening it later reads few rows.
+    pub fn update_run(&mut self, run: &RunRow) -> Result<(), Error> {
+        either!(self, Self, store => store.update_run(run))
+    }
+
+    /// Adds an event to the end of the timeline of a run.
+    pub fn add_event(&mut self, run_id: &str, event: &EventRow) -> Result<(), Error> {
+        either!(self, Self, store => store.add_event(run_id, event))
+    }
+
+    /// Stores a batch in one transaction: the reports that are new, and the read positions.
+    ///
+    /// When it fails the caller keeps the batch and calls again: whatever of it is stored is found to be known.
+    pub fn ingest(&mut self, batch: &Batch) -> Result<Ingested, Error> {
+        either!(self, Self, store => store.ingest(batch))
+    }
+
+    /// Stores the merged totals of the run as far as it is in, so that [`Reader::load`] begins from there.
+    pub fn checkpoint(&mut self, run_id: &str) -> Result<(), Error> {
+        either!(self, Self, store => store.checkpoint(run_id))
+    }
+}
+
+/// A store opened for reading: it changes nothing and sees only whole transactions, each call one moment.
+#[derive(Debug)]
+pub enum Reader {
+    /// A data folder.
+    Folder(folder::Reader),
+    /// A PostgreSQL database.
+    Postgres(postgres::Reader),
+}
+
+impl Reader {
+    /// Opens a store for reading, whether or not a [`Store`] has it open.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`] where there is no database in a folder.
+    pub fn open(location: impl Into<Location>) -> Result<Self, Error> {
+        Ok(match location.into() {
+            Location::Folder(dir) => Self::Folder(folder::Reader::open(&dir)?),
+            Location::Postgres(address) => Self::Postgres(postgres::Reader::open(&address)?),
+        })
+    }
+
+    /// The run of that name.
+    pub fn run(&self, run_id: &str) -> Result<Option<RunRow>, Error> {
+        either!(self, Self, reader => reader.run(run_id))
+    }
+
+    /// A page of at most `limit` (and [`crate::MAX_PAGE`]) runs, newest first; `before` is the last run of the page before.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownRun`] when there is no run `before`.
+    pub fn runs(&self, before: Option<&str>, limit: u32) -> Result<Vec<RunRow>, Error> {
+        either!(self, Self, reader => reader.runs(before, limit))
+    }
+
+    /// The timeline of a run in the order in which it was added, at most [`crate::MAX_EVENTS`].
+    pub fn events(&self, run_id: &str) -> Result<Vec<EventRow>, Error> {
+        either!(self, Self, reader => reader.events(run_id))
+    }
+
+    /// How far each partition has been read.
+    pub fn positions(&self) -> Result<Vec<Position>, Error> {
+        either!(self, Self, reader => reader.positions())
+    }
+
+    /// Everything measured of a run: bit for bit what adding each of its reports once, in any order, gives.
+    pub fn load(&self, run_id: &str) -> Result<Merged, Error> {
+        either!(self, Self, reader => reader.load(run_id))
+    }
+
+    /// The run seconds `from_s..to_s` of one step, or of all, at a resolution whose points begin at its multiples.
+    /// Points in which nobody reported are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooManyPoints`] beyond [`crate::MAX_POINTS`].
+    pub fn series(
+        &self,
+        run_id: &str,
+        step: Option<StepId>,
+        span: (u32, u32),
+        resolution: Resolution,
+    ) -> Result<Vec<Point>, Error> {
+        either!(self, Self, reader => reader.series(run_id, step, span, resolution))
+    }
+
+    /// Hands over all that was measured of a run second by second, merged over its drivers; without the drivers' states.
+    pub fn seconds(&self, run_id: &str, each: impl FnMut(u32, &DriverWindow)) -> Result<(), Error> {
+        either!(self, Self, reader => reader.seconds(run_id, each))
+    }
+}
