@@ -19,7 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("protocol", &[]),
     ("engine", &["plan", "data", "metrics", "clock", "protocol"]),
-    ("transport", &["plan", "metrics", "events", "clock"]),
+    ("transport", &["plan", "metrics", "clock"]),
     ("store", &["plan", "metrics", "events"]),
     ("cluster", &["plan", "data", "metrics", "events", "clock", "protocol", "engine", "transport", "store"]),
     ("report", &["plan", "metrics"]),

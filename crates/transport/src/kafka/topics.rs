@@ -60,6 +60,14 @@ const fn specification(topic: Topic) -> Specification {
             retention_bytes: Some(16 << 30),
             segment_ms: None,
         },
+        Topic::Events => Specification {
+            partitions: 16,
+            ordered: false,
+            retention_ms: DAY_MS,
+            // 64 GiB over the sixteen partitions.
+            retention_bytes: Some(4 << 30),
+            segment_ms: None,
+        },
         Topic::Heartbeat => Specification { segment_ms: Some(5 * MINUTE_MS), ..ordered_for(10 * MINUTE_MS) },
     }
 }
