@@ -35,6 +35,7 @@ fn every_message_survives() {
 fn what_is_written() {
     let texts: Vec<String> = samples::all()
         .iter()
+        .filter(|message| message.topic() != Topic::Events)
         .filter(|message| !matches!(message, Message::TestConfig(_) | Message::Metrics(_)))
         .map(written)
         .filter(|text| text.len() < 1000)
@@ -519,7 +520,7 @@ fn a_batch_of_events_says_whose_it_is_in_headers() {
         epoch: 12
         batch: 7
         rows: 3
-        crc32: 1a62f35a
+        crc32: 65330def
     "#]]
     .assert_eq(&shown.concat());
 
