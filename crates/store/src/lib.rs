@@ -15,7 +15,7 @@ mod events;
 mod folder;
 
 pub use error::Error;
-pub use events::{Claimed, EventStore, Poison, Span, Stored};
+pub use events::{Claimed, EventStore, Poison, Portion, Span, Stored};
 pub use folder::{BUSY_TIMEOUT, Reader, Store};
 pub use points::{MAX_POINTS, Point};
 pub use rows::{
