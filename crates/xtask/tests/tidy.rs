@@ -25,6 +25,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("report", &["plan", "metrics"]),
     ("api", &["plan", "metrics", "clock", "report", "store", "cluster"]),
     ("target", &["clock"]),
+    ("scribe", &["events", "clock"]),
     ("import", &["plan"]),
     (
         "swell",
@@ -40,6 +41,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "report",
             "api",
             "target",
+            "scribe",
             "import",
         ],
     ),
