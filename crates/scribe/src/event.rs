@@ -248,13 +248,11 @@ impl<'a> Raw<'a> {
 }
 
 /// What is said of a name that [`is_name`] refuses.
-pub const NO_NAME: &str =
-    "must be 1 to 200 bytes, not begin with a full stop, and have no `/`, `\\` or control character";
+pub const NO_NAME: &str = "must be 1 to 200 bytes without control characters";
 
-/// Whether a run or worker may be called so. Names become parts of file names, and of keys of the database.
+/// Whether a run or worker may be called so.
 pub fn is_name(name: &str) -> bool {
-    let allowed = |character: char| !character.is_control() && !matches!(character, '/' | '\\');
-    (1..=NAME_BYTES).contains(&name.len()) && !name.starts_with('.') && name.chars().all(allowed)
+    (1..=NAME_BYTES).contains(&name.len()) && !name.chars().any(char::is_control)
 }
 
 impl<'de> Deserialize<'de> for Raw<'de> {

@@ -131,7 +131,7 @@ fn bent_entries_are_set_aside_with_what_is_wrong() {
         ("\"crc32\":", "\"crc32\":1", "bytes were changed on the way"),
         ("\"number\":7", "\"number\":null", "`incarnation` is no UUID, or has no `number` beside it"),
         ("\"incarnation\":\"0", "\"incarnation\":\"x", "`incarnation` is no UUID"),
-        ("\"test_run_id\":\"run\"", "\"test_run_id\":\"../run\"", "`test_run_id` must be"),
+        ("\"test_run_id\":\"run\"", "\"test_run_id\":\"r\\u0007n\"", "`test_run_id` must be"),
         ("\"worker_id\":\"d1\"", "\"worker_id\":\"\"", "`worker_id` must be"),
         ("\"arrow\":\"", "\"arrow\":\"*", "`arrow` is no Base64"),
         ("\"rows\"", "\"lines\"", "missing field `rows`"),

@@ -125,6 +125,14 @@ pub enum Error {
         /// How many it would be.
         points: u32,
     },
+    /// Rows that are no events: a fault of the program.
+    #[error("rows of {run_id} are no events: {detail}")]
+    Rows {
+        /// The run that they were said to be of.
+        run_id: String,
+        /// What is wrong.
+        detail: String,
+    },
     /// Anything else the database says.
     #[error("{}: {source}", path.display())]
     Database {

@@ -1,4 +1,5 @@
-//! Writes what was measured and reads it back: a data folder with one SQLite database, `swell.db`.
+//! Writes what was measured and reads it back: a data folder with one SQLite database, `swell.db`, and Parquet files of
+//! raw events.
 //!
 //! [`Store`] is the one writer of a folder, [`Reader`] any of its readers. What a driver reports is kept merged over
 //! drivers by second, with each driver's totals beside it, so that a run can be rebuilt bit for bit after a restart.
@@ -12,12 +13,15 @@ mod rows;
 mod seconds;
 mod points;
 mod events;
+mod parquet;
 mod folder;
 
 pub use error::Error;
 pub use events::{Claimed, EventStore, Poison, Portion, Span, Stored};
-pub use folder::{BUSY_TIMEOUT, Reader, Store};
+pub use folder::{BUSY_TIMEOUT, Events, Reader, Store, event_files};
+pub use parquet::{EventRows, ParquetFile, perf_results};
 pub use points::{MAX_POINTS, Point};
 pub use rows::{
     Batch, Delivery, EventRow, Identity, Ingested, MAX_EVENTS, MAX_PAGE, Position, Resolution, RunRow,
 };
+pub use seconds::DriverSecond;

@@ -19,6 +19,29 @@ pub(crate) struct DriverState {
     pub(crate) connections: u32,
 }
 
+/// What one driver did in one second, and how it stood at its end.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DriverSecond {
+    /// The second of the run.
+    pub second: u32,
+    /// The driver.
+    pub node_id: String,
+    /// What it did.
+    pub totals: DriverTotals,
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// Arrivals that wait for a connection.
+    pub queued: u32,
+    /// Open connections.
+    pub connections: u32,
+}
+
+impl DriverSecond {
+    pub(crate) fn new(second: u32, node_id: &str) -> Self {
+        Self { second, node_id: node_id.to_owned(), ..Self::default() }
+    }
+}
+
 /// What the drivers' fresh reports say about one second.
 #[derive(Default)]
 pub(crate) struct Second {

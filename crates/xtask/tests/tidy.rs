@@ -52,6 +52,7 @@ const EDGES: &[(&str, &[&str])] = &[
 const SOLE_OWNERS: &[(&str, &[&str])] = &[
     ("rdkafka", &["transport"]),
     ("rusqlite", &["store"]),
+    ("parquet", &["store"]),
     ("arrow-ipc", &["events"]),
     ("axum", &["api"]),
     ("tokio", &["api"]),
