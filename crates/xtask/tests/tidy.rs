@@ -51,6 +51,7 @@ const SOLE_OWNERS: &[(&str, &[&str])] = &[
     ("rdkafka", &["transport"]),
     ("rusqlite", &["store"]),
     ("arrow-ipc", &["events"]),
+    ("rtrb", &["metrics"]),
     ("axum", &["api"]),
     ("tokio", &["api"]),
     ("httparse", &["protocol", "target"]),
