@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use store::Location;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -30,7 +31,9 @@ const BLOCKING_THREADS: usize = COMMANDS + 8;
 pub struct Settings {
     /// Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The data folder: results are read from it, and hashes of tokens are kept in it.
+    /// Where results are read from.
+    pub store: Location,
+    /// The data folder: hashes of tokens are kept in it.
     pub data: PathBuf,
 }
 
@@ -92,7 +95,7 @@ pub fn serve(settings: Settings, control: impl Control) -> Result<Server, Error>
         let (tokens, made) = Tokens::open(&settings.data).map_err(failed)?;
         (Access::Tokens(tokens), made)
     };
-    let shelf = Shelf::new(store::Reader::open(&settings.data)?);
+    let shelf = Shelf::new(store::Reader::open(&settings.store)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)

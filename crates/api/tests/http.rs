@@ -24,7 +24,11 @@ fn site() -> Site {
     let folder = tempfile::tempdir().unwrap();
     drop(store::Store::open(folder.path()).unwrap());
     let control = Scripted::new(folder.path());
-    let settings = Settings { listen: "127.0.0.1:0".parse().unwrap(), data: folder.path().to_owned() };
+    let settings = Settings {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        store: folder.path().into(),
+        data: folder.path().to_owned(),
+    };
     let server = api::serve(settings, control.clone()).unwrap();
     Site { server, control, _folder: folder }
 }
@@ -374,7 +378,11 @@ fn a_port_in_use_is_told_apart() {
     let site = site();
     let folder = tempfile::tempdir().unwrap();
     drop(store::Store::open(folder.path()).unwrap());
-    let settings = Settings { listen: site.server.local_addr(), data: folder.path().to_owned() };
+    let settings = Settings {
+        listen: site.server.local_addr(),
+        store: folder.path().into(),
+        data: folder.path().to_owned(),
+    };
     let error = api::serve(settings, site.control.clone()).unwrap_err();
     assert!(error.is_listen());
 }
@@ -384,7 +392,11 @@ fn beyond_loopback_a_token_is_needed_and_roles_differ() {
     let folder = tempfile::tempdir().unwrap();
     drop(store::Store::open(folder.path()).unwrap());
     let control = Scripted::new(folder.path());
-    let settings = Settings { listen: "0.0.0.0:0".parse().unwrap(), data: folder.path().to_owned() };
+    let settings = Settings {
+        listen: "0.0.0.0:0".parse().unwrap(),
+        store: folder.path().into(),
+        data: folder.path().to_owned(),
+    };
     let server = api::serve(settings, control.clone()).unwrap();
     let tokens = server.new_tokens().unwrap().clone();
     let site = Site { server, control, _folder: folder };

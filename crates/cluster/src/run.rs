@@ -45,9 +45,11 @@ impl Sent {
             Message::Heartbeat(_) => Self::Heartbeat,
             Message::TestConfig(config) => Self::Config { test_id: config.test_id.clone() },
             Message::Metrics(_) => Self::Metrics,
-            Message::Register(_) | Message::Trigger(_) | Message::Control(_) | Message::FileChunk(_) => {
-                Self::Other
-            }
+            Message::Register(_)
+            | Message::Trigger(_)
+            | Message::Control(_)
+            | Message::FileChunk(_)
+            | Message::Events(_) => Self::Other,
         }
     }
 }

@@ -128,6 +128,14 @@ pub enum Error {
     /// What a PostgreSQL database says, or does not say.
     #[error(transparent)]
     Postgres(#[from] crate::postgres::Fault),
+    /// Rows that are no events: a fault of the program.
+    #[error("rows of {run_id} are no events: {detail}")]
+    Rows {
+        /// The run that they were said to be of.
+        run_id: String,
+        /// What is wrong.
+        detail: String,
+    },
     /// Anything else the database says.
     #[error("{}: {source}", path.display())]
     Database {

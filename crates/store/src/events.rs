@@ -6,6 +6,7 @@
 //! the log, which `cluster` reads.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use events::Batch;
 
@@ -22,13 +23,17 @@ pub trait EventStore: Send {
     /// `topic` names the topic among all that are or were: the cluster's id, a slash, its name.
     fn claim(&mut self, topic: &str, partitions: i32) -> Result<Vec<Claimed>, Error>;
 
-    /// Stores in one transaction the batches that are new, their identities, and the position after them.
+    /// How much this store likes to take at once.
+    fn portion(&self) -> Portion;
+
+    /// Stores in one transaction the batches that are new, their identities, and the positions after them. The spans are
+    /// of different partitions.
     ///
     /// # Errors
-    /// [`Error::Moved`] when the partition is not this collector's any more or stands elsewhere than `span.from`: claim,
-    /// and read again from there. Whatever the error, nothing is stored, but for a connection that broke during the commit:
+    /// [`Error::Moved`] when a partition is not this collector's any more or stands elsewhere than its `from`: claim, and
+    /// read again from there. Whatever the error, nothing is stored, but for a connection that broke during the commit:
     /// then nobody knows, and `Moved` will tell.
-    fn store(&mut self, span: &Span, batches: &[Batch]) -> Result<Stored, Error>;
+    fn store(&mut self, spans: &[Span], batches: &[Batch]) -> Result<Stored, Error>;
 
     /// Stores batches that did not come from the log; they are there when it returns.
     fn store_loose(&mut self, batches: &[Batch]) -> Result<Stored, Error>;
@@ -44,6 +49,15 @@ pub trait EventStore: Send {
 
     /// Gives the leases back, so that others need not wait for their end.
     fn release(&mut self);
+}
+
+/// What is stored together: so many rows, or those that came within that time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Portion {
+    /// Rows.
+    pub rows: usize,
+    /// Time since the first of them was read.
+    pub wait: Duration,
 }
 
 /// A partition that this collector may read.

@@ -1,7 +1,9 @@
-//! Writes what was measured and reads it back: a data folder with one SQLite database, `swell.db`, or a PostgreSQL
-//! database that several machines share.
+//! Writes what was measured and reads it back: a data folder with one SQLite database, `swell.db`, and Parquet files of
+//! raw events; or a PostgreSQL database that several machines share.
 //!
-//! [`Store`] writes, [`Reader`] reads, [`Location`] says where. What a driver reports is kept merged over drivers by second, with each driver's totals beside it, so that a run can be rebuilt bit for bit after a restart.
+//! [`Store`] writes, [`Reader`] reads, [`Location`] says where; [`EventStore`] takes raw events. What a driver reports is kept
+//! merged over drivers by second, with each driver's totals beside it, so that a run can be rebuilt bit for bit after a
+//! restart.
 //!
 //! Invariants: a [`Batch`] is stored whole or not at all, each of its reports once however often it comes, and the read
 //! positions move in the same transaction. Deliberately absent: judging, percentiles and everything else that
@@ -12,15 +14,18 @@ mod rows;
 mod seconds;
 mod points;
 mod events;
+mod parquet;
 mod folder;
 pub mod postgres;
 mod store;
 
 pub use error::Error;
-pub use events::{Claimed, EventStore, Poison, Span, Stored};
-pub use folder::BUSY_TIMEOUT;
+pub use events::{Claimed, EventStore, Poison, Portion, Span, Stored};
+pub use folder::{BUSY_TIMEOUT, Events, event_files};
+pub use parquet::{EventRows, ParquetFile, perf_results};
 pub use points::{MAX_POINTS, Point};
 pub use rows::{
     Batch, Delivery, EventRow, Identity, Ingested, MAX_EVENTS, MAX_PAGE, Position, Resolution, RunRow,
 };
-pub use store::{Location, Reader, Store};
+pub use seconds::DriverSecond;
+pub use store::{Location, Reader, Store, open_events};

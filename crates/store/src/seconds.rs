@@ -11,6 +11,36 @@ use plan::{StageId, StepId};
 
 use crate::Delivery;
 
+/// What one driver did in one second, and how it stood at its end.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DriverSecond {
+    /// The second of the run.
+    pub second: u32,
+    /// The driver.
+    pub node_id: String,
+    /// What it did.
+    pub totals: DriverTotals,
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// Arrivals that wait for a connection.
+    pub queued: u32,
+    /// Open connections.
+    pub connections: u32,
+}
+
+impl DriverSecond {
+    pub(crate) fn new(second: u32, node_id: &str) -> Self {
+        Self { second, node_id: node_id.to_owned(), ..Self::default() }
+    }
+
+    /// Several rows may say how the driver stood.
+    pub(crate) fn raise(&mut self, state: &Gauges) {
+        self.in_flight = self.in_flight.max(state.in_flight);
+        self.queued = self.queued.max(state.queued);
+        self.connections = self.connections.max(state.connections);
+    }
+}
+
 /// What the drivers' fresh reports say about one second.
 #[derive(Default)]
 pub(crate) struct Second {

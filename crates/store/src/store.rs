@@ -9,7 +9,10 @@ use metrics::{DriverWindow, Merged};
 use plan::StepId;
 
 use crate::postgres::{Address, Environment};
-use crate::{Batch, Error, EventRow, Ingested, Point, Position, Resolution, RunRow, folder, postgres};
+use crate::{
+    Batch, DriverSecond, Error, EventRow, EventStore, Ingested, Point, Position, Resolution, RunRow, folder,
+    postgres,
+};
 
 /// Where a store is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +105,15 @@ impl Store {
     /// Names this store among all others (a UUID); the same each time it is opened.
     pub fn store_id(&self) -> &str {
         either!(self, Self, store => store.store_id())
+    }
+
+    /// Where raw events of the same store go, to be written beside this or by another thread. `name` is what other
+    /// collectors know this one by.
+    pub fn events(&self, name: &str) -> Result<Box<dyn EventStore>, Error> {
+        Ok(match self {
+            Self::Folder(store) => Box::new(store.events()?),
+            Self::Postgres(store) => Box::new(store.events(name)?),
+        })
     }
 
     /// A new reading connection, to be used beside this writer or sent to another thread.
@@ -225,4 +237,26 @@ impl Reader {
     pub fn seconds(&self, run_id: &str, each: impl FnMut(u32, &DriverWindow)) -> Result<(), Error> {
         either!(self, Self, reader => reader.seconds(run_id, each))
     }
+
+    /// Hands over what each driver did and how it stood in each second, by second and driver.
+    pub fn driver_seconds(&self, run_id: &str, each: impl FnMut(&DriverSecond)) -> Result<(), Error> {
+        either!(self, Self, reader => reader.driver_seconds(run_id, each))
+    }
+
+    /// The runs of which raw events are stored, by name. Those of foreign clients may have no other trace.
+    pub fn runs_with_events(&self) -> Result<Vec<String>, Error> {
+        either!(self, Self, reader => reader.runs_with_events())
+    }
+}
+
+/// Opens the raw events of a store alone, for a collector that does nothing else. `name` is what others know it by.
+///
+/// # Errors
+///
+/// [`Error::InUse`] when another process has the folder open.
+pub fn open_events(location: impl Into<Location>, name: &str) -> Result<Box<dyn EventStore>, Error> {
+    Ok(match location.into() {
+        Location::Folder(dir) => Box::new(folder::Events::open(&dir)?),
+        Location::Postgres(address) => Box::new(postgres::Events::open(&address, name)?),
+    })
 }

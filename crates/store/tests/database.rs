@@ -156,7 +156,7 @@ fn missing_rights_and_a_read_only_server_are_said() {
     let sql = |text: &str| server().sql(&name, text).unwrap();
     let user = format!("{name}_user");
     sql(&format!("CREATE ROLE {user} LOGIN PASSWORD 'secret'"));
-    let theirs = server::address(&url(&name).replace("postgres:secret@", &format!("{user}:secret@")));
+    let theirs = address(&url(&name).replace("postgres:secret@", &format!("{user}:secret@")));
     let said = fault(postgres::init(&theirs, &Setup::default()));
     assert!(said.contains(&format!("does not allow that to {user}: permission denied")), "{said}");
     sql(&format!("GRANT ALL ON DATABASE {name} TO {user}; GRANT ALL ON SCHEMA public TO {user}"));

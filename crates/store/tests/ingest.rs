@@ -1,5 +1,7 @@
 //! What comes in, in whatever order and however often, comes out as if it had come once and in order.
 
+#![allow(clippy::unwrap_used, reason = "fails where it fails")]
+
 mod both;
 mod fixture;
 mod server;

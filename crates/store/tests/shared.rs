@@ -83,6 +83,7 @@ fn sql_finds_what_was_measured() {
 fn each_run_has_one_that_writes_it() {
     let (_, location, mut first) = shared();
     let mut second = Store::open(&location).unwrap();
+    assert!(first.take_run(RUN).unwrap());
     assert!(!second.take_run(RUN).unwrap());
     let refused = second.update_run(&started(RUN)).unwrap_err().to_string();
     assert!(
@@ -91,6 +92,7 @@ fn each_run_has_one_that_writes_it() {
     );
     assert!(matches!(second.ingest(&batch(Vec::new())), Err(Error::Postgres(_))));
     second.create_run(&started("own")).unwrap();
+    assert!(second.take_run("own").unwrap());
     assert!(!first.take_run("own").unwrap());
     let ended = RunRow { ended_ms: Some(2), ..started(RUN) };
     first.update_run(&ended).unwrap();
@@ -109,7 +111,7 @@ fn wait_for(mut done: impl FnMut() -> bool) -> bool {
 
 #[test]
 fn a_connection_that_ended_is_made_anew() {
-    let (name, _, mut store) = shared();
+    let (name, location, mut store) = shared();
     let end = format!(
         "SELECT count(pg_terminate_backend(pid)) > 0 FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()"
     );
@@ -122,7 +124,7 @@ fn a_connection_that_ended_is_made_anew() {
         assert_eq!(reader.load(RUN).unwrap(), merged(&report));
     }
     // Its runs are still its own.
-    let mut other = Store::open(&Location::from(&server::address(&server::url(&name)))).unwrap();
+    let mut other = Store::open(&location).unwrap();
     assert!(!other.take_run(RUN).unwrap());
 }
 

@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod database;
+
+pub use database::{Database, DbCommand, DbInit, DbPrune, DbStatus, Storage, location};
+
 /// `NAME=VALUE`.
 fn variable(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("it is written NAME=VALUE")?;
@@ -71,18 +75,15 @@ pub enum Command {
     Runs(Runs),
     /// Print the result of a past run
     Report(Report),
+    /// Set up and look after a PostgreSQL or TimescaleDB store
+    Db {
+        #[command(subcommand)]
+        command: DbCommand,
+    },
     /// Check the limits and clocks of this machine
     Doctor(Doctor),
     /// Print a completion script for a shell
     Completions(Completions),
-}
-
-/// Where the results of runs are kept.
-#[derive(Debug, Args)]
-pub struct Storage {
-    /// Folder of the embedded store
-    #[arg(long, env = "SWELL_STORE", default_value = "swell-data", value_name = "DIR")]
-    pub store: PathBuf,
 }
 
 /// How to reach Kafka.
@@ -111,9 +112,9 @@ pub struct Demo {
     #[arg(long)]
     pub linger: bool,
 
-    /// Folder of the embedded store; a temporary one when not given
-    #[arg(long, value_name = "DIR")]
-    pub store: Option<PathBuf>,
+    /// Folder of the embedded store, or a PostgreSQL database; a temporary folder when not given
+    #[arg(long, value_name = "DIR|URL")]
+    pub store: Option<String>,
 }
 
 #[derive(Debug, Args)]

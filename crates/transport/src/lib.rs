@@ -18,9 +18,9 @@ pub mod kafka;
 
 pub use link::{Connect, Event, Record, SendError, Start, Ticket, Topic, Transport};
 pub use message::{
-    Command, Control, FileChunk, FileInfo, FixtureOrder, FixtureOutcome, FixtureReport, Heartbeat,
-    HeartbeatOurs, Message, Metrics, MetricsOurs, NodeState, Register, RegisterOurs, Role, Summary,
-    TestConfig, TestConfigOurs, TestType, Trigger, TriggerOurs,
+    Command, Control, EventBatch, FileChunk, FileInfo, FixtureOrder, FixtureOutcome, FixtureReport,
+    Heartbeat, HeartbeatOurs, Message, Metrics, MetricsOurs, NodeState, Register, RegisterOurs, Role,
+    Summary, TestConfig, TestConfigOurs, TestType, Trigger, TriggerOurs,
 };
 pub use uuid::Uuid;
 pub use wire::Malformed;

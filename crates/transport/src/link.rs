@@ -25,11 +25,13 @@ pub enum Topic {
     Heartbeat,
     /// Files of plans, in pieces.
     Files,
+    /// Raw events, in batches.
+    Events,
 }
 
 impl Topic {
     /// All topics.
-    pub const ALL: [Topic; 7] = [
+    pub const ALL: [Topic; 8] = [
         Topic::Register,
         Topic::TestConfig,
         Topic::Trigger,
@@ -37,6 +39,7 @@ impl Topic {
         Topic::Metrics,
         Topic::Heartbeat,
         Topic::Files,
+        Topic::Events,
     ];
 
     /// Its name without the prefix.
@@ -49,6 +52,7 @@ impl Topic {
             Topic::Metrics => "metrics",
             Topic::Heartbeat => "heartbeat",
             Topic::Files => "files",
+            Topic::Events => "events",
         }
     }
 
@@ -75,6 +79,18 @@ pub enum Start {
     Ago(Duration),
     /// Partitions of this topic at these offsets; those not named begin at the oldest record.
     At(Vec<(Topic, i32, i64)>),
+    /// Only these partitions, each at its offset or at the oldest record.
+    Partitions(Vec<(i32, Option<i64>)>),
+}
+
+impl Start {
+    /// Whether `partition` is read at all.
+    pub fn names(&self, partition: i32) -> bool {
+        match self {
+            Self::Partitions(partitions) => partitions.iter().any(|(named, _)| *named == partition),
+            Self::End | Self::Beginning | Self::Ago(_) | Self::At(_) => true,
+        }
+    }
 }
 
 /// How a node takes part.
@@ -169,6 +185,15 @@ pub enum Event {
         partition: i32,
         /// How many offsets were skipped.
         missing: u64,
+    },
+    /// How far a partition of [`Topic::Events`] goes that this node reads; told about once a second.
+    Extent {
+        /// Partition within the topic.
+        partition: i32,
+        /// Offset of the oldest record.
+        oldest: i64,
+        /// Offset that the next record gets.
+        end: i64,
     },
     /// No broker answers.
     Unreachable {

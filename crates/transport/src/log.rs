@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use clock::BrokerTime;
 
-use crate::wire::Encoded;
+use crate::wire::{self, Encoded, Headers};
 use crate::{Start, Topic};
 
 /// The only partition of each topic.
@@ -33,6 +33,8 @@ pub struct Stored {
     pub stamp: BrokerTime,
     /// Position in the whole log, over all topics. A broker has no such order; a fair reader of many topics uses it.
     pub sequence: u64,
+    /// What stands beside it.
+    pub headers: Headers,
     /// The encoded message.
     pub value: Arc<[u8]>,
 }
@@ -105,6 +107,8 @@ impl Log {
             Topic::TestConfig => 8 << 20,
             // The largest files of a run, in base64. In one process they go by another way, and nothing is here.
             Topic::Files => FILES_KEPT_BYTES,
+            // A second of a million events; a node is refused more, as long as these are not read.
+            Topic::Events => 64 << 20,
             // Thousands of small messages: minutes of heartbeats of a large fleet.
             Topic::Register | Topic::Trigger | Topic::Control | Topic::Heartbeat => 1 << 20,
         })
@@ -122,7 +126,8 @@ impl Log {
         let offset = topic.end();
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        let stored = Stored { offset, stamp: now, sequence, value: message.value.into() };
+        let stored =
+            Stored { offset, stamp: now, sequence, headers: message.headers, value: message.value.into() };
         topic.bytes += stored.bytes();
         topic.records.push_back(stored);
         while topic.bytes > kept_bytes && topic.records.len() > 1 {
@@ -162,7 +167,18 @@ impl Log {
                 .iter()
                 .find(|(named, partition, _)| *named == topic && *partition == PARTITION)
                 .map_or(log.first, |(_, _, offset)| (*offset).clamp(0, log.end())),
+            Start::Partitions(partitions) => partitions
+                .iter()
+                .find(|(partition, _)| *partition == PARTITION)
+                .and_then(|(_, offset)| *offset)
+                .map_or(log.first, |offset| offset.clamp(0, log.end())),
         }
+    }
+
+    /// Whether one more record of `topic` might delete an older one.
+    pub fn is_full(&self, topic: Topic) -> bool {
+        let bytes = self.topics[topic.index()].bytes + RECORD_OVERHEAD_BYTES + wire::max_bytes(topic);
+        bytes > self.kept_bytes[topic.index()]
     }
 
     /// Deletes the records of `topic` below `offset`.
@@ -185,7 +201,12 @@ mod tests {
     use super::*;
 
     fn encoded(value: &str) -> Encoded {
-        Encoded { topic: Topic::Control, key: String::new(), value: value.as_bytes().to_vec() }
+        Encoded {
+            topic: Topic::Control,
+            key: String::new(),
+            headers: Headers::new(),
+            value: value.as_bytes().to_vec(),
+        }
     }
 
     fn at(ms: i64) -> BrokerTime {

@@ -1,8 +1,8 @@
 //! The transport inside one process: nodes share a [`Log`].
 //!
 //! The same bytes as with Kafka go through the same encoding and decoding. Invariants: a send is acknowledged at once;
-//! measurements are let go when every subscriber has read them, so memory does not grow with the run; a reader that
-//! falls behind the bound of a topic gets a counted gap. Deliberately absent: loss, delay and reordering, which the
+//! measurements and raw events are let go when every subscriber has read them, so memory does not grow with the run; a
+//! reader that falls behind the bound of a topic gets a counted gap, but events are refused instead. Deliberately absent: loss, delay and reordering, which the
 //! simulation adds around the log itself.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -34,8 +34,8 @@ struct Shared {
 
 struct State {
     log: Log,
-    /// Position in `metrics` of each node that reads it.
-    metrics_readers: BTreeMap<u64, i64>,
+    /// Positions of the nodes that read a topic which is let go of.
+    readers: BTreeMap<(Topic, u64), i64>,
     next_node: u64,
 }
 
@@ -53,7 +53,7 @@ impl Broker {
 
     /// Shares `log`.
     pub fn with_log(log: Log) -> Self {
-        let state = State { log, metrics_readers: BTreeMap::new(), next_node: 0 };
+        let state = State { log, readers: BTreeMap::new(), next_node: 0 };
         Self {
             shared: Arc::new(Shared {
                 state: Mutex::new(state),
@@ -71,11 +71,11 @@ impl Broker {
         let id = state.next_node;
         state.next_node += 1;
         let mut positions = Vec::new();
-        for (topic, start) in &connect.subscriptions {
+        for (topic, start) in connect.subscriptions.iter().filter(|(_, start)| start.names(PARTITION)) {
             let position = state.log.start(*topic, start, now);
             positions.push((*topic, position));
-            if *topic == Topic::Metrics {
-                state.metrics_readers.insert(id, position);
+            if is_let_go(*topic) {
+                state.readers.insert((*topic, id), position);
             }
         }
         drop(state);
@@ -116,18 +116,24 @@ impl State {
         let (at, stored) = oldest?;
         let (topic, position) = &mut positions[at];
         *position = stored.offset + 1;
-        if *topic == Topic::Metrics {
-            self.metrics_readers.insert(node, *position);
-            self.let_go_of_metrics();
+        if is_let_go(*topic) {
+            self.readers.insert((*topic, node), *position);
+            self.let_go(*topic);
         }
         Some(Taken::Record { topic: *topic, stored })
     }
 
-    fn let_go_of_metrics(&mut self) {
-        if let Some(slowest) = self.metrics_readers.values().min() {
-            self.log.delete_below(Topic::Metrics, *slowest);
+    fn let_go(&mut self, topic: Topic) {
+        let readers = self.readers.iter().filter(|((read, _), _)| *read == topic);
+        if let Some(slowest) = readers.map(|(_, position)| *position).min() {
+            self.log.delete_below(topic, slowest);
         }
     }
+}
+
+/// Whether what all have read of a topic is deleted.
+fn is_let_go(topic: Topic) -> bool {
+    matches!(topic, Topic::Metrics | Topic::Events)
 }
 
 enum Taken {
@@ -145,7 +151,7 @@ impl Taken {
                 offset: stored.offset,
                 stamp: Some(stored.stamp),
                 received: clock::now(),
-                message: wire::decode(topic, &stored.value),
+                message: wire::decode_record(topic, &stored.headers, &stored.value),
             }),
         }
     }
@@ -169,6 +175,9 @@ impl Transport for Node {
         let encoded = wire::encode(message)?;
         let sent = clock::now();
         let mut state = self.shared.lock();
+        if encoded.topic == Topic::Events && state.log.is_full(Topic::Events) {
+            return Err(SendError::Full);
+        }
         let acknowledged = clock::now();
         let stamp = self.shared.broker_time(acknowledged);
         let offset = state.log.append(stamp, encoded);
@@ -213,7 +222,9 @@ impl Transport for Node {
 impl Drop for Node {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        state.metrics_readers.remove(&self.id);
-        state.let_go_of_metrics();
+        for topic in [Topic::Metrics, Topic::Events] {
+            state.readers.remove(&(topic, self.id));
+            state.let_go(topic);
+        }
     }
 }

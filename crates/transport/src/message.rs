@@ -29,6 +29,8 @@ pub enum Message {
     Heartbeat(Heartbeat),
     /// A piece of a file.
     FileChunk(FileChunk),
+    /// Raw events of a driver.
+    Events(EventBatch),
 }
 
 impl Message {
@@ -42,6 +44,7 @@ impl Message {
             Message::Metrics(_) => Topic::Metrics,
             Message::Heartbeat(_) => Topic::Heartbeat,
             Message::FileChunk(_) => Topic::Files,
+            Message::Events(_) => Topic::Events,
         }
     }
 }
@@ -396,4 +399,23 @@ pub struct HeartbeatOurs {
     pub reason: Option<String>,
     /// The setup or teardown that it walks or has walked last.
     pub fixture: Option<FixtureReport>,
+}
+
+/// Raw events of one driver in one run. What makes it unlike every other batch is run, driver, incarnation and number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventBatch {
+    /// The run.
+    pub test_id: String,
+    /// The driver.
+    pub node_id: String,
+    /// The driver's process.
+    pub incarnation: Uuid,
+    /// Epoch of the command that started the run there.
+    pub epoch: i64,
+    /// Number of the batch, from 0.
+    pub number: u64,
+    /// Rows in it.
+    pub rows: u32,
+    /// The rows, as `events::encode` makes them; not looked at here.
+    pub bytes: Vec<u8>,
 }

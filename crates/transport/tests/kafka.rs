@@ -189,6 +189,44 @@ fn every_message_arrives_with_the_stamp_of_its_acknowledgement() {
 }
 
 #[test]
+fn events_spread_over_the_partitions_and_tell_how_far_these_go() {
+    let cluster = prepared("events");
+    let mut writer = node(&cluster, "writer", &[]);
+    for number in 0..200 {
+        append(&mut *writer, &samples::events("d1", number, 1000));
+    }
+    let start = |partitions: &[(i32, Option<i64>)]| (Topic::Events, Start::Partitions(partitions.to_vec()));
+    let mut read = std::collections::BTreeSet::new();
+    let (even, odd): (Vec<_>, Vec<_>) =
+        (0..16).map(|partition| (partition, None)).partition(|(partition, _)| partition % 2 == 0);
+    for partitions in [even, odd] {
+        let mut reader = node(&cluster, "reader", &[start(&partitions)]);
+        let (mut extents, mut offsets) = (BTreeMap::new(), BTreeMap::new());
+        // The ends are told once a second; what they add up to is what there is to read.
+        while extents.len() < partitions.len() || offsets.values().sum::<i64>() < extents.values().sum() {
+            match reader.next(SOON).expect("neither a record nor an extent") {
+                Event::Record(record) => {
+                    assert!(partitions.contains(&(record.partition, None)));
+                    let Ok(Message::Events(batch)) = record.message else { panic!("{:?}", record.message) };
+                    assert!(read.insert(batch.number), "batch {} twice", batch.number);
+                    offsets.insert(record.partition, record.offset + 1);
+                }
+                Event::Extent { partition, oldest: 0, end } => {
+                    extents.insert(partition, end);
+                }
+                _ => {}
+            }
+        }
+        assert!(offsets.len() >= 6, "few partitions are used: {offsets:?}");
+    }
+    assert_eq!(read.len(), 200);
+    assert_eq!(cluster.extent(Topic::Events).unwrap(), (16, Some(Duration::from_secs(24 * 3600))));
+    let mut reader = node(&cluster, "reader", &[start(&[(3, Some(2))])]);
+    let record = next_record(&mut *reader);
+    assert_eq!((record.partition, record.offset), (3, 2));
+}
+
+#[test]
 fn a_file_of_many_pieces_is_read_again_from_its_first() {
     let cluster = prepared("files");
     let mut writer = node(&cluster, "writer", &[]);
@@ -356,7 +394,7 @@ impl Seen {
             Event::Unreachable { .. } => self.unreachable[side] += 1,
             Event::Reachable => self.reachable[side] += 1,
             Event::Undelivered { .. } => self.stale += 1,
-            Event::Acknowledged { .. } => {}
+            Event::Acknowledged { .. } | Event::Extent { .. } => {}
             Event::Gap { .. } => panic!("{event:?}"),
         }
     }

@@ -7,7 +7,7 @@ mod samples;
 use std::time::Duration;
 
 use transport::log::Log;
-use transport::{Command, Connect, Event, FileChunk, Message, Start, Topic, memory};
+use transport::{Command, Connect, Event, FileChunk, Message, Start, Topic, Transport, memory};
 
 fn connect(node: &str, subscriptions: Vec<(Topic, Start)>) -> Connect {
     Connect { node: node.to_owned(), subscriptions }
@@ -149,4 +149,30 @@ fn a_node_that_never_looks_is_told_that_it_is_full() {
     assert!(sent < 100_000);
     assert!(writer.next(Duration::ZERO).is_some());
     assert!(writer.send(&samples::control(Command::Stop)).is_ok());
+}
+
+#[test]
+fn events_that_nobody_reads_are_refused_and_none_is_lost() {
+    let broker = memory::Broker::new();
+    let mut reader =
+        broker.node(connect("reader", vec![(Topic::Events, Start::Partitions(vec![(0, None)]))]));
+    let mut other = broker.node(connect("other", vec![(Topic::Events, Start::Partitions(vec![(1, None)]))]));
+    let mut writer = broker.node(connect("writer", vec![]));
+    let mut sent = 0;
+    let is_refused = |writer: &mut dyn Transport, sent: &mut u64| {
+        let refused = writer.send(&samples::events("d1", *sent, 500_000)).is_err();
+        *sent += u64::from(!refused);
+        refused
+    };
+    while !is_refused(&mut *writer, &mut sent) {}
+    assert!((100..140).contains(&sent), "{sent} of half a MiB each");
+    let mut read = 0;
+    while let Some(Event::Record(record)) = reader.next(Duration::ZERO) {
+        let Ok(Message::Events(batch)) = record.message else { panic!("{:?}", record.message) };
+        assert_eq!(batch.number, read);
+        read += 1;
+    }
+    assert_eq!(read, sent);
+    assert!(!is_refused(&mut *writer, &mut sent), "what is read makes room");
+    assert!(other.next(Duration::ZERO).is_none(), "there is one partition");
 }

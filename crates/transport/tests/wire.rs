@@ -26,7 +26,8 @@ fn every_message_survives() {
     for message in samples::all() {
         let encoded = wire::encode(&message).unwrap();
         assert_eq!(encoded.topic, message.topic());
-        assert_eq!(wire::decode(encoded.topic, &encoded.value).unwrap(), message, "{message:?}");
+        let decoded = wire::decode_record(encoded.topic, &encoded.headers, &encoded.value);
+        assert_eq!(decoded.unwrap(), message, "{message:?}");
     }
 }
 
@@ -34,6 +35,7 @@ fn every_message_survives() {
 fn what_is_written() {
     let texts: Vec<String> = samples::all()
         .iter()
+        .filter(|message| message.topic() != Topic::Events)
         .filter(|message| !matches!(message, Message::TestConfig(_) | Message::Metrics(_)))
         .map(written)
         .filter(|text| text.len() < 1000)
@@ -411,6 +413,7 @@ fn mutated_messages_never_panic() {
     let mut random = fastrand::Rng::with_seed(seed);
     let corpus: Vec<(Topic, Vec<u8>)> = samples::all()
         .iter()
+        .filter(|message| message.topic() != Topic::Events)
         .map(|message| wire::encode(message).unwrap())
         .map(|encoded| (encoded.topic, encoded.value))
         .collect();
@@ -503,4 +506,39 @@ fn values_that_are_too_large_or_too_deep_do_not_travel() {
     let message = samples::fixture_heartbeat(plan::Fixture::Setup, Some(outcome));
     let encoded = wire::encode(&message).unwrap();
     assert_eq!(wire::decode(encoded.topic, &encoded.value).unwrap(), message);
+}
+
+#[test]
+fn a_batch_of_events_says_whose_it_is_in_headers() {
+    let encoded = wire::encode(&samples::events("d1", 7, 2000)).unwrap();
+    let shown: Vec<String> =
+        encoded.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+    expect![[r#"
+        run: 7
+        driver: d1
+        incarnation: 00000000-0000-0000-0000-00000000004d
+        epoch: 12
+        batch: 7
+        rows: 3
+        crc32: 65330def
+    "#]]
+    .assert_eq(&shown.concat());
+
+    let refused = |name: &str, value: Option<&str>, expected: Expect| {
+        let mut headers = encoded.headers.clone();
+        headers.retain(|(found, _)| found != name);
+        headers.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+        let malformed = wire::decode_record(Topic::Events, &headers, &encoded.value).unwrap_err();
+        assert_eq!(malformed.value, encoded.value);
+        expected.assert_eq(&malformed.to_string());
+    };
+    refused("run", None, expect!["events message, field `run`: missing header `run`"]);
+    refused("run", Some(""), expect!["events message, field `run`: expected 1 to 256 bytes, found 0"]);
+    refused("rows", Some("-1"), expect![[r#"events message, field `rows`: found "-1""#]]);
+    refused("incarnation", Some("7"), expect![[r#"events message, field `incarnation`: found "7""#]]);
+    refused(
+        "crc32",
+        Some("00000000"),
+        expect!["events message, field `crc32`: the rows are not those that were sent"],
+    );
 }

@@ -28,7 +28,8 @@ const BUILD: &[Package] = &[
     package("zlib1g-dev", "/usr/include/zlib.h"),
 ];
 
-/// A Kafka broker (Java, Maven), a PostgreSQL, an HTTP/2 server, peers in Python, the page (Node) and a browser to look at it.
+/// A Kafka broker (Java, Maven), a PostgreSQL, an HTTP/2 server, peers in Python, stubs of Thrift, the page (Node) and a
+/// browser to look at it.
 const TEST: &[Package] = &[
     package("openjdk-17-jre-headless", "java"),
     package("maven", "mvn"),
@@ -38,6 +39,7 @@ const TEST: &[Package] = &[
     package("npm", "npm"),
     package("python3", "python3"),
     package("python3-venv", "/usr/share/doc/python3-venv"),
+    package("thrift-compiler", "thrift"),
     package("chromium", "chromium"),
     package("util-linux", "unshare"),
 ];

@@ -156,7 +156,9 @@ impl Collector {
                 tracing::warn!(reason, "collector: no broker answers")
             }
             transport::Event::Reachable => tracing::info!("collector: a broker answers again"),
-            transport::Event::Acknowledged { .. } | transport::Event::Undelivered { .. } => {}
+            transport::Event::Acknowledged { .. }
+            | transport::Event::Undelivered { .. }
+            | transport::Event::Extent { .. } => {}
         }
     }
 

@@ -208,6 +208,7 @@ impl Host {
                 tracing::warn!(node = self.node_id, %topic, missing, "records were deleted before they were read");
             }
             Heard::Unreachable { reason } => tracing::warn!(node = self.node_id, reason, "no broker answers"),
+            Heard::Extent { .. } => {}
             Heard::Reachable => tracing::info!(node = self.node_id, "a broker answers again"),
         }
     }

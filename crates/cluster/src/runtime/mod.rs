@@ -11,6 +11,7 @@ pub mod orchestrator;
 pub mod files;
 mod fixture;
 mod collector;
+pub mod ingest;
 mod sending;
 mod shown;
 

@@ -128,10 +128,10 @@ impl Drop for Running {
 
 /// Starts an orchestrator. A run that its store knows as under way is continued, or ended where its log is gone.
 pub fn start(mut ground: Ground<'_>) -> Result<Running, StartError> {
-    let mut resumed = resumed(&ground.store)?;
+    let mut resumed = resumed(&mut ground.store)?;
     while let Some((row, _)) = resumed.take_if(|_| !ground.log_survives) {
         abandon(&mut ground.store, row)?;
-        resumed = self::resumed(&ground.store)?;
+        resumed = self::resumed(&mut ground.store)?;
     }
     let events = match &resumed {
         Some((row, _)) => ground.store.reader()?.events(&row.run_id)?,
@@ -215,13 +215,16 @@ pub fn start(mut ground: Ground<'_>) -> Result<Running, StartError> {
 
 type Resumed = (RunRow, Box<RunRecord>);
 
-/// The run that the store knows as under way. Runs that were created and never started are not.
-fn resumed(store: &Store) -> Result<Option<Resumed>, StartError> {
+/// The run that the store knows as under way, unless another process has it. Runs that were created and never started are
+/// not.
+fn resumed(store: &mut Store) -> Result<Option<Resumed>, StartError> {
     let reader = store.reader()?;
     for row in reader.runs(None, 50)? {
         let over = RunState::parse(&row.state).is_none_or(RunState::is_over);
         let extras = row.extras.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        if let (false, Some(Extras::Record(text))) = (over, extras) {
+        if let (false, Some(Extras::Record(text))) = (over, extras)
+            && store.take_run(&row.run_id)?
+        {
             let record = RunRecord::from_json(&text);
             let record =
                 record.map_err(|source| StartError::Record { run_id: row.run_id.clone(), source })?;
@@ -397,6 +400,7 @@ impl Control {
                 tracing::warn!(node = self.node_id, %topic, missing, "records were deleted before they were read");
             }
             Heard::Unreachable { reason } => tracing::warn!(node = self.node_id, reason, "no broker answers"),
+            Heard::Extent { .. } => {}
             Heard::Reachable => tracing::info!(node = self.node_id, "a broker answers again"),
         }
     }

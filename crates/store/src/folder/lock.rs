@@ -6,6 +6,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::Error;
 
@@ -13,10 +14,11 @@ const DATABASE: &str = "swell.db";
 const LOCK: &str = "swell.lock";
 
 /// A data folder that this process may write to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Folder {
     dir: PathBuf,
-    _lock: File,
+    /// Shared by those in this process that write different parts of the folder.
+    _lock: Arc<File>,
 }
 
 impl Folder {
@@ -38,7 +40,7 @@ impl Folder {
         if lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id())).is_err() {
             tracing::debug!(dir = %dir.display(), "process number not written to the lock file");
         }
-        Ok(Self { dir: dir.to_owned(), _lock: lock })
+        Ok(Self { dir: dir.to_owned(), _lock: Arc::new(lock) })
     }
 
     pub(crate) fn dir(&self) -> &Path {

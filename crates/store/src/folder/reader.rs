@@ -4,15 +4,16 @@
 
 use std::path::{Path, PathBuf};
 
-use metrics::{DriverWindow, Merged, codec};
+use metrics::{DriverWindow, Gauges, Merged, codec};
 use plan::StepId;
 use rusqlite::{Connection, OpenFlags};
 
 use super::lock;
 use super::sql::windows::{self, ALL_STEPS, DRIVER, ITERATIONS, Through};
-use super::sql::{runs, schema};
+use super::sql::{events as ledger, runs, schema};
 use super::writer::{BUSY_TIMEOUT, check_version, run_key};
 use crate::points::Points;
+use crate::seconds::DriverSecond;
 use crate::{Error, EventRow, MAX_EVENTS, MAX_PAGE, MAX_POINTS, Point, Position, Resolution, RunRow};
 
 /// A reading connection to a data folder.
@@ -132,6 +133,35 @@ impl Reader {
             }
             Ok(())
         })
+    }
+
+    /// Hands over what each driver did and how it stood in each second, by second and driver.
+    pub fn driver_seconds(&self, run_id: &str, mut each: impl FnMut(&DriverSecond)) -> Result<(), Error> {
+        self.at_one_moment(|| {
+            let run = run_key(&self.connection, run_id, &self.path)?;
+            let mut open: Option<DriverSecond> = None;
+            let row = |second: u32, node_id: &str, state: &Gauges, measured: &[u8]| {
+                if let Some(whole) = open.take_if(|open| open.second != second || open.node_id != node_id) {
+                    each(&whole);
+                }
+                let whole = open.get_or_insert_with(|| DriverSecond::new(second, node_id));
+                whole
+                    .totals
+                    .merge(&codec::decode_driver(measured).map_err(|fault| damaged(&self.path, &fault))?);
+                whole.raise(state);
+                Ok(())
+            };
+            windows::driver_rows(&self.connection, run, row, |source| self.failed(source))?;
+            if let Some(last) = open {
+                each(&last);
+            }
+            Ok(())
+        })
+    }
+
+    /// The runs of which raw events are stored, by name. Those of foreign clients may have no other trace.
+    pub fn runs_with_events(&self) -> Result<Vec<String>, Error> {
+        ledger::runs(&self.connection).map_err(|source| self.failed(source))
     }
 
     fn points(

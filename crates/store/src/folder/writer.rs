@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::lock::Folder;
 use super::sql::{runs, schema};
-use super::{Reader, ingest};
+use super::{Events, Reader, ingest};
 use crate::{Batch, Error, EventRow, Ingested, RunRow};
 
 /// How long a statement waits for somebody else's lock on the database: longer than a reader's checkpoint takes, short
@@ -41,20 +41,8 @@ impl Store {
     /// [`Error::InUse`] when another process, or another `Store` of this one, has it open.
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let folder = Folder::lock(dir)?;
-        let path = folder.database();
-        let failed = |source| Error::of(&path, source);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX
-            | OpenFlags::SQLITE_OPEN_EXRESCODE;
-        let mut connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-        check_version(&connection, &path)?;
-        if !schema::enable_write_ahead_log(&connection).map_err(failed)? {
-            return Err(Error::NoWriteAheadLog { path });
-        }
-        schema::set_durability(&connection, schema::Durability::Synced).map_err(failed)?;
-        schema::migrate(&mut connection).map_err(failed)?;
+        let mut connection = connect(&folder)?;
+        let failed = |source| Error::of(&folder.database(), source);
         let store_id = store_id(&mut connection).map_err(failed)?;
         Ok(Self { connection, folder, store_id, rows_since_checkpoint: 0 })
     }
@@ -67,6 +55,11 @@ impl Store {
     /// The data folder.
     pub fn dir(&self) -> &Path {
         self.folder.dir()
+    }
+
+    /// The raw events of the same folder, to be written beside this or by another thread.
+    pub fn events(&self) -> Result<Events, Error> {
+        Events::of(self.folder.clone())
     }
 
     /// A new reading connection, to be used beside this writer or sent to another thread.
@@ -152,6 +145,25 @@ impl Store {
             .and_then(|()| write(&self.connection))
             .map_err(|source| Error::of(&self.folder.database(), source))
     }
+}
+
+/// A writing connection to the folder's database, which is made or brought up to date. Its commits are synced.
+pub(super) fn connect(folder: &Folder) -> Result<Connection, Error> {
+    let path = folder.database();
+    let failed = |source| Error::of(&path, source);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let mut connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    check_version(&connection, &path)?;
+    if !schema::enable_write_ahead_log(&connection).map_err(failed)? {
+        return Err(Error::NoWriteAheadLog { path });
+    }
+    schema::set_durability(&connection, schema::Durability::Synced).map_err(failed)?;
+    schema::migrate(&mut connection).map_err(failed)?;
+    Ok(connection)
 }
 
 /// Refuses a database that is not ours or not of this version or before.

@@ -4,7 +4,6 @@
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::SinkExt as _;
-use uuid::Uuid;
 
 use super::error::Failure;
 use super::session::Db;
@@ -96,10 +95,6 @@ impl Encoder {
         self.blob(clean(value).as_bytes());
     }
 
-    pub(super) fn uuid(&mut self, value: Uuid) {
-        self.blob(value.as_bytes());
-    }
-
     /// Values that are encoded already, as [`Encoder::part`] gives them.
     #[inline]
     pub(super) fn raw(&mut self, values: &[u8]) {
@@ -152,7 +147,8 @@ impl Encoder {
         (self.bytes.len() >= CHUNK_BYTES).then(|| self.bytes.split().freeze())
     }
 
-    fn end(mut self) -> Bytes {
+    /// All that is left, and the end of the rows.
+    pub(super) fn end(mut self) -> Bytes {
         self.bytes.put_i16(TRAILER);
         self.bytes.freeze()
     }

@@ -16,10 +16,13 @@ mod copy;
 mod windows;
 mod writer;
 mod reader;
+mod rows;
+mod events;
 
 pub use address::{Address, Environment};
 pub use admin::{Done, Prune, READER_ROLE, Reading, Relation, Setup, Status, init, migrate, prune, status};
 pub use error::Fault;
+pub use events::Events;
 pub use reader::Reader;
 pub use writer::Store;
 

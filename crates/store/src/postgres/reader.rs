@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 
 use futures_util::TryStreamExt as _;
-use metrics::{DriverTotals, DriverWindow, Merged, StageWindow, StepWindow, codec};
+use metrics::{DriverTotals, DriverWindow, Gauges, Merged, StageWindow, StepWindow, codec};
 use plan::StepId;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -14,6 +14,7 @@ use super::error::Failure;
 use super::session::{Db, Kind, Link, READ_DEADLINE};
 use super::{Address, Fault};
 use crate::points::{DriverStates, Points};
+use crate::seconds::DriverSecond;
 use crate::{Error, EventRow, MAX_EVENTS, MAX_PAGE, MAX_POINTS, Point, Position, Resolution, RunRow};
 
 const RUN: &str = "test_run_id, plan_name, plan_source, state, (extract(EPOCH FROM created_at) * 1000)::BIGINT, \
@@ -176,6 +177,48 @@ impl Reader {
             Ok(())
         })
     }
+
+    /// As [`crate::Reader::driver_seconds`].
+    pub fn driver_seconds(&self, run_id: &str, mut each: impl FnMut(&DriverSecond)) -> Result<(), Error> {
+        let place = self.place();
+        self.read(async |db| {
+            exists(db, run_id, &place).await?;
+            let mut open: Option<DriverSecond> = None;
+            let rows = "SELECT second, worker_id, in_flight, queued, connections, measured FROM run_drivers \
+                        WHERE test_run_id = $1 AND second IS NOT NULL ORDER BY second, worker_id COLLATE \"C\"";
+            stream(db, rows, &[&run_id], |row| {
+                let (second, node_id): (u32, &str) = (number(row.get(0)), row.get(1));
+                if let Some(whole) = open.take_if(|open| open.second != second || open.node_id != node_id) {
+                    each(&whole);
+                }
+                let whole = open.get_or_insert_with(|| DriverSecond::new(second, node_id));
+                whole.totals.merge(&driver(row, 5, &place)?);
+                let gauge = |column: usize| u32::try_from(row.get::<_, i64>(column)).unwrap_or(u32::MAX);
+                let (in_flight, queued, connections) = (gauge(2), gauge(3), gauge(4));
+                whole.raise(&Gauges { in_flight, queued, connections, ..Gauges::default() });
+                Ok(())
+            })
+            .await?;
+            if let Some(last) = open {
+                each(&last);
+            }
+            Ok(())
+        })
+    }
+
+    /// As [`crate::Reader::runs_with_events`].
+    pub fn runs_with_events(&self) -> Result<Vec<String>, Error> {
+        self.read(async |db| {
+            let layout = db.query_opt("SELECT to_regclass('run_partition') IS NOT NULL", &[]).await?;
+            let runs = if layout.is_some_and(|row| row.get(0)) {
+                "SELECT test_run_id FROM run_partition ORDER BY test_run_id COLLATE \"C\""
+            } else {
+                "SELECT test_run_id FROM (SELECT DISTINCT test_run_id FROM perf_results) AS runs \
+                 ORDER BY test_run_id COLLATE \"C\""
+            };
+            Ok(db.query(runs, &[]).await?.iter().map(|row| row.get(0)).collect())
+        })
+    }
 }
 
 fn run_row(row: &Row) -> RunRow {
@@ -314,8 +357,7 @@ pub(super) async fn after(
     let drivers = "SELECT id, worker_id, measured FROM run_drivers WHERE test_run_id = $1 AND id > $2";
     stream(db, drivers, &[&run_id, &through.drivers], |row| {
         last.drivers = last.drivers.max(row.get(0));
-        let totals = codec::decode_driver(row.get(2)).map_err(|fault| damaged(place, &fault))?;
-        each(Part::Driver(row.get(1), totals));
+        each(Part::Driver(row.get(1), driver(row, 2, place)?));
         Ok(())
     })
     .await?;
@@ -342,6 +384,10 @@ fn step_of(row: &Row, column: usize, place: &str) -> Result<StepWindow, Failure>
 
 fn stage(row: &Row, column: usize, place: &str) -> Result<StageWindow, Failure> {
     codec::decode_stage(row.get(column)).map_err(|fault| damaged(place, &fault))
+}
+
+fn driver(row: &Row, column: usize, place: &str) -> Result<DriverTotals, Failure> {
+    codec::decode_driver(row.get(column)).map_err(|fault| damaged(place, &fault))
 }
 
 pub(super) fn damaged(place: &str, fault: &codec::DecodeError) -> Failure {

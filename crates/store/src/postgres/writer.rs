@@ -16,7 +16,7 @@ use super::error::Failure;
 use super::reader;
 use super::session::{DEADLINE, Db, Kind, Link};
 use super::windows::{Drivers, Errors, Iterations, Named, Table, Windows};
-use super::{Address, Fault, Reader};
+use super::{Address, Events, Fault, Reader};
 use crate::seconds::{self, Second};
 use crate::{Batch, Delivery, Error, EventRow, Ingested, Position, RunRow};
 
@@ -75,6 +75,11 @@ impl Store {
         Reader::open(self.link.address())
     }
 
+    /// Where raw events go, over a connection of its own; `name` is what other collectors know this one by.
+    pub fn events(&self, name: &str) -> Result<Events, Error> {
+        Events::open(self.link.address(), name)
+    }
+
     /// Whether this process may write the run: no other one does.
     pub fn take_run(&mut self, run_id: &str) -> Result<bool, Error> {
         match self.link.hold(run_id) {
@@ -84,10 +89,10 @@ impl Store {
         }
     }
 
-    /// Adds a run; on the disk when it returns.
+    /// Adds a run; on the disk when it returns. Nobody writes it yet.
     pub fn create_run(&mut self, run: &RunRow) -> Result<(), Error> {
         let exists = Error::RunExists { run_id: run.run_id.clone(), path: self.place() };
-        self.write(&run.run_id, async |db| {
+        self.link.transaction(Kind::Durable, DEADLINE, async |db| {
             let added = db
                 .execute(
                     "INSERT INTO runs (test_run_id, plan_name, plan_source, state, created_at, started_at, ended_at, \

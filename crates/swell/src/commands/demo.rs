@@ -6,12 +6,13 @@ use cluster::Wanted;
 use cluster::files::Shelf;
 use data::Files;
 use engine::{Allow, Io, Secrets};
+use store::Location;
 use target::Settings;
 use transport::memory;
 
 use super::local::{self, Drivers};
 use super::{orchestrator, run, serving, target as sample};
-use crate::arguments::Demo;
+use crate::arguments::{Demo, location};
 use crate::exit::{Ended, Exit};
 use crate::output::{self, Terminal};
 use crate::signals::{Asked, Interrupts};
@@ -22,7 +23,10 @@ const DRIVERS: usize = 3;
 pub fn run(arguments: &Demo, terminal: Terminal) -> anyhow::Result<Exit> {
     let interrupts = Interrupts::listen()?;
     let temporary = tempfile::Builder::new().prefix("swell-demo-").tempdir()?;
-    let folder = arguments.store.as_deref().unwrap_or(temporary.path());
+    let location = match &arguments.store {
+        Some(text) => location(text)?,
+        None => Location::from(temporary.path()),
+    };
     let server =
         sample::start(Settings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), threads: 1, shop: false })?;
     let target = format!("http://{}", server.local_addr());
@@ -35,7 +39,7 @@ pub fn run(arguments: &Demo, terminal: Terminal) -> anyhow::Result<Exit> {
         )
     })?;
 
-    let store = serving::open_store(folder)?;
+    let store = serving::open_store(&location)?;
     let shelf = Shelf::default();
     let broker = memory::Broker::new();
     let orchestrator =
@@ -51,7 +55,7 @@ pub fn run(arguments: &Demo, terminal: Terminal) -> anyhow::Result<Exit> {
         Io::Auto,
         &Secrets::default(),
     )?;
-    let page = serving::serve(arguments.listen, &orchestrator.handle(), folder)?;
+    let page = serving::serve(arguments.listen, &orchestrator.handle(), &location)?;
     output::tell(&format!("dashboard on http://{}", page.local_addr()));
     output::tell(&format!("target on {target}, {DRIVERS} drivers in this process"));
 

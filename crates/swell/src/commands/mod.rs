@@ -16,6 +16,7 @@ pub mod import;
 pub mod explain;
 pub mod runs;
 pub mod report;
+pub mod db;
 pub mod doctor;
 pub mod completions;
 

@@ -14,12 +14,13 @@ use crate::signals::{Asked, Interrupts};
 pub fn run(arguments: &Orchestrator, terminal: Terminal) -> anyhow::Result<Exit> {
     let interrupts = Interrupts::listen()?;
     serving::check_listen(arguments.listen)?;
-    let store = serving::open_store(&arguments.storage.store)?;
+    let location = arguments.storage.location()?;
+    let store = serving::open_store(&location)?;
     let cluster = kafka::require(&arguments.kafka, "orchestrator")?;
     let orchestrator = serving::orchestrate(store, serving::OVER_KAFKA, Some(&cluster), None, &|connect| {
         Ok(cluster.node(connect)?)
     })?;
-    let server = serving::serve(arguments.listen, &orchestrator.handle(), &arguments.storage.store)?;
+    let server = serving::serve(arguments.listen, &orchestrator.handle(), &location)?;
     if !terminal.quiet {
         output::tell(&format!("dashboard on http://{}", server.local_addr()));
     }

@@ -10,7 +10,7 @@ use crate::output::{self, Terminal};
 pub fn run(arguments: &Report, terminal: Terminal) -> anyhow::Result<Exit> {
     let invalid =
         |error: store::Error| Ended::because(Exit::Invalid, format!("{:#}", anyhow::Error::new(error)));
-    let reader = Reader::open(&arguments.storage.store).map_err(invalid)?;
+    let reader = Reader::open(arguments.storage.location()?).map_err(invalid)?;
     let run_id = find(&reader, &arguments.run)?;
     let result = RunResult::load(&reader, &run_id)
         .map_err(|failure| Ended::because(Exit::Invalid, failure.to_string()))?;

@@ -37,7 +37,8 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
     if with_page {
         serving::check_listen(arguments.listen)?;
     }
-    let store = serving::open_store(&arguments.storage.store)?;
+    let location = arguments.storage.location()?;
+    let store = serving::open_store(&location)?;
     let remote = kafka::connect(&arguments.kafka)?;
     let (broker, shelf) = (memory::Broker::new(), Shelf::default());
     let (orchestrator, drivers, wanted) = match &remote {
@@ -65,7 +66,7 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
     };
     let handle = orchestrator.handle();
     let server = if with_page {
-        let server = serving::serve(arguments.listen, &handle, &arguments.storage.store)?;
+        let server = serving::serve(arguments.listen, &handle, &location)?;
         output::tell(&format!("dashboard on http://{}", server.local_addr()));
         Some(server)
     } else {

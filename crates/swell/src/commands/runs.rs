@@ -8,7 +8,8 @@ use crate::exit::{Ended, Exit};
 use crate::output;
 
 pub fn run(arguments: &Runs) -> anyhow::Result<Exit> {
-    let rows = match Reader::open(&arguments.storage.store) {
+    let location = arguments.storage.location()?;
+    let rows = match Reader::open(&location) {
         Ok(reader) => reader.runs(None, arguments.limit),
         Err(store::Error::Missing { .. }) => Ok(Vec::new()),
         Err(error) => Err(error),
@@ -19,7 +20,7 @@ pub fn run(arguments: &Runs) -> anyhow::Result<Exit> {
         let runs: Vec<_> = rows.iter().map(as_json).collect();
         output::print(&format!("{:#}\n", json!({ "runs": runs })))?;
     } else if rows.is_empty() {
-        output::tell(&format!("no runs in {}", arguments.storage.store.display()));
+        output::tell(&format!("no runs in {location}"));
     } else {
         output::print(&table(&rows))?;
     }

@@ -1,13 +1,12 @@
 //! The pieces of the system as the commands put them together: store, orchestrator, page.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
 use std::time::Duration;
 
 use cluster::Handle;
 use cluster::files::Shelf;
 use cluster::runtime::orchestrator::{ConnectError, Ground, Running, StartError, start};
-use store::Store;
+use store::{Location, Store};
 use transport::kafka::Cluster;
 use transport::{Connect, Transport};
 
@@ -31,9 +30,12 @@ pub const OVER_KAFKA: Patience =
 pub const IN_PROCESS: Patience =
     Patience { start_lead: Duration::from_millis(500), arm_timeout: Duration::from_secs(30) };
 
+/// Where the hashes of tokens are kept when results are in a database.
+const DATA_FOLDER: &str = "swell-data";
+
 /// Opens the store for writing, or says who has it and what to do.
-pub fn open_store(folder: &Path) -> anyhow::Result<Store> {
-    Store::open(folder).map_err(|error| Ended::because(Exit::Invalid, error.to_string()))
+pub fn open_store(location: &Location) -> anyhow::Result<Store> {
+    Store::open(location).map_err(|error| Ended::because(Exit::Invalid, error.to_string()))
 }
 
 /// Starts an orchestrator.
@@ -60,8 +62,12 @@ pub fn orchestrate(
 }
 
 /// Serves REST and the page.
-pub fn serve(listen: SocketAddr, handle: &Handle, folder: &Path) -> anyhow::Result<api::Server> {
-    let server = api::serve(api::Settings { listen, data: folder.to_owned() }, handle.clone());
+pub fn serve(listen: SocketAddr, handle: &Handle, store: &Location) -> anyhow::Result<api::Server> {
+    let data = match store {
+        Location::Folder(dir) => dir.clone(),
+        Location::Postgres(_) => DATA_FOLDER.into(),
+    };
+    let server = api::serve(api::Settings { listen, store: store.clone(), data }, handle.clone());
     let server = server.map_err(|error| {
         let is_listen = error.is_listen();
         let text = format!("{:#}", anyhow::Error::new(error));

@@ -13,6 +13,7 @@ use rdkafka::message::{BorrowedMessage, Message as _, Timestamp};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::context::{Health, Watch};
+use super::producer::read_headers;
 use super::{ANSWER_TIMEOUT, Error, Settings};
 use crate::wire;
 use crate::{Event, Record, Start, Topic};
@@ -38,10 +39,12 @@ impl Consumer {
         subscriptions: &[(Topic, Start)],
         health: &Arc<Health>,
     ) -> Result<Self, Error> {
-        let client: BaseConsumer<Watch> = settings
-            .consumer(client_id)
-            .create_with_context(Watch(Arc::clone(health)))
-            .map_err(Error::client("make a Kafka consumer"))?;
+        let reads_events = subscriptions.iter().any(|(topic, _)| *topic == Topic::Events);
+        let config =
+            if reads_events { settings.events_consumer(client_id) } else { settings.consumer(client_id) };
+        let watch = Watch { health: Arc::clone(health), events: settings.topic_name(Topic::Events) };
+        let client: BaseConsumer<Watch> =
+            config.create_with_context(watch).map_err(Error::client("make a Kafka consumer"))?;
         let names = Topic::ALL.map(|topic| settings.topic_name(topic));
         let mut positions = Positions::new();
         for (topic, start) in subscriptions {
@@ -95,7 +98,7 @@ fn settle(
     if partitions.is_empty() {
         return Err(Error::MissingTopic { topic: name.to_owned() });
     }
-    for partition in partitions {
+    for partition in partitions.into_iter().filter(|partition| start.names(*partition)) {
         let (low, high) = client
             .fetch_watermarks(name, partition, ANSWER_TIMEOUT)
             .map_err(Error::client(format!("ask for the offsets of {name}")))?;
@@ -108,6 +111,9 @@ fn settle(
                 .iter()
                 .find(|(named, number, _)| (*named, *number) == (topic, partition))
                 .map_or(low, |(_, _, offset)| *offset),
+            Start::Partitions(wanted) => {
+                wanted.iter().find(|(wanted, _)| *wanted == partition).and_then(|(_, at)| *at).unwrap_or(low)
+            }
         };
         positions.insert((topic, partition), offset);
     }
@@ -239,6 +245,10 @@ fn record(message: &BorrowedMessage<'_>, names: &[String; Topic::ALL.len()]) -> 
             _ => None,
         },
         received,
-        message: wire::decode(topic, message.payload().unwrap_or_default()),
+        message: wire::decode_record(
+            topic,
+            &read_headers(message.headers()),
+            message.payload().unwrap_or_default(),
+        ),
     })
 }

@@ -8,6 +8,7 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::statistics::Statistics;
 
 use crate::Event;
 
@@ -41,14 +42,23 @@ impl Health {
         }
     }
 
+    /// Hands an event over if the queue has room.
+    pub fn tell_if_room(&self, event: Event) {
+        self.events.try_send(event).ok();
+    }
+
     /// Hands an event over, waiting while the queue is full. Says whether the node is still there.
     pub fn tell(&self, event: Event) -> bool {
         self.events.send(event).is_ok()
     }
 }
 
-/// The context of a client whose errors tell of the brokers' health.
-pub struct Watch(pub Arc<Health>);
+/// The context of a consumer: its errors tell of the brokers' health, its statistics how far events go.
+pub struct Watch {
+    pub health: Arc<Health>,
+    /// Full name of the topic of events.
+    pub events: String,
+}
 
 impl ClientContext for Watch {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -58,9 +68,23 @@ impl ClientContext for Watch {
     fn error(&self, error: KafkaError, reason: &str) {
         // A single lost connection is no news: there are other brokers, and idle connections are closed by them.
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
-            self.0.down(reason);
+            self.health.down(reason);
         } else {
             tracing::debug!(%error, reason, "kafka client");
+        }
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let Some(events) = statistics.topics.get(&self.events) else { return };
+        // Not known, or not read by this client: -1.
+        let known = events.partitions.values().filter(|partition| partition.partition >= 0);
+        for partition in known.filter(|partition| partition.hi_offset >= 0 && partition.lo_offset >= 0) {
+            // Looking must not hold up reading: what does not fit is told a second later.
+            self.health.tell_if_room(Event::Extent {
+                partition: partition.partition,
+                oldest: partition.lo_offset,
+                end: partition.hi_offset,
+            });
         }
     }
 }

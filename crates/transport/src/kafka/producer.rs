@@ -12,12 +12,13 @@ use std::time::Duration;
 use clock::{BrokerTime, Instant};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Timestamp};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders, Timestamp};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::{ClientContext, Message as _};
 
 use super::Error;
 use super::context::{self, Health};
+use crate::wire::Headers;
 use crate::{Event, SendError, Ticket, Topic};
 
 /// How long the thread waits in librdkafka's queue before it looks whether it should end. It wakes at once for a report.
@@ -45,6 +46,7 @@ pub struct Outgoing {
     pub topic: Topic,
     pub name: Arc<str>,
     pub key: Vec<u8>,
+    pub headers: Headers,
     pub value: Vec<u8>,
     pub sent: Instant,
 }
@@ -126,6 +128,7 @@ impl ProducerContext for Context {
                     topic: sending.topic,
                     name: sending.name,
                     key: message.key().unwrap_or_default().to_vec(),
+                    headers: read_headers(message.headers()),
                     value: message.payload().unwrap_or_default().to_vec(),
                     sent: sending.sent,
                 };
@@ -318,9 +321,25 @@ fn hand_over(client: &BaseProducer<Context>, outgoing: &Outgoing) -> Result<(), 
         name: Arc::clone(&outgoing.name),
         sent: outgoing.sent,
     });
-    let record =
+    let mut record =
         BaseRecord::with_opaque_to(&outgoing.name, sending).key(&outgoing.key).payload(&outgoing.value);
+    if !outgoing.headers.is_empty() {
+        let add = |headers: OwnedHeaders, (name, value): &(String, String)| {
+            headers.insert(Header { key: name, value: Some(value) })
+        };
+        record = record.headers(
+            outgoing.headers.iter().fold(OwnedHeaders::new_with_capacity(outgoing.headers.len()), add),
+        );
+    }
     client.send(record).map_err(|(error, _)| error)
+}
+
+/// Headers whose values are text.
+pub fn read_headers(headers: Option<&impl rdkafka::message::Headers>) -> Headers {
+    let headers = headers.iter().flat_map(|headers| headers.iter());
+    headers
+        .filter_map(|header| Some((header.key.to_owned(), str::from_utf8(header.value?).ok()?.to_owned())))
+        .collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

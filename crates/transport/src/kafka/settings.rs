@@ -12,6 +12,12 @@ use crate::Topic;
 const QUEUE_KBYTES: usize = 32 * 1024;
 /// Bytes fetched ahead of the reader. Small, since a driver reads a few messages a second and must stay small itself.
 const FETCH_AHEAD_KBYTES: usize = 4 * 1024;
+/// The same for a reader of events, which takes them by the ten thousand.
+const FETCH_EVENTS_AHEAD_KBYTES: usize = 64 * 1024;
+/// How long events wait for company: a second of a busy driver is some dozen batches.
+const EVENTS_LINGER_MS: &str = "20";
+/// How often librdkafka tells how far the partitions go.
+const EXTENT_MS: &str = "1000";
 /// A heartbeat that is older says nothing.
 pub const STALE_HEARTBEAT_MS: u64 = 3000;
 
@@ -132,6 +138,26 @@ impl Settings {
             .set("queue.buffering.max.kbytes", QUEUE_KBYTES.to_string())
             // A few messages a second: waiting for company would only delay them, and blur the clock samples.
             .set("linger.ms", "0");
+        config
+    }
+
+    /// A producer of raw events.
+    pub(super) fn events_producer(&self, client_id: &str) -> ClientConfig {
+        let mut config = self.producer(client_id, 0);
+        config
+            .set("linger.ms", EVENTS_LINGER_MS)
+            .set("compression.codec", "zstd")
+            .set("compression.level", "1");
+        config
+    }
+
+    /// A consumer of raw events, which tells how far the partitions go.
+    pub(super) fn events_consumer(&self, client_id: &str) -> ClientConfig {
+        let mut config = self.consumer(client_id);
+        config
+            .set("queued.max.messages.kbytes", FETCH_EVENTS_AHEAD_KBYTES.to_string())
+            .set("fetch.max.bytes", "33554432")
+            .set("statistics.interval.ms", EXTENT_MS);
         config
     }
 

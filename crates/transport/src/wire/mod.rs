@@ -1,6 +1,6 @@
 //! The wire format: [`Message`]s to bytes and back.
 //!
-//! Every message is one JSON object. The five basic messages keep the exact names of the protocol and are understood
+//! Every message but a batch of events is one JSON object. The five basic messages keep the exact names of the protocol and are understood
 //! with nothing more; what ours adds is read when its mark is there (`incarnation`, or `epoch`), so that a foreign
 //! peer's own additions can never be mistaken for it. Unknown fields are ignored.
 //!
@@ -19,6 +19,7 @@ mod basic;
 mod control;
 mod fixture;
 mod files;
+mod events;
 mod metrics_report;
 mod windows;
 mod form;
@@ -50,6 +51,8 @@ pub const fn max_bytes(topic: Topic) -> usize {
         Topic::Files => 720 * 1024,
         // One part of 512 KiB and its frame.
         Topic::Metrics => 640 * 1024,
+        // Twice what a driver puts into a batch.
+        Topic::Events => 960 * 1024,
     }
 }
 
@@ -63,13 +66,21 @@ pub struct Malformed {
     pub field: String,
     /// What was expected there, and what was found.
     pub problem: String,
+    /// The value, or the beginning of it; empty where it is not that of a record.
+    pub value: Vec<u8>,
 }
+
+/// As much of a value that cannot be understood as is worth keeping.
+const MAX_SHOWN_BYTES: usize = 4096;
 
 impl Malformed {
     fn new(topic: Topic, field: &str, problem: impl Into<String>) -> Self {
-        Self { topic, field: field.to_owned(), problem: problem.into() }
+        Self { topic, field: field.to_owned(), problem: problem.into(), value: Vec::new() }
     }
 }
+
+/// Names and values that stand beside a record's value.
+pub type Headers = Vec<(String, String)>;
 
 /// A message as it goes to the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,20 +89,23 @@ pub struct Encoded {
     pub topic: Topic,
     /// Chooses the partition: the node for what nodes report, the run for commands.
     pub key: String,
-    /// The JSON text.
+    /// Of a batch of events: whose it is.
+    pub headers: Headers,
+    /// The JSON text, or the rows of a batch.
     pub value: Vec<u8>,
 }
 
 /// The bytes of `message`.
 pub fn encode(message: &Message) -> Result<Encoded, SendError> {
     let (key, value) = match message {
-        Message::Register(register) => (&*register.node_id, basic::write_register(register)),
-        Message::TestConfig(config) => (&*config.test_id, basic::write_test_config(config)),
-        Message::Trigger(trigger) => (&*trigger.test_id, basic::write_trigger(trigger)),
-        Message::Control(control) => (control.test_id.as_deref().unwrap_or(""), control::write(control)),
-        Message::Metrics(metrics) => (&*metrics.node_id, metrics_report::write(metrics)),
-        Message::Heartbeat(heartbeat) => (&*heartbeat.node_id, basic::write_heartbeat(heartbeat)),
-        Message::FileChunk(chunk) => (&*chunk.sha256, files::write_chunk(chunk)),
+        Message::Register(register) => (register.node_id.clone(), basic::write_register(register)),
+        Message::TestConfig(config) => (config.test_id.clone(), basic::write_test_config(config)),
+        Message::Trigger(trigger) => (trigger.test_id.clone(), basic::write_trigger(trigger)),
+        Message::Control(control) => (control.test_id.clone().unwrap_or_default(), control::write(control)),
+        Message::Metrics(metrics) => (metrics.node_id.clone(), metrics_report::write(metrics)),
+        Message::Heartbeat(heartbeat) => (heartbeat.node_id.clone(), basic::write_heartbeat(heartbeat)),
+        Message::FileChunk(chunk) => (chunk.sha256.clone(), files::write_chunk(chunk)),
+        Message::Events(batch) => (events::key(batch), Ok(batch.bytes.clone())),
     };
     let topic = message.topic();
     let value = value.map_err(|error| SendError::Refused { topic, reason: error.to_string() })?;
@@ -99,19 +113,32 @@ pub fn encode(message: &Message) -> Result<Encoded, SendError> {
     if value.len() > limit {
         return Err(SendError::TooLarge { topic, bytes: value.len(), limit });
     }
-    Ok(Encoded { topic, key: key.to_owned(), value })
+    let headers = if let Message::Events(batch) = message { events::headers(batch) } else { Headers::new() };
+    Ok(Encoded { topic, key, headers, value })
 }
 
-/// Understands the value of a record of `topic`.
+/// Understands the value of a record of `topic` that has no headers.
 pub fn decode(topic: Topic, value: &[u8]) -> Result<Message, Malformed> {
+    decode_record(topic, &Headers::new(), value)
+}
+
+/// Understands a record of `topic`.
+pub fn decode_record(topic: Topic, headers: &Headers, value: &[u8]) -> Result<Message, Malformed> {
+    read(topic, headers, value).map_err(|malformed| Malformed {
+        value: value[..value.len().min(MAX_SHOWN_BYTES)].to_vec(),
+        ..malformed
+    })
+}
+
+fn read(topic: Topic, headers: &Headers, value: &[u8]) -> Result<Message, Malformed> {
     if value.len() > max_bytes(topic) {
         let problem = format!("expected at most {} bytes, found {}", max_bytes(topic), value.len());
         return Err(Malformed::new(topic, ".", problem));
     }
-    if value.trim_ascii_start().first() != Some(&b'{') {
+    let source = Source { topic, value };
+    if topic != Topic::Events && value.trim_ascii_start().first() != Some(&b'{') {
         return Err(Malformed::new(topic, ".", "expected a JSON object"));
     }
-    let source = Source { topic, value };
     match topic {
         Topic::Register => basic::read_register(&source).map(Message::Register),
         Topic::TestConfig => basic::read_test_config(&source).map(Message::TestConfig),
@@ -120,6 +147,7 @@ pub fn decode(topic: Topic, value: &[u8]) -> Result<Message, Malformed> {
         Topic::Metrics => metrics_report::read(&source).map(Message::Metrics),
         Topic::Heartbeat => basic::read_heartbeat(&source).map(Message::Heartbeat),
         Topic::Files => files::read_chunk(&source).map(Message::FileChunk),
+        Topic::Events => events::read(headers, &source).map(Message::Events),
     }
 }
 

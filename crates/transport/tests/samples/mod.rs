@@ -9,9 +9,9 @@ use clock::BrokerTime;
 use metrics::{DriverWindow, ErrorKind, Outcome, PhaseTimings, Phases, StageWindow, StepWindow, Totals};
 use plan::{Shares, StageId, StepId};
 use transport::{
-    Command, Control, FileChunk, FileInfo, FixtureOrder, FixtureOutcome, FixtureReport, Heartbeat,
-    HeartbeatOurs, Message, Metrics, MetricsOurs, NodeState, Register, RegisterOurs, Role, Summary,
-    TestConfig, TestConfigOurs, TestType, Trigger, TriggerOurs, Uuid, wire,
+    Command, Control, EventBatch, FileChunk, FileInfo, FixtureOrder, FixtureOutcome, FixtureReport,
+    Heartbeat, HeartbeatOurs, Message, Metrics, MetricsOurs, NodeState, Register, RegisterOurs, Role,
+    Summary, TestConfig, TestConfigOurs, TestType, Trigger, TriggerOurs, Uuid, wire,
 };
 
 pub fn uuid(number: u128) -> Uuid {
@@ -127,6 +127,19 @@ pub fn metrics(node_id: &str, seq: u64, window: DriverWindow) -> Message {
     })
 }
 
+/// A batch of events whose rows are so many bytes.
+pub fn events(node_id: &str, number: u64, bytes: usize) -> Message {
+    Message::Events(EventBatch {
+        test_id: "7".to_owned(),
+        node_id: node_id.to_owned(),
+        incarnation: Uuid::from_u128(77),
+        epoch: 12,
+        number,
+        rows: 3,
+        bytes: (0..bytes).map(|at| (at % 251).to_le_bytes()[0]).collect(),
+    })
+}
+
 pub fn final_metrics(node_id: &str, seq: u64) -> Message {
     let Message::Metrics(mut message) = metrics(node_id, seq, window(seq.try_into().unwrap(), 1, 1)) else {
         unreachable!("made above")
@@ -144,6 +157,7 @@ pub fn final_metrics(node_id: &str, seq: u64) -> Message {
         bytes_in: 1,
         bytes_out: 2,
         windows: 3,
+        events: Some(metrics::EventCounts { produced: 9, dropped: 2 }),
     });
     Message::Metrics(message)
 }
@@ -263,6 +277,7 @@ pub fn all() -> Vec<Message> {
         ),
         metrics("d1", 5, window(5, 3, 50)),
         final_metrics("d1", 6),
+        events("d1", 7, 2000),
         heartbeat("d1"),
     ];
     foreign.into_iter().chain(ours).collect()

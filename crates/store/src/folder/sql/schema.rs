@@ -10,13 +10,13 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 const APPLICATION_ID: i64 = 0x7377_656c;
 
 /// Each makes the schema version of its place, counted from 1.
-const MIGRATIONS: [&str; 1] = [FIRST];
+const MIGRATIONS: [&str; 2] = [FIRST, RAW_EVENTS];
 
 /// What the write-ahead log is cut back to once its content is in the database.
 const JOURNAL_LIMIT_BYTES: i64 = 64 << 20;
 
 /// The schema version this program writes and reads.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -97,6 +97,44 @@ CREATE TABLE position (
   partition INTEGER NOT NULL,
   next_offset INTEGER NOT NULL,
   PRIMARY KEY (topic, partition)) STRICT, WITHOUT ROWID;
+";
+
+const RAW_EVENTS: &str = "
+-- How far each partition of events has been read, by ids that a topic made anew does not share.
+CREATE TABLE ingest_offset (
+  topic TEXT NOT NULL,
+  partition INTEGER NOT NULL,
+  next_offset INTEGER NOT NULL,
+  PRIMARY KEY (topic, partition)) STRICT, WITHOUT ROWID;
+
+-- One life of one worker in one run, and which of its batches are stored.
+CREATE TABLE ingest_source (
+  id INTEGER PRIMARY KEY,
+  run_id TEXT NOT NULL,
+  worker_id TEXT NOT NULL,
+  incarnation BLOB NOT NULL,
+  UNIQUE (run_id, worker_id, incarnation)) STRICT;
+CREATE TABLE ingest_batch (
+  source INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  rows INTEGER NOT NULL,
+  PRIMARY KEY (source, number)) STRICT, WITHOUT ROWID;
+
+-- A file counts from the moment it has a row here; its name is made of both.
+CREATE TABLE event_file (
+  id INTEGER PRIMARY KEY,
+  run_id TEXT NOT NULL,
+  rows INTEGER NOT NULL) STRICT;
+CREATE INDEX event_file_by_run ON event_file (run_id);
+
+-- Records that nobody understood.
+CREATE TABLE ingest_poison (
+  id INTEGER PRIMARY KEY,
+  topic TEXT NOT NULL,
+  partition INTEGER NOT NULL,
+  record_offset INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  bytes BLOB NOT NULL) STRICT;
 ";
 
 /// Prepares a writing connection and brings the database up to date. The caller has checked [`version`].

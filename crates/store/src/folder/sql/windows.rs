@@ -136,6 +136,36 @@ pub(crate) fn insert_driver(
         .map(drop)
 }
 
+/// Hands over each driver's part of each second, by second and driver; parts that came apart are rows apart.
+pub(crate) fn driver_rows<E>(
+    connection: &Connection,
+    run: i64,
+    mut each: impl FnMut(u32, &str, &Gauges, &[u8]) -> Result<(), E>,
+    failed: impl Fn(rusqlite::Error) -> E,
+) -> Result<(), E> {
+    let mut table = connection
+        .prepare_cached(
+            "SELECT second, node_id, in_flight, queued, connections, measured FROM driver_second \
+             WHERE run = ?1 AND second IS NOT NULL ORDER BY second, node_id",
+        )
+        .map_err(&failed)?;
+    let mut rows = table.query([run]).map_err(&failed)?;
+    while let Some(row) = rows.next().map_err(&failed)? {
+        let read = || -> rusqlite::Result<(u32, String, Gauges)> {
+            let state = Gauges {
+                in_flight: row.get(2)?,
+                queued: row.get(3)?,
+                connections: row.get(4)?,
+                ..Gauges::default()
+            };
+            Ok((row.get(0)?, row.get(1)?, state))
+        };
+        let (second, node_id, state) = read().map_err(&failed)?;
+        each(second, &node_id, &state, blob(row, 5).map_err(&failed)?)?;
+    }
+    Ok(())
+}
+
 /// The drivers' states in the seconds `from <= second < to`, by second; a driver's parts of a second count once.
 pub(crate) fn driver_states(
     connection: &Connection,

@@ -1,0 +1,65 @@
+//! The program with a real PostgreSQL as its store, as a user would run it.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that fails says where")]
+
+mod support;
+
+use serde_json::Value;
+use support::{Target, err, out, run};
+use tempfile::tempdir;
+use xtask::services::Postgres;
+
+#[test]
+fn runs_are_kept_in_a_database_that_several_share() {
+    let postgres = Postgres::start().unwrap();
+    let store = postgres.url(&postgres.new_database().unwrap());
+    let folder = tempdir().unwrap();
+    let swell = |arguments: &[&str]| run(&[arguments, &["--store", &store]].concat(), folder.path());
+
+    let target = Target::start(folder.path());
+    let url = format!("{}/ping", target.url);
+    let early = swell(&["run", &url, "--requests", "10"]);
+    assert_eq!(early.status.code(), Some(104), "{}", err(&early));
+    assert!(
+        err(&early).contains("has no tables of Groundswell; make them with `swell db init"),
+        "{}",
+        err(&early)
+    );
+    assert!(!err(&early).contains("secret"), "{}", err(&early));
+
+    let made = swell(&["db", "init", "--rate", "1000/s"]);
+    assert_eq!(made.status.code(), Some(0), "{}", err(&made));
+    assert!(out(&made).contains("is ready, with schema 4\n  plain PostgreSQL:"), "{}", out(&made));
+
+    // Two at once, each its own.
+    let quick = ["run", &url, "--rate", "300/s", "--for", "2s", "-o"];
+    let ended = std::thread::scope(|scope| {
+        let both = ["json=a.json", "json=b.json"].map(|file| {
+            let swell = &swell;
+            scope.spawn(move || swell(&[&quick[..], &[file]].concat()))
+        });
+        both.map(|one| one.join().unwrap())
+    });
+    for output in &ended {
+        assert_eq!(output.status.code(), Some(0), "{}", err(output));
+    }
+    for file in ["a.json", "b.json"] {
+        let summary: Value =
+            serde_json::from_str(&std::fs::read_to_string(folder.path().join(file)).unwrap()).unwrap();
+        let again = swell(&["report", summary["run_id"].as_str().unwrap(), "--format", "json"]);
+        let stored: Value = serde_json::from_str(&out(&again)).unwrap();
+        assert_eq!(stored, summary, "a report can be made again from what was stored");
+    }
+    let runs: Value = serde_json::from_str(&out(&swell(&["runs", "--json"]))).unwrap();
+    assert_eq!(runs["runs"].as_array().unwrap().len(), 2);
+
+    let status: Value = serde_json::from_str(&out(&swell(&["db", "status", "--json"]))).unwrap();
+    assert_eq!((&status["runs"], &status["schema_version"]), (&Value::from(2), &Value::from(4)));
+    let text = out(&swell(&["db", "status"]));
+    assert!(text.contains("schema       4 (up to date)") && text.contains("run_windows"), "{text}");
+    let pruned = swell(&["db", "prune", "--keep", "1"]);
+    assert_eq!(out(&pruned), "1 run dropped\n", "{}", err(&pruned));
+    let folder_named = run(&["db", "status", "--store", "here"], folder.path());
+    assert_eq!(folder_named.status.code(), Some(2));
+    assert!(err(&folder_named).contains("here is a data folder"), "{}", err(&folder_named));
+}
