@@ -13,7 +13,7 @@ use store::{Error, Location, RunRow, Store};
 const PLAN: &str = "version: 1
 name: checkout
 target: http://127.0.0.1:1
-load: { stages: [{ name: warm, from: 10/s, to: 10/s, for: 5s, warmup: true }, { name: hold, from: 10/s, to: 10/s, for: 5s }] }
+load: { model: open, stages: [{ name: warm, at: 10/s, for: 5s, warmup: true }, { name: hold, at: 10/s, for: 5s }] }
 scenarios: { s: { steps: [{ group: buy, steps: [{ get: /a }, { get: /b }] }] } }
 ";
 

@@ -339,11 +339,16 @@ impl Link {
         work: impl AsyncFnOnce(&Db) -> Result<T, Failure>,
     ) -> Result<T, Error> {
         self.begin(kind)?;
-        let result = self.session()?.run(deadline, async |db| {
-            let result = work(db).await?;
-            db.client.batch_execute("COMMIT").await?;
-            Ok(result)
-        });
+        // On the connection that it began on and no other, even when that has died since: on a new one each statement
+        // would be committed by itself.
+        let result = match &self.session {
+            Some(session) => session.run(deadline, async |db| {
+                let result = work(db).await?;
+                db.client.batch_execute("COMMIT").await?;
+                Ok(result)
+            }),
+            None => Err(Failure::Silent(deadline)),
+        };
         result.map_err(|failure| self.failed(failure))
     }
 
