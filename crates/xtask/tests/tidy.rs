@@ -54,6 +54,7 @@ const SOLE_OWNERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
     ("parquet", &["store"]),
     ("arrow-ipc", &["events"]),
+    ("rtrb", &["metrics"]),
     ("axum", &["api"]),
     ("tokio", &["api"]),
     ("httparse", &["protocol", "target"]),
