@@ -9,6 +9,7 @@ use crate::run::Level;
 pub mod driver;
 pub mod orchestrator;
 pub mod files;
+pub mod events;
 mod fixture;
 mod collector;
 pub mod ingest;
