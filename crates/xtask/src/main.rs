@@ -59,6 +59,8 @@ enum Bench {
     Steps,
     /// What varying requests, large data and long plans cost
     Plan,
+    /// How long past runs take to answer
+    History,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -73,6 +75,7 @@ fn main() -> anyhow::Result<()> {
                 Bench::Transport => bench::transport::run(),
                 Bench::Steps => bench::steps::run(),
                 Bench::Plan => bench::plan::run(),
+                Bench::History => bench::history::run(),
             }
         }
         Task::Truth(options) => {

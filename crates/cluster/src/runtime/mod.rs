@@ -12,6 +12,7 @@ pub mod files;
 mod fixture;
 mod collector;
 mod sending;
+mod resuming;
 mod shown;
 
 /// Logs what a machine noticed.

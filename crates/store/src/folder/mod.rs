@@ -6,6 +6,7 @@ mod lock;
 mod writer;
 mod ingest;
 mod reader;
+mod series;
 mod sql;
 
 pub use reader::Reader;

@@ -7,3 +7,4 @@ pub mod target;
 pub mod steps;
 pub mod plan;
 pub mod transport;
+pub mod history;

@@ -6,3 +6,4 @@
 pub(crate) mod schema;
 pub(crate) mod runs;
 pub(crate) mod windows;
+pub(crate) mod points;
