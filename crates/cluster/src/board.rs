@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::collector::Gathering;
 use crate::result::{Ending, RunResult};
-use crate::view::{DriverView, RunView, Tick, TimelineEvent};
+use crate::view::{DriverView, Ingest, RunView, Tick, TimelineEvent};
 
 /// Events kept of one run; a run with more has a problem that the first ones tell.
 const MAX_EVENTS: usize = 2_000;
@@ -29,6 +29,8 @@ pub(crate) struct Content {
     pub(crate) current: Option<Current>,
     /// Why results cannot be stored at the moment.
     pub(crate) store_fault: Option<String>,
+    /// How the ingest of raw events stands, where this process has one.
+    pub(crate) ingest: Option<Ingest>,
 }
 
 /// The run under way, or the last one.

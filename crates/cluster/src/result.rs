@@ -43,7 +43,8 @@ impl RunResult {
         let context = context(&view, ending);
         let verdict = verdict::judge(&merged, &context);
         view.verdict = verdict.clone();
-        let accounting = Accounting::of(&merged, &context.lost, context.overlap);
+        let mut accounting = Accounting::of(&merged, &context.lost, context.overlap);
+        accounting.events.stored = ending.and_then(|ending| ending.events_stored);
         let complete = ending.map(|ending| ending.complete);
         let teardown_fault = ending.and_then(|ending| ending.teardown_fault.clone());
         Self { view, merged, accounting, verdict, complete, lost_drivers: context.lost, teardown_fault }
@@ -60,7 +61,10 @@ impl RunResult {
             Some(judged) => judged,
             None => judge_again(reader, &view, &merged)?,
         };
-        Ok(Some(Self::new(view, merged, ending.as_ref())))
+        let mut result = Self::new(view, merged, ending.as_ref());
+        // By now, it may have more than at the end of the run.
+        result.accounting.events.stored = Some(reader.events_stored(run_id)?);
+        Ok(Some(result))
     }
 }
 
@@ -210,6 +214,9 @@ pub(crate) struct Ending {
     #[serde(default)]
     stopped_ns: Option<u64>,
     planned_per_s: Option<f64>,
+    /// Raw events that were stored when the run ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) events_stored: Option<u64>,
     overlap: u64,
     members: Vec<EndedMember>,
     #[serde(default)]
@@ -271,6 +278,7 @@ impl Ending {
             complete: outcome.complete,
             stopped_ns: view.stopped_ns,
             planned_per_s: view.planned_per_s,
+            events_stored: None,
             overlap: outcome.overlap,
             members: members.collect(),
             thresholds: view.thresholds.iter().map(JudgedRecord::from).collect(),
@@ -302,6 +310,7 @@ impl Ending {
             complete: false,
             stopped_ns: None,
             planned_per_s: None,
+            events_stored: None,
             overlap: 0,
             members: members.collect(),
             thresholds: Vec::new(),

@@ -18,7 +18,7 @@ mod folder;
 pub mod postgres;
 
 pub use error::Error;
-pub use events::{Claimed, EventStore, Poison, Portion, Span, Stored};
+pub use events::{Claimed, EventStore, Poison, Portion, SharedEvents, Span, Stored};
 pub use folder::{BUSY_TIMEOUT, Events, Reader, Store, event_files};
 pub use parquet::{EventRows, ParquetFile, perf_results};
 pub use points::{MAX_POINTS, Point, PointIterations, PointRequests, PointStates};

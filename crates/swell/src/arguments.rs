@@ -1,6 +1,6 @@
 //! The command line as it is typed: names, defaults and help. What it means is decided in `commands`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -9,6 +9,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 fn variable(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("it is written NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// An address, or one without a port, which is Scribe's then.
+fn scribe_address(text: &str) -> Result<SocketAddr, String> {
+    let whole = text.parse().or_else(|_| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, scribe::PORT)));
+    whole.map_err(|_| "it is written ADDR or ADDR:PORT, such as 127.0.0.1:1463".to_owned())
 }
 
 /// Distributed load testing with one result that can be trusted.
@@ -46,6 +52,8 @@ pub enum Command {
     Run(Box<Run>),
     /// Serve the REST API and the dashboard, and coordinate runs over the drivers
     Orchestrator(Orchestrator),
+    /// Store the raw events of the fleet, for scaling out; takes events by the Scribe protocol, too
+    Collector(Collector),
     /// Join the fleet and generate load when told
     Driver(Driver),
     /// Serve a sample target to put load on
@@ -308,6 +316,22 @@ pub struct Orchestrator {
     /// Address of the API and the dashboard
     #[arg(long, env = "SWELL_LISTEN", default_value = "127.0.0.1:7700", value_name = "ADDR:PORT")]
     pub listen: SocketAddr,
+
+    /// Leave raw events to `swell collector`
+    #[arg(long)]
+    pub no_collector: bool,
+
+    #[command(flatten)]
+    pub kafka: Kafka,
+    #[command(flatten)]
+    pub storage: Storage,
+}
+
+#[derive(Debug, Args)]
+pub struct Collector {
+    /// Also take events by the Scribe protocol, at this address; without a port: 1463
+    #[arg(long, env = "SWELL_SCRIBE", value_name = "ADDR[:PORT]", value_parser = scribe_address)]
+    pub scribe: Option<SocketAddr>,
 
     #[command(flatten)]
     pub kafka: Kafka,

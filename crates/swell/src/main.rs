@@ -35,6 +35,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Command::Demo(demo) => commands::demo::run(demo, terminal),
         Command::Run(run) => commands::run::run(run, terminal),
         Command::Orchestrator(orchestrator) => commands::orchestrator::run(orchestrator, terminal),
+        Command::Collector(collector) => commands::collector::run(collector, terminal),
         Command::Driver(driver) => commands::driver::run(driver, terminal),
         Command::Target(target) => commands::target::run(target, terminal),
         Command::Check(check) => commands::check::run(check, terminal),

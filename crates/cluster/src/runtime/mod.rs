@@ -12,6 +12,7 @@ pub mod files;
 pub mod events;
 mod fixture;
 mod collector;
+mod ending;
 pub mod ingest;
 mod sending;
 mod resuming;

@@ -18,6 +18,8 @@ use store::{EventRow, RunRow, Store};
 use transport::{Connect, FileInfo, SendError, Start, Ticket, Topic, Transport, Uuid};
 
 use super::collector::{Collector, News, Order};
+use super::ending;
+use super::ingest::{self, Hurry, Source};
 use super::sending::{Ready, Sending};
 use super::{locked, resuming, shown};
 use crate::board::{Board, Current};
@@ -63,6 +65,8 @@ pub struct Ground<'a> {
     pub log_survives: bool,
     /// Where the drivers of this process find the files of runs. Without it they are sent through the log.
     pub shelf: Option<Shelf>,
+    /// Where raw events are read, if this process is to store them.
+    pub events: Option<Source>,
     /// The command that makes the broker stamp heartbeats, for whoever starts a run while it does not.
     pub stamp_command: Option<String>,
     /// What lists show of a result.
@@ -201,18 +205,30 @@ pub fn start(mut ground: Ground<'_>) -> Result<Running, StartError> {
         row_unsaved: false,
         events_unsaved: VecDeque::new(),
         save_fault: None,
+        hurry: Hurry::default(),
         stamp_command: ground.stamp_command,
         figures: ground.figures,
         unstamped: false,
         exit: false,
     };
+    let (hurry, ingest_over) = (control.hurry.clone(), Arc::new(AtomicBool::new(false)));
+    let ingest = ground.events.map(|source| {
+        let (store, over) = (locked(&control.store), Arc::clone(&ingest_over));
+        ingest::spawn(&control.node_id, &store, source, hurry, Arc::clone(&board), over)
+    });
+    let ingest = ingest.transpose()?;
     let spawn =
         |name: &str, run: Box<dyn FnOnce() + Send>| thread::Builder::new().name(name.to_owned()).spawn(run);
     let told = Arc::clone(&shutdown);
-    let threads = vec![
+    let run_control = move || {
+        control.run(resumed, &told);
+        ingest_over.store(true, Ordering::Relaxed);
+    };
+    let mut threads = vec![
         spawn("collector", Box::new(move || collector.run()))?,
-        spawn("control", Box::new(move || control.run(resumed, &told)))?,
+        spawn("control", Box::new(run_control))?,
     ];
+    threads.extend(ingest);
     Ok(Running { handle: Handle { board, requests }, shutdown, threads })
 }
 
@@ -270,6 +286,8 @@ struct Control {
     events_unsaved: VecDeque<(String, EventRow)>,
     /// Why the last attempt to save row or events failed, if it did.
     save_fault: Option<String>,
+    /// Asks for raw events to be stored at once.
+    hurry: Hurry,
     stamp_command: Option<String>,
     figures: Summarise,
     /// The broker did not stamp the last heartbeat, so no driver learns its time.
@@ -594,6 +612,11 @@ impl Control {
         if self.orders.send(Order::End { done }).is_ok() && is_done.recv_timeout(LAST_FLUSH).is_err() {
             tracing::error!(node = self.node_id, "the last reports of the run are not stored yet");
         }
+        let merged = self.board.look(|content| {
+            content.current_of(&outcome.run_id).map(|current| current.gathering.merged().clone())
+        });
+        let events_stored = merged
+            .and_then(|merged| ending::events_stored(&self.store, &self.hurry, &outcome.run_id, &merged));
         let result = self.board.change(|content| {
             let current = content.current_of(&outcome.run_id)?;
             current.view.state = outcome.state;
@@ -603,7 +626,8 @@ impl Control {
             current.view.thresholds = current
                 .gathering
                 .judge_thresholds(current.view.length_ns(), current.view.was_ended_by_threshold());
-            let ending = Ending::of(outcome, &current.view);
+            let mut ending = Ending::of(outcome, &current.view);
+            ending.events_stored = events_stored;
             current.view.drivers = ending.drivers(current.gathering.merged());
             let context = result::context(&current.view, Some(&ending));
             current.view.verdict = metrics::verdict::judge(current.gathering.merged(), &context);

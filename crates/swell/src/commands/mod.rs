@@ -3,6 +3,7 @@
 pub mod demo;
 pub mod run;
 pub mod orchestrator;
+pub mod collector;
 pub mod driver;
 pub mod target;
 pub mod check;

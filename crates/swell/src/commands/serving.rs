@@ -2,14 +2,17 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::Handle;
 use cluster::files::Shelf;
+use cluster::runtime::files::Connector;
+use cluster::runtime::ingest::{Lasting, Source};
 use cluster::runtime::orchestrator::{ConnectError, Ground, Running, StartError, start};
 use store::Store;
 use transport::kafka::Cluster;
-use transport::{Connect, Transport};
+use transport::{Connect, Topic, Transport, memory};
 
 use crate::exit::{Ended, Exit};
 use crate::output;
@@ -42,6 +45,7 @@ pub fn orchestrate(
     patience: Patience,
     kafka: Option<&Cluster>,
     shelf: Option<Shelf>,
+    events: Option<Source>,
     connect: &dyn Fn(Connect) -> Result<Box<dyn Transport>, ConnectError>,
 ) -> anyhow::Result<Running> {
     let node_id = format!("orchestrator-{}", rustix::system::uname().nodename().to_string_lossy());
@@ -54,6 +58,7 @@ pub fn orchestrate(
         store,
         log_survives,
         shelf,
+        events,
         stamp_command,
         figures: api::figures,
         connect,
@@ -66,6 +71,22 @@ pub fn orchestrate(
         };
         Ended::because(exit, format!("{:#}", anyhow::Error::new(error)))
     })
+}
+
+/// Raw events as they come in one process.
+pub fn events_here(broker: &memory::Broker) -> Source {
+    let broker = broker.clone();
+    Source { connect: Arc::new(move |connect| Ok(broker.node(connect))), lasting: None }
+}
+
+/// Raw events as they come over Kafka.
+pub fn events_over(cluster: &Cluster) -> anyhow::Result<Source> {
+    let unusable = |error| Ended::because(Exit::Preflight, format!("{:#}", anyhow::Error::new(error)));
+    let (partitions, retention) = cluster.extent(Topic::Events).map_err(unusable)?;
+    let topic = format!("{}/{}", cluster.id(), cluster.topic_name(Topic::Events));
+    let cluster = cluster.clone();
+    let connect: Connector = Arc::new(move |connect| Ok(cluster.node(connect)?));
+    Ok(Source { connect, lasting: Some(Lasting { topic, partitions, retention }) })
 }
 
 /// Serves REST and the page.
