@@ -309,6 +309,8 @@ struct CommitEnds<'a>(&'a Shared);
 impl Drop for CommitEnds<'_> {
     fn drop(&mut self) {
         self.0.groups.close();
+        // What came in since the last group was taken: its senders wait, and are told that it is not stored.
+        while self.0.groups.take().is_some() {}
         if thread::panicking() {
             tracing::error!("the sink of the Scribe server has died: nothing more is stored");
             self.0.set_trouble("the sink has died".to_owned());
