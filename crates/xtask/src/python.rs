@@ -17,7 +17,7 @@ pub fn scribe() -> Result<PathBuf> {
 }
 
 /// The interpreter; its environment is made when it is missing.
-fn environment(name: &str, requirements: &str) -> Result<PathBuf> {
+pub(crate) fn environment(name: &str, requirements: &str) -> Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
     let services = root.join(".services");
     let environment = services.join(name);

@@ -161,7 +161,7 @@ impl Postgres {
                 command.stdout(output.try_clone()?).stderr(output.try_clone()?);
                 self.process = Some(Process::spawn(command)?);
             }
-            Ok(self.sql("postgres", "SELECT 1").is_ok())
+            Ok(self.sql("postgres", "VALUES (1)").is_ok())
         })?;
         ensure!(started, "PostgreSQL did not start; see {}", self.folder.join("log").display());
         Ok(())
