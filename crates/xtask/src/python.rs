@@ -1,5 +1,4 @@
-//! A Python with the Kafka client that the peers of other make use (`tests/peers/requirements.txt`), in a virtual
-//! environment of its own under `.services/`.
+//! Pythons with what tests of other make need, each in a virtual environment of its own under `.services/`.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -7,23 +6,32 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-/// The interpreter; its environment is made when it is missing.
+/// One with the Kafka client of `tests/peers/requirements.txt`.
 pub fn interpreter() -> Result<PathBuf> {
+    environment("python", "tests/peers/requirements.txt")
+}
+
+/// One with the readers of Parquet of `tests/readers/requirements.txt`.
+pub fn readers() -> Result<PathBuf> {
+    environment("python-readers", "tests/readers/requirements.txt")
+}
+
+/// The interpreter; its environment is made when it is missing.
+fn environment(name: &str, requirements: &str) -> Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
     let services = root.join(".services");
-    let environment = services.join("python");
+    let environment = services.join(name);
     let python = environment.join("bin/python");
     fs::create_dir_all(&services)?;
     // Test processes that start together must not install together.
-    let lock = File::create(services.join("python.lock"))?;
+    let lock = File::create(services.join(format!("{name}.lock")))?;
     lock.lock()?;
     let done = environment.join("complete");
     if !done.exists() {
         run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
-        let requirements = root.join("tests/peers/requirements.txt");
         run(Command::new(&python)
             .args(["-m", "pip", "install", "--quiet", "--requirement"])
-            .arg(requirements))?;
+            .arg(root.join(requirements)))?;
         File::create(done)?;
     }
     Ok(python)
