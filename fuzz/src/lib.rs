@@ -7,6 +7,7 @@ use std::cell::Cell;
 use data::{Buffer, Table};
 use import::{Format, Input, Options};
 use plan::{Answer, DataFormat, EvaluateError, Scope, Value};
+use scribe::wire::{self, Call, Frame, Frames, Reply, ResultCode};
 
 /// A plan, or faults with places in the text.
 pub fn plan(bytes: &[u8]) {
@@ -158,4 +159,56 @@ impl Scope for Here {
         self.draws.set(self.draws.get() + 1);
         plan::mix(self.draws.get())
     }
+}
+
+/// The first byte says what the others are: a stream of frames, in pieces of so many bytes; a JSON event; a driver's batch.
+pub fn scribe(bytes: &[u8]) {
+    let Some((first, bytes)) = bytes.split_first() else { return };
+    match first {
+        0 => {
+            if let Ok(event) = wire::read_event(bytes) {
+                let mut builder = events::Builder::new();
+                builder.push(&event.row()).expect("the first");
+                assert_eq!(builder.finish().num_rows(), 1);
+            }
+        }
+        1 => {
+            if let Ok(batch) = wire::read_batch(bytes) {
+                let again = wire::write_batch(&batch).expect("it is of the schema");
+                assert_eq!(wire::read_batch(&again).expect("as it was written"), batch);
+            }
+        }
+        size => frames(bytes, usize::from(*size)),
+    }
+}
+
+fn frames(bytes: &[u8], size: usize) {
+    const LIMIT: usize = 1 << 20;
+    let mut frames = Frames::new(LIMIT);
+    let mut granted = 0;
+    for mut piece in bytes.chunks(size) {
+        loop {
+            let grant = |wanted| {
+                granted = granted.max(wanted);
+                true
+            };
+            match frames.next(&mut piece, grant) {
+                Ok(Some(Frame::Whole(frame) | Frame::Passed(frame))) => call(frame),
+                Ok(None) => break,
+                Err(_) => return,
+            }
+        }
+    }
+    assert!(granted <= LIMIT.min(2 * bytes.len().max(4096)), "memory grows with the bytes");
+}
+
+fn call(frame: &[u8]) {
+    let Ok(request) = wire::read(frame) else { return };
+    if let Ok(Call::Log(entries)) = request.call {
+        let sizes = entries.map(|entry| entry.category.len() + entry.message.len());
+        assert!(sizes.sum::<usize>() <= frame.len());
+    }
+    let answer = request.answer(&wire::Answer::Logged(ResultCode::Ok));
+    let read = wire::read_reply(&answer[4..], request.number);
+    assert_eq!(read, Ok(Reply::Logged(ResultCode::Ok)));
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clock::Instant;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use metrics::{Pages, Recorder};
+use metrics::{Pages, Recorder, Samples};
 use plan::{Connections, Dns, HttpVersion, LaneSet, Limiter, Load, Workload};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -38,6 +38,10 @@ const CONNECT_AHEAD: Duration = Duration::from_secs(5);
 /// Sets of pages per thread: one that is written, one on its way, one to spare.
 const SPARE_PAGES: usize = 2;
 
+/// Raw events of one thread that may wait for their reader: half a second at a rate that few threads reach. The memory is
+/// touched as it is used.
+const SAMPLES_MAX: usize = 1 << 16;
+
 /// Events that may wait for their reader; beyond, windows are merged.
 const EVENTS_MAX: usize = 64;
 
@@ -46,8 +50,10 @@ const EVENTS_MAX: usize = 64;
 pub struct Prepared {
     threads: Vec<Thread>,
     lanes: Vec<Lane>,
+    samples: Vec<Samples>,
     reports: (Sender<Report>, Receiver<Report>),
     run_id: String,
+    plan: Arc<plan::Plan>,
     limit: Option<plan::Rate>,
     crews: Vec<Crew>,
     is_open: bool,
@@ -101,6 +107,7 @@ pub fn prepare_with(job: Job, resolve: Arc<Resolve>) -> Result<Prepared, Prepare
         peers,
         speech,
         lanes: Vec::new(),
+        samples: Vec::new(),
         waiting: Vec::new(),
         reports: bounded(threads * 8),
         asker,
@@ -108,14 +115,15 @@ pub fn prepare_with(job: Job, resolve: Arc<Resolve>) -> Result<Prepared, Prepare
     for (number, crew) in crews.iter().enumerate() {
         bench.man(number, crew)?;
     }
-    let Bench { lanes, waiting, reports, peers, .. } = bench;
+    let Bench { lanes, samples, waiting, reports, peers, .. } = bench;
     if let Some(lookups) = lookups {
         let mailboxes = lanes.iter().map(|lane| Arc::clone(&lane.mailbox)).collect();
         lookups.start(peers, mailboxes).map_err(local("start a thread that looks names up"))?;
     }
     tracing::info!(run_id = job.run_id, threads, "prepared");
     let (limit, is_open) = (job.plan.limit(), !job.plan.is_per_driver());
-    Ok(Prepared { threads: waiting, lanes, reports, run_id: job.run_id, limit, crews, is_open })
+    let Job { plan, run_id, .. } = job;
+    Ok(Prepared { threads: waiting, lanes, samples, reports, run_id, plan, limit, crews, is_open })
 }
 
 /// What is known of the targets before anything is sent to them.
@@ -175,11 +183,17 @@ impl Prepared {
             mailboxes,
             events: receiver,
             threads,
+            samples: self.samples,
             is_open: self.is_open,
             limit: self.limit,
             crews: Mutex::new(self.crews),
             version: AtomicU32::new(0),
         }
+    }
+
+    /// What it will do.
+    pub fn plan(&self) -> &Arc<plan::Plan> {
+        &self.plan
     }
 
     /// Engine threads it will use.
@@ -285,6 +299,7 @@ struct Bench<'j> {
     peers: Vec<Vec<Peer>>,
     speech: Speech,
     lanes: Vec<Lane>,
+    samples: Vec<Samples>,
     waiting: Vec<Thread>,
     reports: (Sender<Report>, Receiver<Report>),
     /// Where names are looked up in the run, if they are.
@@ -407,6 +422,13 @@ impl Bench<'_> {
         threads.map(|_| sources.iter_mut().map(Iterator::next).collect()).collect()
     }
 
+    /// What the choice of a thread's raw events begins with: its own in the whole fleet, since each of its lanes is.
+    fn draws(&self, team: Team<'_>, thread: usize) -> u64 {
+        let first = self.job.share.of_thread(thread, team.threads).iter().next();
+        let place = first.unwrap_or(plan::LANES + thread) * (team.number + 1);
+        self.job.plan.seed ^ plan::mix(place as u64)
+    }
+
     fn parts<S: Source>(
         &mut self,
         team: Team<'_>,
@@ -428,6 +450,8 @@ impl Bench<'_> {
             }
         }
         self.lanes.push(Lane { mailbox: Arc::clone(&mailbox), spare });
+        let (tap, samples) = metrics::tap(plan.events, self.draws(team, thread), SAMPLES_MAX).unzip();
+        self.samples.extend(samples);
         let sources: Arc<[IpAddr]> = plan.network.source_addresses.clone().into();
         let protocols = self.speech.protocols(plan, team.workload)?;
         let pools = self.peers.iter().zip(divided(max, &plan.targets)).zip(protocols).zip(&plan.targets);
@@ -458,7 +482,7 @@ impl Bench<'_> {
             io: self.job.io,
             wake,
             mailbox,
-            recorder: Recorder::with_groups(steps, groups, stages, 0),
+            recorder: Recorder::with_groups(steps, groups, stages, 0).with_tap(tap),
             spare: spares,
             reports: self.reports.0.clone(),
             asker: self.asker.clone(),

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use clock::Instant;
 use crossbeam_channel::Receiver;
-use metrics::{DriverWindow, Totals};
+use metrics::{DriverWindow, Samples, Totals};
 use plan::{LaneSet, Rate};
 
 use crate::mailbox::{Command, Mailbox};
@@ -45,6 +45,7 @@ pub struct Running {
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
     pub(crate) events: Receiver<Event>,
     pub(crate) threads: Vec<JoinHandle<()>>,
+    pub(crate) samples: Vec<Samples>,
     pub(crate) is_open: bool,
     pub(crate) limit: Option<Rate>,
     pub(crate) crews: Mutex<Vec<Crew>>,
@@ -56,6 +57,12 @@ impl Running {
     /// Where events come. The channel is bounded, and the engine does not wait for whoever reads it.
     pub fn events(&self) -> &Receiver<Event> {
         &self.events
+    }
+
+    /// Where the requests come that the plan asks raw events of, from each thread by its own way; none where it asks for none,
+    /// and when they were taken before. Whoever takes them late, or never, loses what found no room: it is counted there.
+    pub fn take_samples(&mut self) -> Vec<Samples> {
+        std::mem::take(&mut self.samples)
     }
 
     /// Sending is allowed until then, and no longer.

@@ -47,6 +47,7 @@ fn a_request_allocates_nothing() {
         let change = region.change();
         (change.allocations + change.reallocations, told.totals.succeeded)
     };
+    // A raw event of each among them: `support::job` asks for them, and `watch` takes them.
     for model in ["avalanche", "closed"] {
         let load = |requests: u64| match model {
             "avalanche" => format!("model: avalanche, requests_per_driver: {requests}, connections: 8"),

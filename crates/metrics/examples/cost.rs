@@ -12,8 +12,8 @@ use std::hint::black_box;
 
 use fastrand::Rng;
 use metrics::codec::{decode_window, encode_window};
-use metrics::{Gauges, Histogram, Merged, Outcome, Pages, Recorder, Times, Timing};
-use plan::{StageId, StepId};
+use metrics::{Exchange, Gauges, Histogram, Merged, Outcome, Pages, Recorder, Times, Timing, tap};
+use plan::{Events, StageId, StepId};
 use rustix::time::{ClockId, clock_gettime};
 
 /// CPU time of this thread in ns.
@@ -54,8 +54,10 @@ fn recording() {
     println!("timing, per value                   {:6.1} ns", ns / EVENTS as f64);
     black_box(&timing);
 
-    for steps in [1u16, 500] {
-        let mut recorder = Recorder::new(usize::from(steps), 1, 0);
+    for (steps, events) in [(1u16, Events::None), (500, Events::None), (1, Events::Errors), (1, Events::All)]
+    {
+        let (tap, mut samples) = tap(events, 1, 1 << 10).unzip();
+        let mut recorder = Recorder::new(usize::from(steps), 1, 0).with_tap(tap);
         let mut step = 0;
         let ns = least_ns(|| {
             let mut at = 0;
@@ -68,11 +70,18 @@ fn recording() {
                 recorder.due(stage);
                 recorder.started(stage);
                 recorder.sent(row, stage, &times);
-                recorder.done(row, stage, &times, Outcome::Success(200), 250, 60);
+                let exchange = Exchange { status: 200, bytes_in: 250, bytes_out: 60 };
+                recorder.done(row, stage, &times, Outcome::Success(200), exchange);
+                if at % (1_000 << 10) == 0
+                    && let Some(samples) = &mut samples
+                {
+                    samples.take(usize::MAX, |sample| _ = black_box(sample.outcome));
+                }
                 recorder.completed(stage, times.intended, times.done);
             }
         });
-        println!("recorder, {steps:3} steps, per request      {:6.1} ns (5 durations)", ns / EVENTS as f64);
+        let ns = ns / EVENTS as f64;
+        println!("recorder, {steps:3} steps, per request      {ns:6.1} ns (5 durations; events: {events:?})");
         let spare = Pages::new(usize::from(steps), 1);
         let mut closed = recorder.cut(1, Gauges::default(), spare);
         let mut window = None;

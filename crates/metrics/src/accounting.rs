@@ -3,14 +3,16 @@
 //! ```text
 //! iterations   due  = started + missed + lost
 //! requests     sent = succeeded + failed + cancelled + unknown
+//! raw events   produced = stored + dropped
 //! ```
 //!
 //! They hold once a run has ended; before, what is queued or in flight is on one side only. Every driver's own totals
-//! must equal what its windows add up to, too. Deliberately absent: events, which the store counts.
+//! must equal what its windows add up to, too. Of raw events only the store knows how many it has, and only drivers know
+//! how many there were: where one of them has not said, there is nothing to compare.
 
 use std::fmt;
 
-use crate::{DriverTotals, Merged, Totals};
+use crate::{DriverTotals, EventCounts, Merged, Totals};
 
 /// A driver that was lost, and what is known of what nobody measured.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -74,6 +76,17 @@ pub struct Requests {
     pub unknown: u64,
 }
 
+/// What became of the raw events; `None` of what nobody has said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RawEvents {
+    /// Requests that the plan asks a raw event of, as all drivers said.
+    pub produced: Option<u64>,
+    /// Those that are in the store.
+    pub stored: Option<u64>,
+    /// Those that drivers gave up.
+    pub dropped: Option<u64>,
+}
+
 /// The accounts of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Accounting {
@@ -81,6 +94,8 @@ pub struct Accounting {
     pub iterations: Iterations,
     /// What became of the requests.
     pub requests: Requests,
+    /// What became of their raw events. How many are stored is for whoever has the store to say.
+    pub events: RawEvents,
     /// Drivers whose own totals are missing or differ from their windows, with a sentence each.
     pub differences: Vec<(String, String)>,
 }
@@ -91,6 +106,7 @@ impl Accounting {
         Self {
             iterations: iterations(merged, lost, overlap),
             requests: requests(merged, lost),
+            events: events(merged),
             differences: differences(merged, lost),
         }
     }
@@ -113,6 +129,12 @@ impl Accounting {
                 "{sent} requests sent ≠ {succeeded} succeeded + {failed} failed + {cancelled} cancelled \
                  + {unknown} unknown"
             ));
+        }
+        if let RawEvents { produced: Some(produced), stored: Some(stored), dropped: Some(dropped) } =
+            self.events
+            && produced != stored.saturating_add(dropped)
+        {
+            found.push(format!("{produced} raw events produced ≠ {stored} stored + {dropped} dropped"));
         }
         found.extend(self.differences.iter().map(|(_, text)| text.clone()));
         found
@@ -169,6 +191,14 @@ fn requests(merged: &Merged, lost: &[LostDriver]) -> Requests {
         cancelled: totals.cancelled,
         unknown,
     }
+}
+
+/// The raw events of all drivers, where each has said how many it made.
+fn events(merged: &Merged) -> RawEvents {
+    let said = merged.drivers.values().map(|driver| driver.final_totals?.events);
+    let counts = said.collect::<Option<Vec<EventCounts>>>().filter(|counts| !counts.is_empty());
+    let of = |which: fn(&EventCounts) -> u64| counts.as_ref().map(|counts| sum(counts.iter().map(which)));
+    RawEvents { produced: of(|counts| counts.produced), stored: None, dropped: of(|counts| counts.dropped) }
 }
 
 /// Drivers, none of them lost without a word, whose own totals are missing or are not what their windows add up to.

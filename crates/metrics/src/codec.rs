@@ -14,14 +14,27 @@ mod parts;
 
 use bytes::{Reader, Writer};
 
-/// The version written. Version 1 is read as well; it has no phases, and no gauges of starved and stolen CPU.
-pub const VERSION: u8 = 2;
+/// The newest version. Version 1 has no phases, and no gauges of starved and stolen CPU; version 2 no raw events among
+/// totals.
+pub const VERSION: u8 = 3;
 
 /// The oldest version that is read.
 const OLDEST_VERSION: u8 = 1;
 
 /// The version that brought what version 1 lacks.
 const SINCE_2: u8 = 2;
+
+/// The version that brought raw events.
+const SINCE_3: u8 = 3;
+
+/// The first kind in which totals are. Those before are as in version 2, and are written so: what travels between programs
+/// of several ages is of them.
+const FIRST_WITH_TOTALS: u8 = 5;
+
+/// The version in which a kind is written: the one that changed it last.
+const fn version_of(kind: u8) -> u8 {
+    if kind < FIRST_WITH_TOTALS { SINCE_2 } else { VERSION }
+}
 
 /// Rows or stages of one window: as many as their ids can name.
 const MAX_ROWS: usize = 1 << 16;
@@ -79,7 +92,7 @@ trait Coded: Sized {
 
 fn encode<T: Coded>(kind: u8, value: &T) -> Vec<u8> {
     let mut to = Writer::default();
-    to.byte(VERSION);
+    to.byte(version_of(kind));
     to.byte(kind);
     value.put(&mut to);
     to.into_bytes()

@@ -129,6 +129,7 @@ impl DriverTotals {
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
             windows: self.windows,
+            events: None,
         }
     }
 

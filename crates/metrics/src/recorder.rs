@@ -19,8 +19,8 @@ use plan::{StageId, StepId};
 
 use crate::histogram::Pool;
 use crate::{
-    DriverWindow, ErrorKind, Gauges, Outcome, PhaseTimings, Phases, StageWindow, StepWindow, Times, Totals,
-    Unstarted,
+    DriverWindow, ErrorKind, Exchange, Gauges, Outcome, PhaseTimings, Phases, StageWindow, StepWindow, Tap,
+    Times, Totals, Unstarted,
 };
 
 /// Stages open at once, for whose rows memory is kept: a second in which one ends and the next begins touches both.
@@ -221,6 +221,7 @@ impl Pages {
 pub struct Recorder {
     pages: Box<Pages>,
     totals: Totals,
+    tap: Option<Tap>,
 }
 
 impl Recorder {
@@ -233,7 +234,12 @@ impl Recorder {
     pub fn with_groups(steps: usize, groups: usize, stages: usize, from_s: u32) -> Self {
         let mut pages = Pages::with_groups(steps, groups, stages);
         pages.from_s = from_s;
-        Self { pages, totals: Totals::default() }
+        Self { pages, totals: Totals::default(), tap: None }
+    }
+
+    /// The same, which also notes down the requests that `tap` asks for.
+    pub fn with_tap(self, tap: Option<Tap>) -> Self {
+        Self { tap, ..self }
     }
 
     /// The first run second of the open window.
@@ -293,9 +299,12 @@ impl Recorder {
         stage: StageId,
         times: &Times,
         outcome: Outcome,
-        bytes_in: u64,
-        bytes_out: u64,
+        exchange: Exchange,
     ) {
+        if let Some(tap) = &mut self.tap {
+            tap.note((step, stage), times, outcome, exchange, true);
+        }
+        let Exchange { bytes_in, bytes_out, .. } = exchange;
         let (window, pool) = self.pages.step(step, stage);
         window.bytes_in += bytes_in;
         window.bytes_out += bytes_out;
@@ -330,6 +339,9 @@ impl Recorder {
     /// response time (done − intended) and no other. `outcome` is a failure.
     pub fn failed_unsent(&mut self, step: StepId, stage: StageId, times: &Times, outcome: Outcome) {
         debug_assert!(!outcome.is_success(), "what was not sent cannot succeed");
+        if let Some(tap) = &mut self.tap {
+            tap.note((step, stage), times, outcome, Exchange::default(), false);
+        }
         let (window, pool) = self.pages.step(step, stage);
         window.sent += 1;
         window.failed.response.record_from(times.response_ns(), pool);

@@ -10,7 +10,7 @@
 use plan::{StageId, StepId};
 
 use crate::verdict::{Causes, causes_of};
-use crate::{Outcome, PhaseTimings, Timing, Unstarted};
+use crate::{EventCounts, Outcome, PhaseTimings, Timing, Unstarted};
 
 /// The times of one request, in ns since the start of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -351,6 +351,8 @@ pub struct Totals {
     pub bytes_out: u64,
     /// Windows handed over; parts of one window count as one.
     pub windows: u64,
+    /// Raw events. They are not in windows, and known to the driver alone; `None` where it did not say.
+    pub events: Option<EventCounts>,
 }
 
 impl Totals {
@@ -385,5 +387,8 @@ impl Totals {
         add(&mut self.bytes_in, other.bytes_in);
         add(&mut self.bytes_out, other.bytes_out);
         add(&mut self.windows, other.windows);
+        if let Some(events) = &other.events {
+            self.events.get_or_insert_default().merge(events);
+        }
     }
 }

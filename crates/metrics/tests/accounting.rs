@@ -3,7 +3,7 @@
 mod seconds;
 
 use expect_test::{Expect, expect};
-use metrics::{Accounting, LostDriver, Totals};
+use metrics::{Accounting, EventCounts, LostDriver, RawEvents, Totals};
 use seconds::{good, late, run};
 
 fn account(accounting: &Accounting, expected: Expect) {
@@ -76,4 +76,26 @@ fn accounts_that_do_not_balance_say_where() {
         not balanced: 1002 iterations due ≠ 1000 started + 0 missed + 0 lost; 1001 requests sent ≠ 1000 succeeded + 0 failed + 0 cancelled + 0 unknown; d1 says 5 bytes in, and 0 were measured
     "#]],
     );
+}
+
+#[test]
+fn raw_events_are_compared_once_all_have_said_theirs() {
+    let mut merged = run(10, 0, late);
+    merged.add("d2", &good(0));
+    let mut say = |node_id: &str, events| {
+        let totals = merged.driver(node_id).totals();
+        merged.driver(node_id).finish(&Totals { events, ..totals });
+        Accounting::of(&merged, &[], 0).events
+    };
+    let said = |produced, dropped| Some(EventCounts { produced, dropped });
+    assert_eq!(say("d2", said(70, 4)), RawEvents::default(), "d1 said its totals without a word of events");
+    // Another incarnation of d1.
+    assert_eq!(say("d1", said(100, 1)), RawEvents { produced: Some(170), stored: None, dropped: Some(5) });
+    let mut accounting = Accounting::of(&run(10, 0, late), &[], 0);
+    accounting.events = RawEvents { produced: Some(170), stored: Some(165), dropped: Some(5) };
+    assert!(accounting.balanced(), "{accounting}");
+    accounting.events.stored = Some(164);
+    assert_eq!(accounting.imbalances(), ["170 raw events produced ≠ 164 stored + 5 dropped"]);
+    accounting.events.dropped = None;
+    assert!(accounting.balanced(), "{accounting}");
 }

@@ -57,7 +57,8 @@ fn every_truncation_is_refused() {
 #[test]
 fn what_cannot_be_is_refused_with_its_reason() {
     let timing = codec::encode_timing(&metrics::Timing::new());
-    assert_eq!(timing, [codec::VERSION, 4, 0]);
+    assert_eq!(timing, [2, 4, 0]);
+    assert_eq!(codec::encode_totals(&metrics::Totals::default())[..2], [codec::VERSION, 5]);
     assert_eq!(codec::decode_timing(&[0, 4, 0]), Err(DecodeError::Version(0)));
     let decode = |bytes: &[u8]| codec::decode_timing(bytes).unwrap_err();
     assert_eq!(decode(&[]), DecodeError::Truncated);

@@ -6,10 +6,15 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 use metrics::{
-    DriverWindow, ErrorKind, Gauges, LocalLimit, Merged, Outcome, Pages, Phase, Phases, Recorder, Times,
-    Totals, Unstarted,
+    DriverWindow, ErrorKind, Exchange, Gauges, LocalLimit, Merged, Outcome, Pages, Phase, Phases, Recorder,
+    Times, Totals, Unstarted, tap,
 };
 use plan::{StageId, StepId};
+
+/// So many bytes in and out.
+const fn exchange(bytes_in: u64, bytes_out: u64) -> Exchange {
+    Exchange { status: 0, bytes_in, bytes_out }
+}
 
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -77,7 +82,9 @@ fn record(recorder: &mut Recorder, event: Event) {
         Event::Started(stage) => recorder.started(stage),
         Event::Missed(stage) => recorder.missed(stage, Unstarted::Ours),
         Event::Sent(step, stage, times) => recorder.sent(step, stage, &times),
-        Event::Done(step, stage, times, outcome) => recorder.done(step, stage, &times, outcome, 100, 10),
+        Event::Done(step, stage, times, outcome) => {
+            recorder.done(step, stage, &times, outcome, exchange(100, 10))
+        }
         Event::Phases(step, stage, phases) => recorder.phases(step, stage, &phases),
         Event::Completed(stage, times) => recorder.completed(stage, times.intended, times.done),
     }
@@ -85,7 +92,14 @@ fn record(recorder: &mut Recorder, event: Event) {
 
 /// Records the events and cuts at each boundary at which `spare_at` says that spare pages are there.
 fn cut_by_seconds(events: &[(u64, Event)], spare_at: impl Fn(u32) -> bool) -> (Vec<DriverWindow>, Totals) {
-    let mut recorder = Recorder::new(5, 2, 0);
+    cut_with(Recorder::new(5, 2, 0), events, spare_at)
+}
+
+fn cut_with(
+    mut recorder: Recorder,
+    events: &[(u64, Event)],
+    spare_at: impl Fn(u32) -> bool,
+) -> (Vec<DriverWindow>, Totals) {
     let mut spare = Some(Pages::new(5, 2));
     let mut windows = Vec::new();
     let mut cut = |recorder: &mut Recorder, to_s| {
@@ -176,11 +190,11 @@ fn the_differences_of_the_times_go_where_they_belong() {
     let mut recorder = Recorder::new(1, 1, 4);
     let times = Times { intended: 1_000, usable: 1_400, sent: 1_410, done: 3_000 };
     recorder.sent(step, stage, &times);
-    recorder.done(step, stage, &times, Outcome::Success(204), 1, 2);
+    recorder.done(step, stage, &times, Outcome::Success(204), exchange(1, 2));
     recorder.completed(stage, times.intended, times.done);
     let early = Times { intended: 1_000, usable: 0, sent: 1_007, done: 1_008 };
     recorder.sent(step, stage, &early);
-    recorder.done(step, stage, &early, Outcome::Failed(ErrorKind::Status, 503), 1, 2);
+    recorder.done(step, stage, &early, Outcome::Failed(ErrorKind::Status, 503), exchange(1, 2));
     recorder.failed_unsent(
         step,
         stage,
@@ -229,7 +243,7 @@ fn phases_are_with_their_step_and_only_those_there_were() {
     );
     recorder.phases(second, stage, &Phases { connect_ns: Some(9), ..Phases::default() });
     let times = Times::default();
-    recorder.done(StepId(1), stage, &times, Outcome::Success(200), 0, 0);
+    recorder.done(StepId(1), stage, &times, Outcome::Success(200), exchange(0, 0));
     let window = recorder.cut(1, Gauges::default(), Pages::new(3, 1)).drain();
 
     let sums = |row: usize| {
@@ -250,4 +264,85 @@ fn only_rows_that_were_touched_are_in_a_window() {
     let rows: Vec<_> = pages.drain().steps.iter().map(|row| (row.stage.0, row.step.0)).collect();
     assert_eq!(rows, [(3, 7), (19, 499)]);
     assert!(pages.drain().is_empty());
+}
+
+/// Requests, sum of response times, bytes in, by second of the answer, row, stage and whether it succeeded.
+type BySecond = BTreeMap<(u32, StepId, StageId, bool), (u64, u128, u64)>;
+
+#[test]
+fn rows_and_windows_say_the_same_of_each_second() {
+    for seed in 0..20 {
+        let events = events(&mut Rng::with_seed(seed), 4);
+        let (tap, mut samples) = tap(plan::Events::All, seed, 300).expect("asked for");
+        let (windows, totals) = cut_with(Recorder::new(5, 2, 0).with_tap(Some(tap)), &events, |_| true);
+        let (mut rows, mut windowed) = (BySecond::new(), BySecond::new());
+        let mut cancelled = 0;
+        samples.take(usize::MAX, |sample| {
+            if matches!(sample.outcome, Outcome::Failed(ErrorKind::Cancelled, _)) {
+                cancelled += 1;
+                return;
+            }
+            let second = u32::try_from(sample.times.done / SECOND_NS).expect("a few seconds");
+            let key = (second, sample.step, sample.stage, sample.outcome.is_success());
+            let sums = rows.entry(key).or_default();
+            *sums = (sums.0 + 1, sums.1 + u128::from(sample.times.response_ns()), sums.2 + 100);
+        });
+        for window in &windows {
+            for step in &window.steps {
+                for (pair, succeeded) in [(&step.ok, true), (&step.failed, false)] {
+                    if !pair.response.is_empty() {
+                        let count = pair.response.count();
+                        let sums = (count, pair.response.sum_ns(), count * 100);
+                        windowed.insert((window.from_s, step.step, step.stage, succeeded), sums);
+                    }
+                }
+            }
+        }
+        assert_eq!(rows, windowed, "seed {seed}");
+        assert_eq!((samples.produced(), samples.dropped()), (totals.requests_sent, 0));
+        assert_eq!(cancelled, totals.cancelled);
+    }
+}
+
+#[test]
+fn what_finds_no_room_is_counted_and_the_rest_is_in_order() {
+    let (tap, mut samples) = tap(plan::Events::All, 1, 4).expect("asked for");
+    let mut recorder = Recorder::new(1, 1, 0).with_tap(Some(tap));
+    let mut request = |done| {
+        let times = Times { done, ..Times::default() };
+        recorder.done(StepId(0), StageId(0), &times, Outcome::Success(200), exchange(5_000_000_000, 1));
+    };
+    let mut taken = Vec::new();
+    let mut take = |samples: &mut metrics::Samples, most| {
+        let count = samples.take(most, |sample| taken.push(sample.times.done));
+        (count, samples.produced(), samples.dropped())
+    };
+    (0..7).for_each(&mut request);
+    assert_eq!(take(&mut samples, 1), (1, 4, 3));
+    (7..9).for_each(&mut request);
+    assert_eq!(take(&mut samples, usize::MAX), (4, 9, 4));
+    (9..10).for_each(&mut request);
+    assert_eq!(take(&mut samples, usize::MAX), (1, 10, 4));
+    assert_eq!(taken, [0, 1, 2, 3, 7, 9]);
+}
+
+#[test]
+fn a_sample_is_as_large_as_asked() {
+    let plan = plan::parse(
+        "p",
+        "{ version: 1, name: p, target: \"http://h\", events: sample 2.5%, \
+         load: { model: avalanche, requests_per_driver: 1 }, scenarios: { s: { steps: [{ get: / }] } } }",
+    );
+    let events = plan.expect("a plan").events;
+    let counts = [1, 2, 3].map(|seed| {
+        let (tap, samples) = tap(events, seed, 1).expect("asked for");
+        let mut recorder = Recorder::new(1, 1, 0).with_tap(Some(tap));
+        for _ in 0..1_000_000 {
+            recorder.done(StepId(0), StageId(0), &Times::default(), Outcome::Success(200), exchange(0, 0));
+        }
+        samples.dropped() + 1
+    });
+    // Six standard deviations of a million draws are 940.
+    assert!(counts.iter().all(|count| (24_060..25_940).contains(count)), "{counts:?}");
+    assert!(counts[0] != counts[1] || counts[1] != counts[2], "seeds make no difference");
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::choice::Choice;
 use crate::data::{self, DataSource, Pick};
 use crate::diagnostic::{Diagnostic, Faults, Place, Wrong};
+use crate::events;
 use crate::expression::Names;
 use crate::fixture::{self, Fixtures};
 use crate::limits;
@@ -71,6 +72,7 @@ pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Opt
     let tls = network::tls(faults, &fields);
     let network = network::network(faults, &fields);
     let phases = read::flag(faults, &fields, "phases");
+    let events = events::events(faults, &fields);
     let seed = match fields.get(faults, "seed") {
         Some(node) => seed(faults, node),
         None => Some(SEED),
@@ -119,6 +121,7 @@ pub(crate) fn plan(faults: &mut Faults<'_>, mut root: Node, source: &str) -> Opt
         tls: tls?,
         network: network?,
         phases: phases?,
+        events: events?,
         seed,
         unset_secrets: unset_secrets(faults, &names),
         secrets: names.secrets,

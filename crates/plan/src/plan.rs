@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::StepId;
 use crate::data::DataSource;
 use crate::diagnostic::Diagnostic;
+use crate::events::Events;
 use crate::expression::{Named, SourceUse};
 use crate::file::FileUse;
 use crate::fixture::Once;
@@ -39,6 +40,8 @@ pub struct Plan {
     pub network: Network,
     /// Whether the phases of a request are recorded: name lookup, connect, TLS, sending, waiting, receiving.
     pub phases: bool,
+    /// Of which requests a raw event is kept.
+    pub events: Events,
     /// The source of all choices: the same plan and seed give the same times and scenarios.
     pub seed: u64,
     /// When to send, and which of the scenarios; at least one, side by side.

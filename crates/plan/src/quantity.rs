@@ -138,6 +138,18 @@ pub(crate) fn parse_size(text: &str, what: &str, most: u64) -> Result<u64, Wrong
         .ok_or_else(|| Wrong::new("absurd", format!("{what} can be at most {most} bytes")))
 }
 
+/// A size in bytes with its unit, such as `64KiB` or `2GiB`, for who is no plan.
+///
+/// # Errors
+/// What is wrong with it, as a sentence.
+pub fn size(text: &str) -> Result<u64, String> {
+    let wrong = |wrong: Wrong| match wrong.help {
+        Some(help) => format!("{}; {help}", wrong.message),
+        None => wrong.message,
+    };
+    parse_size(text, "a size", u64::MAX).map_err(wrong)
+}
+
 /// A whole number of `what`.
 pub(crate) fn parse_count(text: &str, what: &str, least: u64, most: u64) -> Result<u64, Wrong> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);

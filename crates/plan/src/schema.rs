@@ -83,6 +83,7 @@ fn value(form: &Form) -> Value {
         Form::Span => named("span"),
         Form::Spans => named("spans"),
         Form::Rate => named("rate"),
+        Form::Sample => named("sample"),
         Form::Size => named("size"),
         Form::Sizes => named("sizes"),
         Form::Status => named("status"),
@@ -137,6 +138,7 @@ fn scalars() -> Map<String, Value> {
         ("span", or_expression(text(format!("^{span}$")))),
         ("spans", or_expression(text(format!("^({span}|({span}|0) *[.][.] *{span})$")))),
         ("rate", or_expression(text(format!("^[0-9]+([.][0-9]+)? */ *({})$", units(&RATE_UNITS))))),
+        ("sample", or_expression(text("^sample *[0-9]+([.][0-9]{1,4})? *%$".to_owned()))),
         ("size", or_expression(text(format!("^{size}$")))),
         (
             "sizes",

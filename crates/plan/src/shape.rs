@@ -44,6 +44,8 @@ pub(crate) enum Form {
     Spans,
     /// A rate with its unit.
     Rate,
+    /// A part of all, such as `sample 1%`.
+    Sample,
     /// Two sizes with `..` between them, or one.
     Sizes,
     /// A size with its unit.

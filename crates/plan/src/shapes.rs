@@ -4,12 +4,13 @@
 
 use crate::connections::KNOWN as PER;
 use crate::data::{ENDS, FORMATS, PICKS};
+use crate::events::KNOWN as KEPT;
 use crate::load::PROCESSES;
 use crate::network::{FAMILIES, VERSIONS};
 use crate::parse::{LOSSES, UNREADY};
 use crate::shape::Form::{
-    Any, Count, Expression, Flag, Json, List, Map, Name, Number, Of, OneOrMore, Rate, Size, Sizes, Span,
-    Spans, Status, Steps, Text, Words,
+    Any, Count, Expression, Flag, Json, List, Map, Name, Number, Of, OneOrMore, Rate, Sample, Size, Sizes,
+    Span, Spans, Status, Steps, Text, Words,
 };
 use crate::shape::{Form, Key, Shape, words};
 
@@ -46,6 +47,12 @@ pub(crate) static PLAN: Shape = Shape {
             Flag,
             "false",
             "Also record name lookup, connect, TLS, sending, waiting and receiving",
+        ),
+        Key::or(
+            "events",
+            Any(&[Words(|| words(&KEPT)), Sample]),
+            "errors",
+            "Which requests leave a row of their own: all, errors, a part such as sample 1%, or none",
         ),
         Key::or("seed", Number, "1", "The same plan and seed give the same times and choices"),
         Key::new(

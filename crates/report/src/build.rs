@@ -409,9 +409,9 @@ fn accounting_summary(merged: &Merged, accounting: &Accounting) -> AccountingSum
         iterations_started: Some(accounting.iterations.started),
         requests_sent: Some(requests.sent),
         requests_recorded: Some(recorded),
-        events_produced: None,
-        events_stored: None,
-        events_dropped: None,
+        events_produced: accounting.events.produced,
+        events_stored: accounting.events.stored,
+        events_dropped: accounting.events.dropped,
         balanced: accounting.balanced(),
     }
 }

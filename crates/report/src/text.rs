@@ -6,7 +6,9 @@
 
 use crate::number::{self, NOTHING, clock, count, percent, share, three_digits};
 use crate::page::{Line, Tone, columns, shortened, wrapped};
-use crate::summary::{DriverSummary, ErrorSummary, ReasonSummary, Summary, ThresholdSummary, Times};
+use crate::summary::{
+    AccountingSummary, DriverSummary, ErrorSummary, ReasonSummary, Summary, ThresholdSummary, Times,
+};
 use crate::table::{Align, Cell, Table, cell};
 
 /// Rows of a table; a terminal shows no more, and the JSON has all.
@@ -524,16 +526,21 @@ fn accounting(summary: &Summary) -> Vec<Line> {
         ),
         terms(accounting.requests_sent, "requests sent", accounting.requests_recorded, "recorded", "unknown"),
     ];
-    if accounting.events_produced.is_some() {
-        lines.push(terms(
-            accounting.events_produced,
-            "events",
-            accounting.events_stored,
-            "stored",
-            "dropped",
-        ));
-    }
+    lines.extend(raw_events(accounting));
     lines
+}
+
+/// Of a run that made none there is nothing to say.
+fn raw_events(accounting: &AccountingSummary) -> Option<Line> {
+    let produced = accounting.events_produced.filter(|produced| *produced > 0)?;
+    let number = |known: Option<u64>| known.map_or(NOTHING.to_owned(), count);
+    let (stored, dropped) = (number(accounting.events_stored), number(accounting.events_dropped));
+    let line = Line::new().text(format!("  {} raw events = {stored} stored", count(produced)));
+    let dropped = format!(" + {dropped} dropped");
+    Some(match accounting.events_dropped {
+        Some(1..) => line.toned(Tone::Warning, dropped),
+        _ => line.text(dropped),
+    })
 }
 
 /// A warning: the results stand, and something may be left behind in the target.

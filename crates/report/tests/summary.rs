@@ -5,7 +5,7 @@ mod fixture;
 use expect_test::expect;
 use fixture::{plan, summary};
 use metrics::threshold::{Judged, Standing};
-use metrics::{Accounting, LocalLimit, Merged, Outcome, Phases, StepWindow, Verdict};
+use metrics::{Accounting, LocalLimit, Merged, Outcome, Phases, RawEvents, StepWindow, Verdict};
 use plan::{StageId, StepId};
 use report::{RunFacts, Summary, text, thresholds};
 
@@ -513,6 +513,25 @@ fn a_local_limit_says_of_what() {
           local_limit (no local port)            2                   –
           local_limit                            1                   –"#]]
     .assert_eq(&names.join("\n"));
+}
+
+#[test]
+fn raw_events_stand_beside_what_became_of_them() {
+    let line = |events: RawEvents| {
+        let accounting = Accounting { events, ..Accounting::default() };
+        let mut merged = Merged::new();
+        merged.add_step(&StepWindow::new(StepId(0), StageId(1)));
+        merged.driver("d1");
+        let summary =
+            Summary::build(&RunFacts::default(), &plan(), &merged, &Verdict::default(), &accounting);
+        let page = text(&summary, false, 80);
+        page.lines().filter(|line| line.contains("raw events")).map(str::trim).collect::<String>()
+    };
+    let of = |produced, stored, dropped| line(RawEvents { produced, stored, dropped });
+    assert_eq!(of(Some(12_000), Some(11_990), Some(10)), "12,000 raw events = 11,990 stored + 10 dropped");
+    assert_eq!(of(Some(7), None, Some(0)), "7 raw events = – stored + 0 dropped");
+    assert_eq!(of(Some(0), Some(0), Some(0)), "");
+    assert_eq!(of(None, Some(5), None), "");
 }
 
 #[test]

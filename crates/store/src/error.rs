@@ -133,6 +133,9 @@ pub enum Error {
         /// What is wrong.
         detail: String,
     },
+    /// What a PostgreSQL database says, or does not say.
+    #[error(transparent)]
+    Postgres(#[from] crate::postgres::Fault),
     /// Anything else the database says.
     #[error("{}: {source}", path.display())]
     Database {
@@ -146,7 +149,11 @@ pub enum Error {
 impl Error {
     /// Whether the same call may succeed later without anything being changed in it: the disk is full, or locked.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Full { .. } | Self::Locked { .. })
+        match self {
+            Self::Full { .. } | Self::Locked { .. } => true,
+            Self::Postgres(fault) => fault.is_temporary(),
+            _ => false,
+        }
     }
 
     pub(crate) fn of(path: &Path, source: rusqlite::Error) -> Self {

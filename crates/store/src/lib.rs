@@ -15,6 +15,7 @@ mod points;
 mod events;
 mod parquet;
 mod folder;
+pub mod postgres;
 
 pub use error::Error;
 pub use events::{Claimed, EventStore, Poison, Portion, Span, Stored};

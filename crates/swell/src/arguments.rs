@@ -333,6 +333,14 @@ pub struct Driver {
     #[arg(long, env = "SWELL_TARGET", value_name = "URL")]
     pub target: Option<String>,
 
+    /// Folder where raw events wait while Kafka takes none and memory is full; no other driver may use it
+    #[arg(long, env = "SWELL_SPILL", value_name = "DIR")]
+    pub spill: Option<PathBuf>,
+
+    /// What the files in --spill take at most; beyond, new raw events are dropped and counted
+    #[arg(long, env = "SWELL_SPILL_MAX", default_value = "1GiB", value_name = "SIZE", value_parser = plan::size, requires = "spill")]
+    pub spill_max: u64,
+
     #[command(flatten)]
     pub kafka: Kafka,
     #[command(flatten)]

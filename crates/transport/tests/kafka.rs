@@ -220,6 +220,7 @@ fn events_spread_over_the_partitions_and_tell_how_far_these_go() {
         assert!(offsets.len() >= 6, "few partitions are used: {offsets:?}");
     }
     assert_eq!(read.len(), 200);
+    assert_eq!(cluster.extent(Topic::Events).unwrap(), (16, Some(Duration::from_secs(24 * 3600))));
     let mut reader = node(&cluster, "reader", &[start(&[(3, Some(2))])]);
     let record = next_record(&mut *reader);
     assert_eq!((record.partition, record.offset), (3, 2));

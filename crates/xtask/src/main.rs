@@ -57,6 +57,8 @@ enum Bench {
     Transport,
     /// What many steps cost the pacer
     Steps,
+    /// What raw events cost a driver, against a run without them
+    Events(bench::events::Options),
     /// What varying requests, large data and long plans cost
     Plan,
 }
@@ -72,6 +74,7 @@ fn main() -> anyhow::Result<()> {
                 Bench::Target => bench::target::run(),
                 Bench::Transport => bench::transport::run(),
                 Bench::Steps => bench::steps::run(),
+                Bench::Events(options) => bench::events::run(&options),
                 Bench::Plan => bench::plan::run(),
             }
         }

@@ -28,15 +28,17 @@ const BUILD: &[Package] = &[
     package("zlib1g-dev", "/usr/include/zlib.h"),
 ];
 
-/// A Kafka broker (Java, Maven), an HTTP/2 server, peers in Python, the page (Node) and a browser to look at it.
+/// A Kafka broker (Java, Maven), a PostgreSQL, an HTTP/2 server, peers in Python, stubs of Thrift, the page (Node) and a browser to look at it.
 const TEST: &[Package] = &[
     package("openjdk-17-jre-headless", "java"),
     package("maven", "mvn"),
+    package("postgresql-15", "/usr/lib/postgresql/15/bin/postgres"),
     package("nghttp2-server", "nghttpd"),
     package("nodejs", "node"),
     package("npm", "npm"),
     package("python3", "python3"),
     package("python3-venv", "/usr/share/doc/python3-venv"),
+    package("thrift-compiler", "thrift"),
     package("chromium", "chromium"),
     package("util-linux", "unshare"),
 ];

@@ -1,4 +1,5 @@
-//! Services that integration tests run against: a real Kafka broker, in KRaft mode, on free ports of this machine.
+//! Services that integration tests run against: a real Kafka broker, in KRaft mode, on free ports of this machine, and a
+//! real [`Postgres`].
 //!
 //! Each [`Kafka`] is one broker with its own ports and its own folder below the system's temporary one, so that tests
 //! run side by side. It ends when its value is dropped, and also when the test process dies. The jars come from Maven
@@ -17,6 +18,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
+
+mod postgres;
+
+pub use postgres::Postgres;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
@@ -39,7 +44,7 @@ pub struct Kafka {
     process: Option<Process>,
 }
 
-/// A running broker, and what keeps the thread that started it alive: the kernel ends the broker with that thread.
+/// A running service, and what keeps the thread that started it alive: the kernel ends the service with that thread.
 struct Process {
     child: Child,
     _keeper: SyncSender<()>,
@@ -54,7 +59,7 @@ impl Kafka {
     /// As [`Self::start`], with further lines of `server.properties`.
     pub fn start_with(properties: &[&str]) -> Result<Self> {
         let jars = jars()?;
-        let folder = new_folder()?;
+        let folder = new_folder(FOLDER_PREFIX)?;
         let (port, controller_port) = free_ports()?;
         let log = format!("-Dlog4j.configuration=file:{}", folder.join("log4j.properties").display());
         let class_path = jars.join("*").display().to_string();
@@ -85,23 +90,12 @@ impl Kafka {
 
     /// Kills it as a power cut would: SIGKILL. Its data stays.
     pub fn kill(&mut self) -> Result<()> {
-        if let Some(mut process) = self.process.take() {
-            process.child.kill().context("cannot kill Kafka")?;
-            process.child.wait()?;
-        }
-        Ok(())
+        self.process.take().map_or(Ok(()), Process::kill)
     }
 
     /// Lets it end by itself: SIGTERM.
     pub fn stop(&mut self) -> Result<()> {
-        self.signal(Signal::TERM)?;
-        let Some(mut process) = self.process.take() else { return Ok(()) };
-        let stopped = wait_until(STOP_TIMEOUT, || Ok(process.child.try_wait()?.is_some()))?;
-        if !stopped {
-            process.child.kill()?;
-            process.child.wait()?;
-        }
-        Ok(())
+        self.process.take().map_or(Ok(()), |process| process.stop(Signal::TERM))
     }
 
     /// Holds it still, connections and all, until [`Self::resume`]: SIGSTOP.
@@ -139,10 +133,7 @@ impl Kafka {
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
-        if let Some(process) = &self.process {
-            kill_process(Pid::from_child(&process.child), signal)?;
-        }
-        Ok(())
+        self.process.as_ref().map_or(Ok(()), |process| process.signal(signal))
     }
 
     fn write_configuration(&self, controller_port: u16, properties: &[&str]) -> Result<()> {
@@ -211,16 +202,43 @@ impl Kafka {
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output);
+        Process::spawn(command)
+    }
+}
+
+impl Process {
+    /// Starts a program from a thread that lives as long as this value.
+    fn spawn(mut command: Command) -> Result<Self> {
         let (spawned, result) = sync_channel(1);
         let (keeper, ended) = sync_channel::<()>(1);
-        thread::Builder::new().name("kafka-parent".to_owned()).spawn(move || {
+        thread::Builder::new().name("service-parent".to_owned()).spawn(move || {
             if spawned.send(command.spawn()).is_ok() {
                 // Nothing is ever sent: it returns when the sender is dropped.
                 ended.recv().ok();
             }
         })?;
         let child = result.recv()?.context("cannot run setpriv of util-linux")?;
-        Ok(Process { child, _keeper: keeper })
+        Ok(Self { child, _keeper: keeper })
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), signal)?)
+    }
+
+    /// Kills it as a power cut would: SIGKILL.
+    fn kill(mut self) -> Result<()> {
+        self.child.kill().context("cannot kill a service")?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Lets it end by itself, by SIGTERM or whatever else it takes for that.
+    fn stop(mut self, signal: Signal) -> Result<()> {
+        self.signal(signal)?;
+        if !wait_until(STOP_TIMEOUT, || Ok(self.child.try_wait()?.is_some()))? {
+            self.kill()?;
+        }
+        Ok(())
     }
 }
 
@@ -263,13 +281,13 @@ pub fn jars() -> Result<PathBuf> {
     Ok(jars)
 }
 
-fn new_folder() -> Result<PathBuf> {
+fn new_folder(prefix: &str) -> Result<PathBuf> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     if number == 0 {
         remove_abandoned()?;
     }
-    let folder = std::env::temp_dir().join(format!("{FOLDER_PREFIX}{}-{number}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("{prefix}{}-{number}", std::process::id()));
     fs::create_dir_all(&folder)?;
     Ok(folder)
 }
@@ -279,7 +297,8 @@ fn remove_abandoned() -> Result<()> {
     for entry in fs::read_dir(std::env::temp_dir())? {
         let entry = entry?;
         let name = entry.file_name();
-        let owner = name.to_str().and_then(|name| name.strip_prefix(FOLDER_PREFIX)?.split('-').next());
+        let of = |prefix| name.to_str().and_then(|name| name.strip_prefix(prefix)?.split('-').next());
+        let owner = of(FOLDER_PREFIX).or_else(|| of(postgres::FOLDER_PREFIX));
         let Some(owner) = owner else { continue };
         let lives = Path::new("/proc").join(owner).exists() && owner != std::process::id().to_string();
         if !lives {

@@ -9,8 +9,10 @@ use crate::run::Level;
 pub mod driver;
 pub mod orchestrator;
 pub mod files;
+pub mod events;
 mod fixture;
 mod collector;
+pub mod ingest;
 mod sending;
 mod shown;
 

@@ -8,7 +8,9 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use fastrand::Rng;
-use metrics::{DriverWindow, ErrorKind, Gauges, Outcome, Pages, Recorder, Times, Totals, Unstarted};
+use metrics::{
+    DriverWindow, ErrorKind, Exchange, Gauges, Outcome, Pages, Recorder, Times, Totals, Unstarted,
+};
 use plan::{Arrivals, LaneSet, Load, Plan, Schedule, StageId, StepId};
 
 use super::users::Closed;
@@ -300,7 +302,14 @@ impl Engine {
 
     fn done(&mut self, sent: u64, done: u64, stage: u64, outcome: Outcome) {
         let stage = StageId(u16::try_from(stage).unwrap());
-        self.recorder.done(STEP, stage, &Times { intended: sent, usable: sent, sent, done }, outcome, 20, 10);
+        let exchange = Exchange { bytes_in: 20, bytes_out: 10, ..Exchange::default() };
+        self.recorder.done(
+            STEP,
+            stage,
+            &Times { intended: sent, usable: sent, sent, done },
+            outcome,
+            exchange,
+        );
         self.recorder.completed(stage, sent, done);
     }
 

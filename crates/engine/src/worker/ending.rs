@@ -107,7 +107,7 @@ impl<S: Source> Worker<S> {
         for id in (0u32..).take(self.connections.len()) {
             let tags: SmallVec<[Tag; 8]> = self.connections[id as usize].tags().collect();
             for tag in tags {
-                self.record(id, tag, Outcome::Failed(ErrorKind::Cancelled, 0));
+                self.record(id, tag, Outcome::Failed(ErrorKind::Cancelled, 0), 0);
                 self.active -= 1;
             }
             self.close(id);

@@ -3,7 +3,7 @@
 //! Invariant: an iteration that is due is counted once as due and once as started or missed, and keeps its intended time
 //! for as long as it waits.
 
-use metrics::{ErrorKind, Outcome, Unstarted};
+use metrics::{ErrorKind, Exchange, Outcome, Unstarted};
 use plan::Arrival;
 
 use super::Worker;
@@ -335,7 +335,7 @@ impl<S: Source> Worker<S> {
         let times = self.times_of(&flight, self.now_ns);
         if flight.is_sent {
             // It was on a connection that the target had closed.
-            self.recorder.done(id, flight.stage, &times, outcome, 0, 0);
+            self.recorder.done(id, flight.stage, &times, outcome, Exchange::default());
         } else {
             self.count_start(&flight);
             self.recorder.failed_unsent(id, flight.stage, &times, outcome);
@@ -435,7 +435,7 @@ impl<S: Source> Worker<S> {
             let times = flight.times(self.now_ns.max(flight.sent_ns));
             let id = self.program.step(flight.step).id;
             let cancelled = Outcome::Failed(ErrorKind::Cancelled, 0);
-            self.recorder.done(id, flight.stage, &times, cancelled, 0, 0);
+            self.recorder.done(id, flight.stage, &times, cancelled, Exchange::default());
         }
         self.forget(flight);
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use metrics::{ErrorKind, Outcome, Times};
+use metrics::{ErrorKind, Exchange, Outcome, Times};
 use protocol::{Response, Tag};
 
 use super::Worker;
@@ -32,8 +32,7 @@ struct Open {
     ticket: u32,
     flight: Flight,
     times: Times,
-    bytes_in: u64,
-    bytes_out: u64,
+    exchange: Exchange,
 }
 
 impl Readers {
@@ -92,11 +91,11 @@ impl<S: Source> Worker<S> {
     /// The request is over but for its outcome.
     fn leave_to_reader(&mut self, id: u32, tag: Tag, response: &Response, is_final: bool) {
         let ticket = self.readers.next_ticket.wrapping_sub(1);
-        let Some((mut flight, times, bytes_in, bytes_out)) = self.detach(id, tag, true) else { return };
+        let Some((mut flight, times, exchange)) = self.detach(id, tag, true, response.status) else { return };
         let goes_on = self.settle(id, response.keep_alive && !is_final, is_final, times.done);
         self.bind(id, &mut flight, goes_on);
         let target = usize::from(flight.target);
-        self.readers.open.push(Open { ticket, flight, times, bytes_in, bytes_out });
+        self.readers.open.push(Open { ticket, flight, times, exchange });
         self.dispatch(target);
     }
 
@@ -112,12 +111,12 @@ impl<S: Source> Worker<S> {
 
     fn hear_reader(&mut self, Done { ticket, outcome, journey }: Done) {
         let Some(place) = self.readers.open.iter().position(|open| open.ticket == ticket) else { return };
-        let Open { flight, times, bytes_in, bytes_out, .. } = self.readers.open.swap_remove(place);
+        let Open { flight, times, exchange, .. } = self.readers.open.swap_remove(place);
         if let Some(walk) = self.walks.get_mut(flight.walk) {
             walk.journey = Some(journey);
         }
         let step = self.program.step(flight.step);
-        self.recorder.done(step.id, flight.stage, &times, outcome, bytes_in, bytes_out);
+        self.recorder.done(step.id, flight.stage, &times, outcome, exchange);
         if !outcome.is_success() {
             self.note_failure(&flight);
         }
@@ -126,10 +125,10 @@ impl<S: Source> Worker<S> {
 
     /// Nobody waits for what is still being read.
     pub(super) fn give_up_reading(&mut self) {
-        for Open { flight, times, bytes_in, bytes_out, .. } in std::mem::take(&mut self.readers.open) {
+        for Open { flight, times, exchange, .. } in std::mem::take(&mut self.readers.open) {
             let step = self.program.step(flight.step);
             let outcome = Outcome::Failed(ErrorKind::Cancelled, 0);
-            self.recorder.done(step.id, flight.stage, &times, outcome, bytes_in, bytes_out);
+            self.recorder.done(step.id, flight.stage, &times, outcome, exchange);
             self.active -= 1;
         }
     }

@@ -5,7 +5,7 @@
 //! and k6 (for what is not idempotent) have it: repeating it would hide what a user's client sees, and send more than
 //! the plan says. Only a request of which nothing was accepted by our own kernel takes another connection.
 
-use metrics::{ErrorKind, LocalLimit, Outcome, Times};
+use metrics::{ErrorKind, Exchange, LocalLimit, Outcome, Times};
 use protocol::{Begun, Error, Heard, Response, Tag, http2};
 use rustix::io::Errno;
 use smallvec::SmallVec;
@@ -234,7 +234,7 @@ impl<S: Source> Worker<S> {
         is_final: bool,
         outcome: Outcome,
     ) {
-        let Some(mut flight) = self.record(id, tag, outcome) else { return };
+        let Some(mut flight) = self.record(id, tag, outcome, response.status) else { return };
         let done_ns = self.heard_ns.max(flight.sent_ns);
         let goes_on = self.settle(id, response.keep_alive && !is_final, is_final, done_ns);
         self.bind(id, &mut flight, goes_on);
@@ -280,7 +280,7 @@ impl<S: Source> Worker<S> {
 
     /// One request failed, and its connection goes on.
     fn fail(&mut self, id: u32, tag: Tag, kind: ErrorKind) {
-        let Some(flight) = self.record(id, tag, Outcome::Failed(kind, 0)) else { return };
+        let Some(flight) = self.record(id, tag, Outcome::Failed(kind, 0), 0) else { return };
         let done_ns = self.heard_ns.max(flight.sent_ns);
         let has_room = self.connections[id as usize].room() > 0;
         self.settle(id, has_room, false, done_ns);
@@ -314,7 +314,7 @@ impl<S: Source> Worker<S> {
         }
         let tags: SmallVec<[Tag; 8]> = connection.tags().collect();
         let flights: SmallVec<[Flight; 1]> =
-            tags.into_iter().filter_map(|tag| self.record(id, tag, outcome_of(kind))).collect();
+            tags.into_iter().filter_map(|tag| self.record(id, tag, outcome_of(kind), 0)).collect();
         self.close(id);
         for flight in flights {
             self.advance(flight, self.heard_ns.max(flight.sent_ns), true);
@@ -356,26 +356,27 @@ impl<S: Source> Worker<S> {
         self.is_unfinished = true;
     }
 
-    /// Counts the request that is out on connection `id` as done; afterwards it is not.
+    /// Counts the request that is out on connection `id` as done; afterwards it is not. `status` is 0 where no answer came.
     #[inline]
-    pub(super) fn record(&mut self, id: u32, tag: Tag, outcome: Outcome) -> Option<Flight> {
-        let (flight, times, bytes_in, bytes_out) = self.detach(id, tag, is_answer(outcome))?;
+    pub(super) fn record(&mut self, id: u32, tag: Tag, outcome: Outcome, status: u16) -> Option<Flight> {
+        let (flight, times, exchange) = self.detach(id, tag, is_answer(outcome), status)?;
         let step = self.program.step(flight.step);
-        self.recorder.done(step.id, flight.stage, &times, outcome, bytes_in, bytes_out);
+        self.recorder.done(step.id, flight.stage, &times, outcome, exchange);
         if step.has_flow && !outcome.is_success() {
             self.note_failure(&flight);
         }
         Some(flight)
     }
 
-    /// Takes the request off its connection: its times, and bytes in and out.
+    /// Takes the request off its connection: its times, and what went over it.
     #[inline]
     pub(super) fn detach(
         &mut self,
         id: u32,
         tag: Tag,
         is_answered: bool,
-    ) -> Option<(Flight, Times, u64, u64)> {
+        status: u16,
+    ) -> Option<(Flight, Times, Exchange)> {
         let connection = &mut self.connections[id as usize];
         let flight = connection.take(tag)?;
         self.is_stamped = self.has_stamp;
@@ -393,7 +394,7 @@ impl<S: Source> Worker<S> {
             connection.deadline_ns = NEVER;
         }
         self.in_flight -= 1;
-        Some((flight, times, bytes_in, bytes_out))
+        Some((flight, times, Exchange { status, bytes_in, bytes_out }))
     }
 
     /// Gives up the requests of connection `id` whose timeout passed. Silence and an answer that came too slowly are two

@@ -132,7 +132,10 @@ impl<S: Source> Worker<S> {
 
     /// Sends what a redirect asks for.
     fn follow(&mut self, id: u32, tag: Tag, response: Response, is_final: bool, hop: Hop) {
-        let Some(mut flight) = self.record(id, tag, Outcome::Success(response.status)) else { return };
+        let Some(mut flight) = self.record(id, tag, Outcome::Success(response.status), response.status)
+        else {
+            return;
+        };
         let pool = usize::from(flight.target);
         let done_ns = self.heard_ns.max(flight.sent_ns);
         let goes_on = self.settle(id, response.keep_alive && !is_final, is_final, done_ns);

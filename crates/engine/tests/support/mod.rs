@@ -10,6 +10,7 @@
     reason = "a test may panic, and these are only called by tests"
 )]
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -218,7 +219,9 @@ pub fn loops() -> Vec<Io> {
     named().map_or_else(|| uring.into_iter().chain([Io::Epoll]).collect(), |io| vec![io])
 }
 
-pub fn job(plan: plan::Plan) -> Job {
+/// Every request leaves a raw event, so that [`watch`] can hold them against the windows.
+pub fn job(mut plan: plan::Plan) -> Job {
+    plan.events = plan::Events::All;
     Job {
         plan: Arc::new(plan),
         files: data::Files::default(),
@@ -249,12 +252,78 @@ pub struct Told {
     pub totals: Totals,
     /// `Debug` of the events that are neither windows nor the last one.
     pub notices: Vec<String>,
+    pub rows: Rows,
+}
+
+/// What raw events add up to, by row and stage.
+#[derive(Default)]
+pub struct Rows {
+    samples: Vec<metrics::Samples>,
+    /// Succeeded, failed, cancelled; sums of response and service times in ns; bytes in and out.
+    sums: BTreeMap<(plan::StepId, plan::StageId), [u128; 7]>,
+    /// How often each status came, of answers that were failures for another reason.
+    pub statuses: BTreeMap<u16, u64>,
+}
+
+impl Rows {
+    fn take(&mut self) {
+        let Self { samples, sums, statuses } = self;
+        for samples in samples {
+            samples.take(usize::MAX, |sample| {
+                assert!(sample.was_sent || sample.bytes_in == 0, "{sample:?}");
+                let sums = sums.entry((sample.step, sample.stage)).or_default();
+                sums[5] += u128::from(sample.bytes_in);
+                sums[6] += u128::from(sample.bytes_out);
+                match sample.outcome {
+                    Outcome::Success(status) => assert_eq!(sample.status, status),
+                    _ => *statuses.entry(sample.status).or_default() += 1,
+                }
+                let Some(kind) = kind(sample.outcome) else { return sums[2] += 1 };
+                sums[kind] += 1;
+                sums[3] += u128::from(sample.times.response_ns());
+                sums[4] += if sample.was_sent { u128::from(sample.times.service_ns()) } else { 0 };
+            });
+        }
+    }
+
+    /// Each request has one row, and rows and windows say the same.
+    fn check(&self, told: &Told) {
+        let produced: u64 = self.samples.iter().map(metrics::Samples::produced).sum();
+        assert_eq!(produced, told.totals.requests_sent, "a row for each request");
+        if self.samples.iter().any(|samples| samples.dropped() > 0) {
+            return eprintln!("rows came faster than they were read, so that only their number is held");
+        }
+        let mut windows = BTreeMap::new();
+        for step in told.all.of_requests() {
+            let both = [&step.ok, &step.failed];
+            let counts = [step.succeeded(), step.failures(), step.cancelled].map(u128::from);
+            let times = [
+                both.iter().map(|pair| pair.response.sum_ns()).sum(),
+                both.iter().map(|pair| pair.service.sum_ns()).sum(),
+            ];
+            let bytes = [step.bytes_in, step.bytes_out].map(u128::from);
+            let sums: [u128; 7] = [&counts[..], &times[..], &bytes[..]].concat().try_into().unwrap();
+            if sums != [0; 7] {
+                windows.insert((step.step, step.stage), sums);
+            }
+        }
+        assert_eq!(self.sums, windows, "rows and windows");
+    }
+}
+
+/// Where an outcome is counted; `None` for a cancelled request.
+fn kind(outcome: Outcome) -> Option<usize> {
+    match outcome {
+        Outcome::Success(_) => Some(0),
+        Outcome::Failed(metrics::ErrorKind::Cancelled, _) => None,
+        Outcome::Failed(..) => Some(1),
+    }
 }
 
 impl Told {
     /// How often each outcome occurred, such as `200` or `read_reset`, ascending.
     pub fn outcomes(&self) -> Vec<(String, u64)> {
-        let mut counts = std::collections::BTreeMap::<String, u64>::new();
+        let mut counts = BTreeMap::<String, u64>::new();
         for (outcome, count) in self.all.of_requests().flat_map(|step| &step.outcomes) {
             let name = match outcome {
                 Outcome::Success(status) => status.to_string(),
@@ -278,15 +347,23 @@ impl Told {
 }
 
 /// Reads all events and checks what must hold after every run.
-pub fn watch(running: Running) -> Told {
+pub fn watch(mut running: Running) -> Told {
     let mut told = Told {
         all: DriverWindow::default(),
         windows: Vec::new(),
         totals: Totals::default(),
         notices: Vec::new(),
+        rows: Rows { samples: running.take_samples(), ..Rows::default() },
     };
+    let mut heard = clock::now();
     loop {
-        match running.events().recv_timeout(Duration::from_secs(60)).expect("an event within a minute") {
+        told.rows.take();
+        let Ok(event) = running.events().recv_timeout(Duration::from_millis(10)) else {
+            assert!(clock::now().since(heard) < Duration::from_secs(60), "an event within a minute");
+            continue;
+        };
+        heard = clock::now();
+        match event {
             Event::Window(window) => {
                 assert_eq!(
                     window.from_s,
@@ -307,6 +384,8 @@ pub fn watch(running: Running) -> Told {
     check(&told);
     assert_eq!(running.requests_sent(), told.totals.requests_sent);
     running.join();
+    told.rows.take();
+    told.rows.check(&told);
     told
 }
 

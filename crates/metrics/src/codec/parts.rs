@@ -6,11 +6,11 @@ use plan::{StageId, StepId};
 
 use super::bytes::{Reader, Writer};
 use super::{
-    Coded, DecodeError, MAX_CAUSE_SETS, MAX_DRIVERS, MAX_NAME_BYTES, MAX_OUTCOMES, MAX_ROWS, SINCE_2,
+    Coded, DecodeError, MAX_CAUSE_SETS, MAX_DRIVERS, MAX_NAME_BYTES, MAX_OUTCOMES, MAX_ROWS, SINCE_2, SINCE_3,
 };
 use crate::{
-    BINS, Causes, DriverTotals, DriverWindow, ErrorKind, Gauges, Histogram, Merged, Missed, Outcome, Pair,
-    Phase, PhaseTimings, StageWindow, StepWindow, Timing, Totals,
+    BINS, Causes, DriverTotals, DriverWindow, ErrorKind, EventCounts, Gauges, Histogram, Merged, Missed,
+    Outcome, Pair, Phase, PhaseTimings, StageWindow, StepWindow, Timing, Totals,
 };
 
 /// The least bytes of a step's measurements.
@@ -284,10 +284,11 @@ impl Coded for Totals {
         to.number(self.bytes_in);
         to.number(self.bytes_out);
         to.number(self.windows);
+        put_option(self.events.as_ref(), to);
     }
 
     fn get(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
+        let mut totals = Self {
             due: from.number()?,
             started: from.number()?,
             missed: Missed::get(from)?,
@@ -298,7 +299,23 @@ impl Coded for Totals {
             bytes_in: from.number()?,
             bytes_out: from.number()?,
             windows: from.number()?,
-        })
+            events: None,
+        };
+        if from.is_since(SINCE_3) {
+            totals.events = get_option(from)?;
+        }
+        Ok(totals)
+    }
+}
+
+impl Coded for EventCounts {
+    fn put(&self, to: &mut Writer) {
+        to.number(self.produced);
+        to.number(self.dropped);
+    }
+
+    fn get(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { produced: from.number()?, dropped: from.number()? })
     }
 }
 

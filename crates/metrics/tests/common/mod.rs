@@ -4,8 +4,8 @@
 
 use fastrand::Rng;
 use metrics::{
-    Cause, Causes, DriverTotals, DriverWindow, ErrorKind, Gauges, Merged, Missed, Outcome, Pair, Phase,
-    PhaseTimings, StageWindow, StepWindow, Timing, Totals,
+    Cause, Causes, DriverTotals, DriverWindow, ErrorKind, EventCounts, Gauges, Merged, Missed, Outcome, Pair,
+    Phase, PhaseTimings, StageWindow, StepWindow, Timing, Totals,
 };
 use plan::{StageId, StepId};
 
@@ -146,6 +146,7 @@ pub fn totals(rng: &mut Rng) -> Totals {
         bytes_in: count(rng),
         bytes_out: count(rng),
         windows: count(rng),
+        events: rng.bool().then(|| EventCounts { produced: count(rng), dropped: count(rng) }),
     }
 }
 

@@ -141,6 +141,11 @@ impl Cluster {
         topics::stamp_command(&self.settings)
     }
 
+    /// How many partitions a topic has, and how long it keeps a record; `None` where that has no end.
+    pub fn extent(&self, topic: Topic) -> Result<(i32, Option<Duration>), Error> {
+        topics::extent(&self.settings, topic)
+    }
+
     /// A new node. When this returns, its positions are settled: whatever is appended from now on will be read.
     pub fn node(&self, connect: Connect) -> Result<Box<dyn Transport>, Error> {
         Ok(Box::new(Node::new(&self.settings, &connect)?))

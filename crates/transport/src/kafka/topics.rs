@@ -123,6 +123,25 @@ pub fn prepare(settings: &Settings, brokers: usize) -> Result<Vec<Warning>, Erro
     Ok(warnings)
 }
 
+/// The partitions of a topic, and how long it keeps a record.
+pub fn extent(settings: &Settings, topic: Topic) -> Result<(i32, Option<Duration>), Error> {
+    let admin: Admin = settings
+        .client("swell-topics")
+        .create_with_context(Quiet)
+        .map_err(Error::client("make a Kafka admin client"))?;
+    let name = settings.topic_name(topic);
+    let count = partitions(&admin, &name)?.ok_or_else(|| Error::MissingTopic { topic: name.clone() })?;
+    let answers = block_on(admin.describe_configs(&[ResourceSpecifier::Topic(&name)], &options()));
+    // Who may not ask learns nothing, and goes on without.
+    let resource = answers.ok().and_then(|answers| answers.into_iter().next()?.ok());
+    let kept = resource.and_then(|resource| {
+        let entry = resource.entries.into_iter().find(|entry| entry.name == "retention.ms")?;
+        entry.value?.parse::<i64>().ok()
+    });
+    let kept = kept.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
+    Ok((i32::try_from(count).unwrap_or(i32::MAX), kept))
+}
+
 /// How many partitions a topic has; `None` when it does not exist.
 fn partitions(admin: &Admin, name: &str) -> Result<Option<usize>, Error> {
     let metadata = admin

@@ -57,6 +57,10 @@ struct Totals {
     bytes_in: Count<u64>,
     bytes_out: Count<u64>,
     windows: Count<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    events_produced: Option<Count<u64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    events_dropped: Option<Count<u64>>,
 }
 
 impl Totals {
@@ -74,6 +78,8 @@ impl Totals {
             bytes_in: Count(totals.bytes_in),
             bytes_out: Count(totals.bytes_out),
             windows: Count(totals.windows),
+            events_produced: totals.events.map(|events| Count(events.produced)),
+            events_dropped: totals.events.map(|events| Count(events.dropped)),
         }
     }
 
@@ -93,6 +99,10 @@ impl Totals {
             bytes_in: self.bytes_in.0,
             bytes_out: self.bytes_out.0,
             windows: self.windows.0,
+            events: self
+                .events_produced
+                .zip(self.events_dropped)
+                .map(|(produced, dropped)| metrics::EventCounts { produced: produced.0, dropped: dropped.0 }),
         }
     }
 }

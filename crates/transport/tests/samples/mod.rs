@@ -157,6 +157,7 @@ pub fn final_metrics(node_id: &str, seq: u64) -> Message {
         bytes_in: 1,
         bytes_out: 2,
         windows: 3,
+        events: Some(metrics::EventCounts { produced: 9, dropped: 2 }),
     });
     Message::Metrics(message)
 }

@@ -1,0 +1,201 @@
+//! The ingest over the log in memory, into a store that can be told to fail.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::thread;
+
+use events::{Builder, Row};
+use store::{Claimed, Stored};
+use transport::{Uuid, memory};
+
+use super::*;
+
+/// A store in memory with one partition, and the faults that a real one has.
+#[derive(Default)]
+struct Kept {
+    batches: BTreeSet<u64>,
+    position: Option<i64>,
+    rows: u64,
+    aside: Vec<Poison>,
+    calls: u32,
+    /// Calls, counted from one, that fail before anything is stored, that fail after, and at which the position was lost.
+    refused: Vec<u32>,
+    unsaid: Vec<u32>,
+    lost: Vec<u32>,
+}
+
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Kept>>);
+
+impl Shared {
+    fn look<T>(&self, look: impl FnOnce(&mut Kept) -> T) -> T {
+        look(&mut self.0.lock().unwrap())
+    }
+}
+
+fn moved() -> Error {
+    Error::Moved { topic: "t".to_owned(), partition: 0, found: None, expected: None }
+}
+
+fn full() -> Error {
+    Error::Full { path: "disk".into() }
+}
+
+impl EventStore for Shared {
+    fn claim(&mut self, _topic: &str, _partitions: i32) -> Result<Vec<Claimed>, Error> {
+        Ok(vec![Claimed { partition: 0, next_offset: self.look(|kept| kept.position) }])
+    }
+
+    fn portion(&self) -> Portion {
+        Portion { rows: 100, wait: Duration::from_millis(20) }
+    }
+
+    fn store(&mut self, spans: &[Span], batches: &[Batch]) -> Result<Stored, Error> {
+        self.look(|kept| {
+            kept.calls += 1;
+            if kept.refused.contains(&kept.calls) {
+                return Err(full());
+            }
+            if kept.lost.contains(&kept.calls) {
+                kept.position = None;
+            }
+            for span in spans {
+                if span.from != kept.position {
+                    return Err(moved());
+                }
+                kept.position = Some(span.next_offset);
+            }
+            let mut stored = Stored::default();
+            for batch in batches {
+                let rows = u64::try_from(batch.len()).unwrap();
+                let is_new = kept.batches.insert(batch.identity.unwrap().number);
+                *(if is_new { &mut stored.rows } else { &mut stored.duplicates }) += rows;
+            }
+            kept.rows += stored.rows;
+            if kept.unsaid.contains(&kept.calls) { Err(full()) } else { Ok(stored) }
+        })
+    }
+
+    fn store_loose(&mut self, batches: &[Batch]) -> Result<Stored, Error> {
+        self.store(&[], batches)
+    }
+
+    fn set_aside(&mut self, span: &Span, poison: &Poison) -> Result<(), Error> {
+        self.look(|kept| {
+            if span.from != kept.position {
+                return Err(moved());
+            }
+            kept.position = Some(span.next_offset);
+            kept.aside.push(poison.clone());
+            Ok(())
+        })
+    }
+
+    fn counts(&mut self, _run_id: &str) -> Result<BTreeMap<String, u64>, Error> {
+        Ok(BTreeMap::new())
+    }
+
+    fn release(&mut self) {}
+}
+
+/// Ten rows.
+fn batch(number: u64) -> Message {
+    let mut builder = Builder::new();
+    (0..10).for_each(|_| builder.push(&Row { endpoint: "GET /", ..Row::default() }).unwrap());
+    Message::Events(EventBatch {
+        test_id: "run".to_owned(),
+        node_id: "d1".to_owned(),
+        incarnation: Uuid::from_u128(1),
+        epoch: 0,
+        number,
+        rows: 10,
+        bytes: events::encode(&builder.finish()).unwrap(),
+    })
+}
+
+/// Ingests batches into `store` until it has them, by a log that lasts or not; what was shown last.
+fn ingest(store: &Shared, messages: &[Message], lasting: bool) -> Ingest {
+    let broker = memory::Broker::new();
+    let mut writer = broker.node(Connect { node: "d1".to_owned(), subscriptions: Vec::new() });
+    // What one reader has not read stays in the log.
+    let subscriptions = vec![(Topic::Events, Start::Beginning)];
+    let keeper = lasting.then(|| broker.node(Connect { node: "keeper".to_owned(), subscriptions }));
+    let lasting = lasting.then(|| Lasting { topic: "t".to_owned(), partitions: 1, retention: None });
+    let source = Source { connect: Arc::new(move |connect| Ok(broker.node(connect))), lasting };
+    let shown = Arc::new(Mutex::new(Ingest::default()));
+    let show = {
+        let shown = Arc::clone(&shown);
+        move |ingest: &Ingest| *shown.lock().unwrap() = ingest.clone()
+    };
+    let shutdown = Arc::new(AtomicBool::new(false));
+    let ingester =
+        Ingester::new("c".to_owned(), Box::new(store.clone()), source, Hurry::default(), Box::new(show));
+    let thread = thread::spawn({
+        let shutdown = Arc::clone(&shutdown);
+        move || ingester.run(&shutdown)
+    });
+    for message in messages {
+        writer.send(message).unwrap();
+        thread::sleep(Duration::from_millis(2));
+    }
+    let wanted =
+        messages.iter().filter(|message| matches!(message, Message::Events(batch) if batch.rows == 10));
+    let wanted = wanted.count();
+    for _ in 0..1_000 {
+        if store.look(|kept| kept.batches.len()) == wanted {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    shutdown.store(true, Ordering::Relaxed);
+    thread.join().unwrap();
+    drop(keeper);
+    let shown = shown.lock().unwrap();
+    shown.clone()
+}
+
+#[test]
+fn every_batch_is_stored_once_whatever_fails() {
+    for (refused, unsaid, lost) in [
+        (vec![], vec![], vec![]),
+        (vec![1, 2, 5], vec![], vec![]),
+        (vec![], vec![2, 4], vec![]),
+        (vec![3], vec![2], vec![5, 6]),
+    ] {
+        let case = format!("refused {refused:?}, unsaid {unsaid:?}, lost {lost:?}");
+        let store = Shared(Arc::new(Mutex::new(Kept { refused, unsaid, lost, ..Kept::default() })));
+        let messages: Vec<Message> = (0..120).map(batch).collect();
+        let shown = ingest(&store, &messages, true);
+        store.look(|kept| assert_eq!((kept.rows, kept.position), (1200, Some(120)), "{case}"));
+        assert_eq!((shown.lag_messages(), shown.fault), (0, None), "{case}");
+    }
+}
+
+#[test]
+fn a_log_of_this_process_needs_no_positions() {
+    let store = Shared::default();
+    let messages: Vec<Message> = (0..50).map(batch).collect();
+    let shown = ingest(&store, &messages, false);
+    store.look(|kept| assert_eq!((kept.rows, kept.position), (500, None)));
+    assert_eq!(shown.rows, 500);
+}
+
+#[test]
+fn what_cannot_be_understood_is_set_aside_and_the_rest_goes_on() {
+    let store = Shared::default();
+    let mut messages: Vec<Message> = (0..40).map(batch).collect();
+    let Message::Events(mut wrong) = batch(1_000) else { panic!() };
+    wrong.rows = 11;
+    messages.insert(0, Message::Events(wrong.clone()));
+    (wrong.bytes, wrong.rows) = (b"rubbish".to_vec(), 12);
+    messages.insert(20, Message::Events(wrong));
+    let shown = ingest(&store, &messages, true);
+    store.look(|kept| {
+        let aside: Vec<_> = kept.aside.iter().map(|poison| (poison.offset, poison.reason.as_str())).collect();
+        assert_eq!((kept.rows, kept.position), (400, Some(42)));
+        assert_eq!(aside.len(), 2);
+        assert_eq!(aside[0], (0, "11 rows are told, 10 are there"));
+        assert!(aside[1].0 == 20 && aside[1].1.starts_with("not a batch of events"), "{aside:?}");
+    });
+    assert_eq!(shown.set_aside, 2);
+}

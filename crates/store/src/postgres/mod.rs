@@ -1,0 +1,21 @@
+//! The store that several machines share: PostgreSQL, with TimescaleDB where the extension is there.
+//!
+//! The same rows as in a data folder, in tables that people and dashboards read, and each raw event in `perf_results`.
+//! Invariant: what belongs together is in one transaction, and no call waits for ever. Deliberately absent: making or
+//! changing tables by the way, which only `swell db` does.
+
+mod address;
+mod passfile;
+mod error;
+mod tls;
+#[expect(dead_code, reason = "the store over it is the next change")]
+mod session;
+mod schema;
+mod admin;
+
+pub use address::{Address, Environment};
+pub use admin::{Done, Prune, READER_ROLE, Reading, Relation, Setup, Status, init, migrate, prune, status};
+pub use error::Fault;
+
+/// The oldest PostgreSQL that has all that is used here (`date_bin`).
+pub const MIN_VERSION: i32 = 14;

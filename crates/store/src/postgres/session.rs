@@ -1,0 +1,373 @@
+//! A connection, and transactions on it that cannot wait for ever.
+//!
+//! The calls are blocking, for threads that have no runtime; below them runs one for the connection alone, so that every
+//! wait has an end. Invariant: nothing on a [`Link`] takes longer than its deadline, and after an error the next call
+//! begins on a sound connection, a new one where needed. Deliberately absent: repeating what failed, which is the
+//! caller's, but for a transaction that could not even begin since an idle connection had died.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config, NoTls, Row, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::address::SslMode;
+use super::error::Failure;
+use super::{Address, Fault, MIN_VERSION, schema, tls};
+use crate::Error;
+
+/// How long one transaction may take: writing a second of a large fleet takes a tenth of it, and whoever waits for the
+/// store still renews its leases.
+pub(super) const DEADLINE: Duration = Duration::from_secs(5);
+/// How long reading may take: loading a long run from a server that is busy.
+pub(super) const READ_DEADLINE: Duration = Duration::from_secs(30);
+/// How long the work of an administrator may take: migrations of large tables.
+pub(super) const ADMIN_DEADLINE: Duration = Duration::from_secs(3600);
+
+/// A peer that vanished is noticed within this and two more probes.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
+const KEEPALIVE_PROBES: u32 = 3;
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Statements that a connection keeps prepared.
+const MAX_STATEMENTS: usize = 256;
+
+/// What a transaction promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Sees one moment of the database and changes nothing.
+    Read,
+    /// On the disk when it returns, with all that was committed before.
+    Durable,
+    /// The last of them may be gone after a crash of the server, whole and in order.
+    Loose,
+}
+
+impl Kind {
+    fn begin(self) -> &'static str {
+        match self {
+            Self::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Self::Durable => "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = on",
+            Self::Loose => "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off",
+        }
+    }
+}
+
+/// A database to say statements to.
+pub(super) struct Db {
+    pub(super) client: Client,
+    statements: RefCell<HashMap<String, Statement>>,
+}
+
+impl Db {
+    fn new(client: Client) -> Self {
+        Self { client, statements: RefCell::default() }
+    }
+
+    async fn prepared(&self, sql: &str) -> Result<Statement, tokio_postgres::Error> {
+        if let Some(statement) = self.statements.borrow().get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(sql).await?;
+        let mut statements = self.statements.borrow_mut();
+        if statements.len() >= MAX_STATEMENTS {
+            statements.clear();
+        }
+        statements.insert(sql.to_owned(), statement.clone());
+        Ok(statement)
+    }
+
+    pub(super) async fn query(
+        &self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        self.client.query(&self.prepared(sql).await?, values).await
+    }
+
+    pub(super) async fn query_opt(
+        &self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<Row>, tokio_postgres::Error> {
+        self.client.query_opt(&self.prepared(sql).await?, values).await
+    }
+
+    pub(super) async fn execute(
+        &self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, tokio_postgres::Error> {
+        self.client.execute(&self.prepared(sql).await?, values).await
+    }
+
+    /// Opens `sql`, a `COPY … FROM STDIN`.
+    pub(super) async fn copy_in(
+        &self,
+        sql: &str,
+    ) -> Result<tokio_postgres::CopyInSink<bytes::Bytes>, tokio_postgres::Error> {
+        self.client.copy_in(&self.prepared(sql).await?).await
+    }
+}
+
+/// One connection, with the runtime that it lives on.
+struct Session {
+    db: Db,
+    /// Taken when dropped: ending it must not block, since that may happen anywhere.
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Session {
+    fn connect(address: &Address) -> Result<Self, Error> {
+        let unreachable =
+            |error: std::io::Error| Fault::Unreachable { place: address.to_string(), why: error.to_string() };
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(unreachable)?;
+        let tls = MakeRustlsConnect::new(tls::configuration(address)?);
+        let modes: &[tokio_postgres::config::SslMode] = {
+            use tokio_postgres::config::SslMode::{Disable, Prefer, Require};
+            match address.ssl_mode {
+                _ if address.is_socket() => &[Disable],
+                SslMode::Disable => &[Disable],
+                SslMode::Allow => &[Disable, Require],
+                SslMode::Prefer => &[Prefer, Disable],
+                SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => &[Require],
+            }
+        };
+        let mut first: Option<Error> = None;
+        for mode in modes {
+            let mut config = configuration(address);
+            config.ssl_mode(*mode);
+            match runtime.block_on(connected(&config, &tls, address.connect_timeout)) {
+                Ok(db) => return Ok(Self { db, runtime: Some(runtime) }),
+                Err(failure) => {
+                    let error = failure.into_error(address);
+                    // The second way helps only against a server that wants no TLS, or nothing but.
+                    let other_way =
+                        matches!(&error, Error::Postgres(Fault::Tls { .. } | Fault::Refused { .. }));
+                    if !other_way {
+                        return Err(first.unwrap_or(error));
+                    }
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        Err(first.unwrap_or_else(|| Fault::NotInitialised { place: address.to_string() }.into()))
+    }
+
+    fn run<T>(
+        &self,
+        deadline: Duration,
+        work: impl AsyncFnOnce(&Db) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let Some(runtime) = &self.runtime else { return Err(Failure::Silent(deadline)) };
+        runtime.block_on(async {
+            match timeout(deadline, work(&self.db)).await {
+                Ok(result) => result,
+                Err(_) => Err(Failure::Silent(deadline)),
+            }
+        })
+    }
+}
+
+/// To be called on a runtime, which then carries the connection.
+async fn connected(config: &Config, tls: &MakeRustlsConnect, within: Duration) -> Result<Db, Failure> {
+    let connect = async {
+        if config.get_ssl_mode() == tokio_postgres::config::SslMode::Disable {
+            let (client, connection) = config.connect(NoTls).await?;
+            carry(connection);
+            return Ok(client);
+        }
+        let (client, connection) = config.connect(tls.clone()).await?;
+        carry(connection);
+        Ok::<_, tokio_postgres::Error>(client)
+    };
+    match timeout(within, connect).await {
+        Ok(client) => Ok(Db::new(client?)),
+        Err(_) => Err(Failure::Silent(within)),
+    }
+}
+
+fn carry(connection: impl Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static) {
+    let carried = async {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection to PostgreSQL ended");
+        }
+    };
+    // Owned by the runtime of its session, and ends with it.
+    drop(tokio::runtime::Handle::current().spawn(carried));
+}
+
+fn configuration(address: &Address) -> Config {
+    let mut config = Config::new();
+    if address.is_socket() {
+        config.host_path(&address.host);
+    } else {
+        config.host(&address.host);
+    }
+    config
+        .port(address.port)
+        .user(&address.user)
+        .dbname(&address.database)
+        .application_name(&address.application)
+        .connect_timeout(address.connect_timeout)
+        .keepalives(true)
+        .keepalives_idle(KEEPALIVE_IDLE)
+        .keepalives_interval(KEEPALIVE_INTERVAL)
+        .keepalives_retries(KEEPALIVE_PROBES)
+        .tcp_user_timeout(TCP_USER_TIMEOUT);
+    if let Some(password) = &address.password {
+        config.password(password);
+    }
+    if let Some(options) = &address.options {
+        config.options(options);
+    }
+    config
+}
+
+/// A way to a database, over as many connections one after the other as it takes.
+pub(super) struct Link {
+    address: Address,
+    session: Option<Session>,
+    /// Counts the connections; what a connection held, such as locks, is gone with it.
+    generation: u64,
+    /// Whether a connection needs our tables, of this version.
+    checks: bool,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Link({})", self.address)
+    }
+}
+
+impl Link {
+    /// Connects to a database that has our tables in this program's version.
+    pub(super) fn open(address: &Address) -> Result<Self, Error> {
+        Self::to(address, true)
+    }
+
+    /// Connects to a database whatever is in it.
+    pub(super) fn bare(address: &Address) -> Result<Self, Error> {
+        Self::to(address, false)
+    }
+
+    fn to(address: &Address, checks: bool) -> Result<Self, Error> {
+        let mut link = Self { address: address.clone(), session: None, generation: 0, checks };
+        link.session()?;
+        Ok(link)
+    }
+
+    /// The database, with the schema that was found.
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Which of its connections it is on.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    fn session(&mut self) -> Result<&Session, Error> {
+        let sound = self.session.take().filter(|session| !session.db.client.is_closed());
+        let session = match sound {
+            Some(session) => session,
+            None => {
+                let session = Session::connect(&self.address)?;
+                let (address, checks) = (self.address.clone(), self.checks);
+                let prepared = session.run(DEADLINE, async |db| prepare(db, &address, checks).await);
+                let schema = prepared.map_err(|failure| failure.into_error(&self.address))?;
+                self.address = self.address.clone().with_schema(&schema);
+                self.generation += 1;
+                session
+            }
+        };
+        Ok(self.session.insert(session))
+    }
+
+    /// Does `work` in one transaction: all of it, or nothing.
+    pub(super) fn transaction<T>(
+        &mut self,
+        kind: Kind,
+        deadline: Duration,
+        work: impl AsyncFnOnce(&Db) -> Result<T, Failure>,
+    ) -> Result<T, Error> {
+        self.begin(kind)?;
+        let result = self.session()?.run(deadline, async |db| {
+            let result = work(db).await?;
+            db.client.batch_execute("COMMIT").await?;
+            Ok(result)
+        });
+        result.map_err(|failure| self.failed(failure))
+    }
+
+    /// As [`Self::transaction`], of statements that are a transaction each.
+    pub(super) fn work<T>(
+        &mut self,
+        deadline: Duration,
+        work: impl AsyncFnOnce(&Db) -> Result<T, Failure>,
+    ) -> Result<T, Error> {
+        let result = self.session()?.run(deadline, work);
+        result.map_err(|failure| self.failed(failure))
+    }
+
+    fn begin(&mut self, kind: Kind) -> Result<(), Error> {
+        let before = self.generation;
+        let begin = async |db: &Db| Ok(db.client.batch_execute(kind.begin()).await?);
+        let Err(failure) = self.session()?.run(DEADLINE, begin) else { return Ok(()) };
+        let was_idle = self.generation == before && failure.is_of_connection();
+        let error = self.failed(failure);
+        if !was_idle || matches!(error, Error::Postgres(Fault::Silent { .. })) {
+            return Err(error);
+        }
+        let result = self.session()?.run(DEADLINE, begin);
+        result.map_err(|failure| self.failed(failure))
+    }
+
+    /// Leaves a sound connection behind, or none.
+    fn failed(&mut self, failure: Failure) -> Error {
+        let rolled_back = !failure.is_of_connection()
+            && self.session.as_ref().is_some_and(|session| {
+                session.run(DEADLINE, async |db| Ok(db.client.batch_execute("ROLLBACK").await?)).is_ok()
+            });
+        if !rolled_back {
+            self.session = None;
+        }
+        failure.into_error(&self.address)
+    }
+}
+
+/// Prepares a new connection, and says which schema it is on.
+async fn prepare(db: &Db, address: &Address, checks: bool) -> Result<String, Failure> {
+    let row =
+        db.client.query_one("SELECT current_setting('server_version_num')::INT, version()", &[]).await?;
+    let (number, version): (i32, String) = (row.get(0), row.get(1));
+    if number / 10_000 < MIN_VERSION {
+        let found = version.split_whitespace().nth(1).unwrap_or("of an unknown version").to_owned();
+        return Err(Fault::TooOld { place: address.to_string(), found }.into());
+    }
+    let schema = schema::find(db, address).await?;
+    let quoted = schema::quoted(&schema);
+    db.client
+        .batch_execute(&format!(
+            "SET search_path = {quoted}, public, swell_compat; SET TimeZone = 'UTC'; SET client_min_messages = warning"
+        ))
+        .await?;
+    if checks {
+        schema::check(db, address).await?;
+    }
+    Ok(schema)
+}
