@@ -35,6 +35,9 @@ pub struct RunResult {
     pub teardown_fault: Option<String>,
 }
 
+/// Says what lists show of a result; whoever tells results in words knows how.
+pub type Summarise = fn(&RunResult) -> store::Figures;
+
 impl RunResult {
     pub(crate) fn new(mut view: RunView, merged: Merged, ending: Option<&Ending>) -> Self {
         let context = context(&view, ending);
@@ -48,19 +51,10 @@ impl RunResult {
 
     /// The result of a run that is in the store; `None` when there is no such run.
     pub fn load(reader: &Reader, run_id: &str) -> Result<Option<Self>, Failure> {
-        let Some(row) = reader.run(run_id)? else {
-            return Ok(None);
-        };
-        let plan =
-            plan::parse("stored plan", &row.plan_source).map_err(|_| Failure::Plan(run_id.to_owned()))?;
-        let extras = row.extras.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        let ending = match extras {
-            Some(Extras::Ending(ending)) => Some(ending),
-            Some(Extras::Record(_)) | None => None,
-        };
+        let Some((row, plan, ending)) = read(reader, run_id)? else { return Ok(None) };
         let merged = reader.load(run_id)?;
         let events = reader.events(run_id)?.into_iter().map(event).collect();
-        let mut view = view_of(&row, Arc::new(plan), ending.as_ref(), &merged, events);
+        let mut view = view_of(&row, plan, ending.as_ref(), &merged, events);
         let judged = ending.as_ref().and_then(|ending| ending.thresholds(&view.plan));
         view.thresholds = match judged {
             Some(judged) => judged,
@@ -68,6 +62,29 @@ impl RunResult {
         };
         Ok(Some(Self::new(view, merged, ending.as_ref())))
     }
+}
+
+impl RunView {
+    /// A run that is in the store, without anything that is measured: what was sent, the verdict, how thresholds stand.
+    /// Its timeline is left out, too.
+    pub fn load(reader: &Reader, run_id: &str) -> Result<Option<Self>, Failure> {
+        let read = read(reader, run_id)?;
+        Ok(read.map(|(row, plan, ending)| view_of(&row, plan, ending.as_ref(), &Merged::new(), Vec::new())))
+    }
+}
+
+/// A run's row, with what is in it.
+type Stored = (RunRow, Arc<Plan>, Option<Ending>);
+
+fn read(reader: &Reader, run_id: &str) -> Result<Option<Stored>, Failure> {
+    let Some(row) = reader.run(run_id)? else { return Ok(None) };
+    let plan = plan::parse("stored plan", &row.plan_source).map_err(|_| Failure::Plan(run_id.to_owned()))?;
+    let extras = row.extras.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let ending = match extras {
+        Some(Extras::Ending(ending)) => Some(ending),
+        Some(Extras::Record(_)) | None => None,
+    };
+    Ok(Some((row, Arc::new(plan), ending)))
 }
 
 /// The thresholds of a run whose end nobody saw, from its stored seconds.

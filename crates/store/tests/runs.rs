@@ -4,7 +4,7 @@ mod fixture;
 
 use expect_test::{Expect, expect};
 use fixture::{RUN, run, store};
-use store::{Error, EventRow, Reader, RunRow, Store};
+use store::{Error, EventRow, Figures, Reader, RunRow, Store};
 
 #[test]
 fn a_run_is_kept_as_it_was_said() {
@@ -16,6 +16,12 @@ fn a_run_is_kept_as_it_was_said() {
         extras: Some(r#"{"epoch":3}"#.to_owned()),
         verdict: Some("valid".to_owned()),
         summary_json: Some("{}".to_owned()),
+        figures: Figures {
+            requests_sent: Some(7),
+            error_ratio: Some(0.25),
+            achieved_per_s: Some(12.5),
+            p99_ms: None,
+        },
         ..run(RUN, 1_000)
     };
     store.update_run(&ended).unwrap();
@@ -23,7 +29,14 @@ fn a_run_is_kept_as_it_was_said() {
     drop(store);
     let store = Store::open(dir.path()).unwrap();
     assert_eq!(store.store_id(), store_id);
-    assert_eq!(store.reader().unwrap().run(RUN).unwrap(), Some(ended));
+    let reader = store.reader().unwrap();
+    let listed = reader.runs(None, 1).unwrap().remove(0);
+    assert_eq!(
+        (listed.figures, listed.verdict, listed.ended_ms),
+        (ended.figures, ended.verdict.clone(), ended.ended_ms)
+    );
+    assert_eq!((&listed.drivers, &listed.plan_name), (&ended.drivers, &ended.plan_name));
+    assert_eq!(reader.run(RUN).unwrap(), Some(ended));
     assert_eq!(store.reader().unwrap().run("other").unwrap(), None);
 }
 

@@ -61,6 +61,8 @@ enum Bench {
     Events(bench::events::Options),
     /// What varying requests, large data and long plans cost
     Plan,
+    /// How long past runs take to answer
+    History,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -76,6 +78,7 @@ fn main() -> anyhow::Result<()> {
                 Bench::Steps => bench::steps::run(),
                 Bench::Events(options) => bench::events::run(&options),
                 Bench::Plan => bench::plan::run(),
+                Bench::History => bench::history::run(),
             }
         }
         Task::Truth(options) => {

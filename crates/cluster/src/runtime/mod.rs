@@ -14,6 +14,7 @@ mod fixture;
 mod collector;
 pub mod ingest;
 mod sending;
+mod resuming;
 mod shown;
 
 /// Logs what a machine noticed.

@@ -19,13 +19,13 @@ use transport::{Connect, FileInfo, SendError, Start, Ticket, Topic, Transport, U
 
 use super::collector::{Collector, News, Order};
 use super::sending::{Ready, Sending};
-use super::{locked, shown};
+use super::{locked, resuming, shown};
 use crate::board::{Board, Current};
 use crate::collector::Gathering;
 use crate::files::Shelf;
 use crate::handle::{Failure, Handle, MAX_REQUESTS, Request, Wanted};
 use crate::orchestrator::{self, Action, Command, Event, Orchestrator, Outcome, Settings};
-use crate::result::{self, Ending, Extras};
+use crate::result::{self, Ending, Extras, Summarise};
 use crate::run::{Acknowledged, Now, RunRecord, Sent};
 use crate::view::{RunState, RunView, TimelineEvent};
 
@@ -65,6 +65,8 @@ pub struct Ground<'a> {
     pub shelf: Option<Shelf>,
     /// The command that makes the broker stamp heartbeats, for whoever starts a run while it does not.
     pub stamp_command: Option<String>,
+    /// What lists show of a result.
+    pub figures: Summarise,
     /// Connects to the log.
     pub connect: &'a dyn Fn(Connect) -> Result<Box<dyn Transport>, ConnectError>,
 }
@@ -128,10 +130,10 @@ impl Drop for Running {
 
 /// Starts an orchestrator. A run that its store knows as under way is continued, or ended where its log is gone.
 pub fn start(mut ground: Ground<'_>) -> Result<Running, StartError> {
-    let mut resumed = resumed(&ground.store)?;
+    let mut resumed = resuming::resumed(&ground.store)?;
     while let Some((row, _)) = resumed.take_if(|_| !ground.log_survives) {
-        abandon(&mut ground.store, row)?;
-        resumed = self::resumed(&ground.store)?;
+        resuming::abandon(&mut ground.store, row, ground.figures)?;
+        resumed = resuming::resumed(&ground.store)?;
     }
     let events = match &resumed {
         Some((row, _)) => ground.store.reader()?.events(&row.run_id)?,
@@ -200,6 +202,7 @@ pub fn start(mut ground: Ground<'_>) -> Result<Running, StartError> {
         events_unsaved: VecDeque::new(),
         save_fault: None,
         stamp_command: ground.stamp_command,
+        figures: ground.figures,
         unstamped: false,
         exit: false,
     };
@@ -211,33 +214,6 @@ pub fn start(mut ground: Ground<'_>) -> Result<Running, StartError> {
         spawn("control", Box::new(move || control.run(resumed, &told)))?,
     ];
     Ok(Running { handle: Handle { board, requests }, shutdown, threads })
-}
-
-type Resumed = (RunRow, Box<RunRecord>);
-
-/// The run that the store knows as under way. Runs that were created and never started are not.
-fn resumed(store: &Store) -> Result<Option<Resumed>, StartError> {
-    let reader = store.reader()?;
-    for row in reader.runs(None, 50)? {
-        let over = RunState::parse(&row.state).is_none_or(RunState::is_over);
-        let extras = row.extras.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        if let (false, Some(Extras::Record(text))) = (over, extras) {
-            let record = RunRecord::from_json(&text);
-            let record =
-                record.map_err(|source| StartError::Record { run_id: row.run_id.clone(), source })?;
-            return Ok(Some((row, Box::new(record))));
-        }
-    }
-    Ok(None)
-}
-
-/// Ends a run in the store whose process was killed, and whose log died with it.
-fn abandon(store: &mut Store, mut row: RunRow) -> Result<(), store::Error> {
-    tracing::warn!(run_id = row.run_id, "the process of this run was killed; what it stored is kept");
-    row.state = RunState::Aborted.as_str().to_owned();
-    row.ended_ms = Some(clock::unix_ms());
-    row.extras = serde_json::to_string(&Extras::Ending(Ending::abandoned(&row.drivers))).ok();
-    store.update_run(&row)
 }
 
 /// Puts a run on the board, unless it is there; its plan, or `None` when this version cannot read it.
@@ -295,13 +271,14 @@ struct Control {
     /// Why the last attempt to save row or events failed, if it did.
     save_fault: Option<String>,
     stamp_command: Option<String>,
+    figures: Summarise,
     /// The broker did not stamp the last heartbeat, so no driver learns its time.
     unstamped: bool,
     exit: bool,
 }
 
 impl Control {
-    fn run(mut self, resumed: Option<Resumed>, shutdown: &AtomicBool) {
+    fn run(mut self, resumed: Option<resuming::Resumed>, shutdown: &AtomicBool) {
         let record = resumed.map(|(row, record)| {
             self.row = Some(row);
             record
@@ -633,6 +610,7 @@ impl Control {
             current.ending = Some(ending.clone());
             Some((current.view.clone(), ending))
         });
+        let figures = self.board.result(&outcome.run_id).map(|result| (self.figures)(&result));
         let Some(row) = self.row.as_mut().filter(|row| row.run_id == outcome.run_id) else { return };
         match result {
             Some((view, ending)) => {
@@ -640,6 +618,7 @@ impl Control {
                 row.started_ms = view.started_ms;
                 row.ended_ms = view.ended_ms;
                 row.verdict = Some(view.verdict.value.as_str().to_owned());
+                row.figures = figures.unwrap_or_default();
                 row.extras = serde_json::to_string(&Extras::Ending(ending)).ok();
             }
             // It never got the lead, so nobody heard of it: it can be started later, and not by a restart.

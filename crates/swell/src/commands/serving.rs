@@ -47,8 +47,17 @@ pub fn orchestrate(
     let node_id = format!("orchestrator-{}", rustix::system::uname().nodename().to_string_lossy());
     let Patience { start_lead, arm_timeout } = patience;
     let (log_survives, stamp_command) = (kafka.is_some(), kafka.map(Cluster::stamp_command));
-    let ground =
-        Ground { node_id, start_lead, arm_timeout, store, log_survives, shelf, stamp_command, connect };
+    let ground = Ground {
+        node_id,
+        start_lead,
+        arm_timeout,
+        store,
+        log_survives,
+        shelf,
+        stamp_command,
+        figures: api::figures,
+        connect,
+    };
     start(ground).map_err(|error| {
         let exit = match &error {
             StartError::Transport(_) => Exit::Preflight,

@@ -8,3 +8,4 @@ pub mod steps;
 pub mod events;
 pub mod plan;
 pub mod transport;
+pub mod history;
