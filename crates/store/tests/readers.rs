@@ -106,5 +106,6 @@ fn duckdb_and_pyarrow_open_the_files_as_they_are() {
               "benchmark 42"
             ]
           }
-        }"#]].assert_eq(&serde_json::to_string_pretty(&found).unwrap());
+        }"#]]
+    .assert_eq(&serde_json::to_string_pretty(&found).unwrap());
 }
