@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod rows;
+
+pub use rows::{Export, ExportFormat, What};
+
 /// `NAME=VALUE`.
 fn variable(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("it is written NAME=VALUE")?;
@@ -79,6 +83,8 @@ pub enum Command {
     Runs(Runs),
     /// Print the result of a past run
     Report(Report),
+    /// Write the rows of a run to a file of another tool
+    Export(Export),
     /// Check the limits and clocks of this machine
     Doctor(Doctor),
     /// Print a completion script for a shell

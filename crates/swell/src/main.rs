@@ -48,6 +48,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Command::Explain(explain) => commands::explain::run(explain),
         Command::Runs(runs) => commands::runs::run(runs),
         Command::Report(report) => commands::report::run(report, terminal),
+        Command::Export(export) => commands::export::run(export, terminal),
         Command::Doctor(doctor) => commands::doctor::run(doctor),
         Command::Completions(completions) => commands::completions::run(completions),
     }

@@ -11,6 +11,11 @@ pub fn interpreter() -> Result<PathBuf> {
     environment("python", "tests/peers/requirements.txt")
 }
 
+/// One with the readers of Parquet of `tests/readers/requirements.txt`.
+pub fn readers() -> Result<PathBuf> {
+    environment("python-readers", "tests/readers/requirements.txt")
+}
+
 /// One with Apache Thrift's library, as in `tests/scribe/requirements.txt`.
 pub fn scribe() -> Result<PathBuf> {
     environment("python-scribe", "tests/scribe/requirements.txt")

@@ -17,9 +17,11 @@ pub mod import;
 pub mod explain;
 pub mod runs;
 pub mod report;
+pub mod export;
 pub mod doctor;
 pub mod completions;
 
+mod chosen;
 mod faults;
 mod files;
 mod secrets;
