@@ -6,9 +6,9 @@ use metrics::{Merged, Outcome, Pair, Stats, Timing, Verdict};
 use plan::Plan;
 use report::{ErrorSummary, ThresholdSummary};
 use serde::Serialize;
-use store::RunRow;
+use store::{Figures, RunLine};
 
-use crate::figures::Figures;
+use crate::figures;
 use crate::time::rfc3339;
 
 /// One run: what it is, where it stands, who takes part.
@@ -324,7 +324,7 @@ impl From<DriverView> for Driver {
 }
 
 /// A line of the list of runs.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct RunItem {
     pub run_id: String,
     plan: String,
@@ -334,7 +334,7 @@ pub(crate) struct RunItem {
     created_at: String,
     started_at: Option<String>,
     duration_s: Option<f64>,
-    verdict: Option<&'static str>,
+    verdict: Option<String>,
     requests_sent: Option<u64>,
     error_ratio: Option<f64>,
     achieved_per_s: Option<f64>,
@@ -342,27 +342,41 @@ pub(crate) struct RunItem {
 }
 
 impl RunItem {
-    pub(crate) fn new(row: &RunRow, figures: Figures) -> Self {
-        let Figures { verdict, requests_sent, error_ratio, achieved_per_s, p99_ms } = figures;
-        Self {
-            run_id: row.run_id.clone(),
-            plan: row.plan_name.clone(),
-            state: row.state.clone(),
-            loop_kind: row.loop_kind.clone(),
-            created_at: rfc3339(row.created_ms),
-            started_at: row.started_ms.map(rfc3339),
-            duration_s: row.started_ms.zip(row.ended_ms).map(|(from, to)| (to - from) as f64 / 1000.0),
-            verdict,
-            requests_sent,
-            error_ratio,
-            achieved_per_s,
-            p99_ms,
+    /// What the store says of a run; of one that this process holds as `view`, that is newer.
+    pub(crate) fn new(line: RunLine, view: Option<&RunView>) -> Self {
+        let mut item = Self::stored(line);
+        let Some(view) = view else { return item };
+        item.state = view.state.as_str().to_owned();
+        item.started_at = view.started_ms.map(rfc3339);
+        if !view.state.is_over() {
+            item.verdict = view.latest.as_ref().map(|_| view.verdict.value.as_str().to_owned());
+            item.show(figures::so_far(view));
         }
+        item
     }
 
-    /// What this process knows of a run is newer than its row.
-    pub(crate) fn update(&mut self, view: &RunView) {
-        self.state = view.state.as_str().to_owned();
-        self.started_at = view.started_ms.map(rfc3339);
+    fn stored(line: RunLine) -> Self {
+        let mut item = Self {
+            run_id: line.run_id,
+            plan: line.plan_name,
+            state: line.state,
+            loop_kind: line.loop_kind,
+            created_at: rfc3339(line.created_ms),
+            started_at: line.started_ms.map(rfc3339),
+            duration_s: line.started_ms.zip(line.ended_ms).map(|(from, to)| (to - from) as f64 / 1000.0),
+            // Of a run that never started there is nothing to trust or not.
+            verdict: line.verdict.filter(|_| line.started_ms.is_some()),
+            ..Self::default()
+        };
+        item.show(line.figures);
+        item
+    }
+
+    fn show(&mut self, figures: Figures) {
+        let Figures { requests_sent, error_ratio, achieved_per_s, p99_ms } = figures;
+        self.requests_sent = requests_sent;
+        self.error_ratio = error_ratio;
+        self.achieved_per_s = achieved_per_s;
+        self.p99_ms = p99_ms;
     }
 }

@@ -32,6 +32,7 @@ mod control;
 mod summary;
 
 pub use control::{Control, Refused};
+pub use figures::figures;
 pub use server::{Error, Server, Settings, serve};
 pub use summary::summary;
 pub use tokens::NewTokens;

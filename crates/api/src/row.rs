@@ -82,33 +82,25 @@ impl Row {
 
     /// A stored point; it covers `resolution`, or less at the end of the run.
     fn of_point(point: &Point, planned: Planned<'_>, seconds: u32) -> Self {
-        let requests = &point.requests;
-        let iterations = &point.iterations;
+        let Point { second, requests, iterations, states } = point;
         let over = f64::from(seconds.max(1));
         let rate = |count: u64| Some(count as f64 / over);
-        let all = |pair: fn(&metrics::Pair) -> &metrics::Timing| {
-            let mut timing = pair(&requests.ok).clone();
-            timing.merge(pair(&requests.failed));
-            timing
-        };
-        let response = all(|pair| &pair.response);
-        let missed = iterations.missed;
         Self {
-            second: point.second,
-            drivers: point.drivers,
-            planned_per_s: planned.over(point.second, seconds.max(1)),
+            second: *second,
+            drivers: states.drivers,
+            planned_per_s: planned.over(*second, seconds.max(1)),
             due_per_s: rate(iterations.due),
             started_per_s: rate(iterations.started),
-            missed_per_s: rate(missed.ours + missed.target + missed.limit),
+            missed_per_s: rate(iterations.missed),
             sent_per_s: rate(requests.sent),
-            completed_per_s: rate(response.count()),
-            failed_per_s: rate(requests.failed.response.count()),
+            completed_per_s: rate(requests.response.map_or(0, |times| times.count)),
+            failed_per_s: rate(requests.failed),
             bytes_in_per_s: rate(requests.bytes_in),
             bytes_out_per_s: rate(requests.bytes_out),
-            in_flight: Some(point.in_flight),
-            connections: Some(point.connections),
-            response_ms: response.stats().map(Times::from),
-            service_ms: all(|pair| &pair.service).stats().map(Times::from),
+            in_flight: Some(states.in_flight),
+            connections: Some(states.connections),
+            response_ms: requests.response.map(Times::from),
+            service_ms: requests.service.map(Times::from),
         }
     }
 }

@@ -11,15 +11,14 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use cluster::RunResult;
 use cluster::view::RunView;
+use cluster::{Failure, RunResult};
 use metrics::Merged;
 use plan::StepId;
 use serde::{Deserialize, Serialize};
 use store::{Reader, Resolution};
 
 use crate::commands::bad_query;
-use crate::figures::Figures;
 use crate::json::{Run, RunItem};
 use crate::problem::Problem;
 use crate::row::{self, Series};
@@ -49,38 +48,36 @@ pub(crate) async fn list(
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<RunList>, Problem> {
     let Query(page) = page.map_err(|rejection| bad_query(&rejection.body_text()))?;
-    let limit = page.limit.unwrap_or(PAGE).clamp(1, store::MAX_PAGE - 1);
+    let limit = page.limit.unwrap_or(PAGE).clamp(1, store::MAX_PAGE);
     let before = page.before;
     let asked = usize::try_from(limit).unwrap_or(usize::MAX);
-    let shared = Arc::clone(&app);
     let read = app.reader.read(move |reader| {
         // One more than asked for tells whether there is a next page.
-        let mut rows = match reader.runs(before.as_deref(), limit + 1) {
+        let mut lines = match reader.runs(before.as_deref(), limit + 1) {
             Err(store::Error::UnknownRun { .. }) => return Err(bad_query("`before` names no run")),
             other => other?,
         };
-        let more = rows.len() > asked;
-        rows.truncate(asked);
-        let next = rows.last().filter(|_| more).map(|row| row.run_id.clone());
-        Ok((shared.figures.of(reader, &rows), rows, next))
+        let more = lines.len() > asked;
+        lines.truncate(asked);
+        let next = lines.last().filter(|_| more).map(|line| line.run_id.clone());
+        Ok((lines, next))
     });
-    let (figures, rows, next) = read.await?;
-    let runs = rows.iter().zip(figures).map(|(row, figures)| match app.control.run(&row.run_id) {
-        Some(view) => {
-            let figures = if view.state.is_over() { figures } else { Figures::of_view(&view) };
-            let mut item = RunItem::new(row, figures);
-            item.update(&view);
-            item
-        }
-        None => RunItem::new(row, figures),
+    let (lines, next) = read.await?;
+    let runs = lines.into_iter().map(|line| {
+        let view = app.control.run(&line.run_id);
+        RunItem::new(line, view.as_ref())
     });
     Ok(Json(RunList { runs: runs.collect(), next }))
 }
 
 /// The result of a run that this process does not hold.
 fn load(reader: &Reader, run_id: &str) -> Result<RunResult, Problem> {
-    match RunResult::load(reader, run_id) {
-        Ok(Some(result)) => Ok(result),
+    found(RunResult::load(reader, run_id), run_id)
+}
+
+fn found<T>(read: Result<Option<T>, Failure>, run_id: &str) -> Result<T, Problem> {
+    match read {
+        Ok(Some(found)) => Ok(found),
         Ok(None) => Err(Problem::no_such_run(run_id)),
         Err(failure) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "The run cannot be read")
             .detail(failure.to_string())),
@@ -177,7 +174,7 @@ pub(crate) async fn seconds(
     let series = app.reader.read(move |reader| {
         let view = match control.run(&run_id) {
             Some(view) => view,
-            None => stored(reader, &run_id)?.0,
+            None => found(RunView::load(reader, &run_id), &run_id)?,
         };
         let step = span.step.as_deref().map(|name| step_of(&view, name)).transpose()?;
         series(reader, &view, step, resolution, POINTS)

@@ -15,7 +15,6 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::access::{Access, is_loopback};
 use crate::control::Control;
-use crate::figures::Kept;
 use crate::live::Hub;
 use crate::routes;
 use crate::state::{COMMANDS, Shared, Shelf};
@@ -116,8 +115,7 @@ pub fn serve(settings: Settings, control: impl Control) -> Result<Server, Error>
         thread::Builder::new().name("api-live".to_owned()).spawn(move || hub.work(&*control, &shelf))
     };
     let commands = Semaphore::new(COMMANDS);
-    let figures = Kept::default();
-    let app = Arc::new(Shared { control, reader: shelf, hub: Arc::clone(&hub), access, figures, commands });
+    let app = Arc::new(Shared { control, reader: shelf, hub: Arc::clone(&hub), access, commands });
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = thread::Builder::new().name("api".to_owned()).spawn(move || {
         runtime.block_on(until_stopped(listener, routes::router(app), stopped));

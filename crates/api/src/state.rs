@@ -7,7 +7,6 @@ use tokio::sync::Semaphore;
 
 use crate::access::Access;
 use crate::control::Control;
-use crate::figures::Kept;
 use crate::live::Hub;
 use crate::problem::Problem;
 
@@ -24,7 +23,6 @@ pub(crate) struct Shared {
     pub reader: Shelf,
     pub hub: Arc<Hub>,
     pub access: Access,
-    pub figures: Kept,
     /// Commands that wait for the control plane.
     pub commands: Semaphore,
 }

@@ -8,8 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::collector::Gathering;
-use crate::result::Ending;
-use crate::view::{DriverView, RunView, Tick, TimelineEvent};
+use crate::result::{Ending, RunResult};
+use crate::view::{DriverView, Ingest, RunView, Tick, TimelineEvent};
 
 /// Events kept of one run; a run with more has a problem that the first ones tell.
 const MAX_EVENTS: usize = 2_000;
@@ -29,6 +29,8 @@ pub(crate) struct Content {
     pub(crate) current: Option<Current>,
     /// Why results cannot be stored at the moment.
     pub(crate) store_fault: Option<String>,
+    /// How the ingest of raw events stands, where this process has one.
+    pub(crate) ingest: Option<Ingest>,
 }
 
 /// The run under way, or the last one.
@@ -82,6 +84,16 @@ impl Board {
             Some(current) => current.gathering.ticks().iter().cloned().collect(),
             None => Vec::new(),
         })
+    }
+
+    /// The result so far of a run, if it is the one under way or the last one.
+    pub(crate) fn result(&self, run_id: &str) -> Option<RunResult> {
+        let (view, merged, ending) = self.look(|content| {
+            content.current_of(run_id).map(|current| {
+                (current.view.clone(), current.gathering.merged().clone(), current.ending.clone())
+            })
+        })?;
+        Some(RunResult::new(view, merged, ending.as_ref()))
     }
 
     // A thread that panicked with the lock held has left whole values behind: every change is an assignment or a push.

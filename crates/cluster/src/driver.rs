@@ -110,7 +110,7 @@ impl Driver {
             Event::EngineFinished(totals) => self.finished(*totals, now),
             Event::EnginePaused { for_ms } => self.paused(for_ms, now),
             Event::LeaseEnded => self.lease_ended(),
-            Event::EngineDied { reason } => self.died(&reason, now),
+            Event::EngineDied { reason, events } => self.died(&reason, events, now),
             Event::CaughtUp => self.caught_up(now),
             Event::Shutdown => self.shut_down(now),
         }

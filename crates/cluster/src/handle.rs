@@ -105,12 +105,7 @@ impl Handle {
 
     /// Its result so far.
     pub fn result(&self, run_id: &str) -> Option<RunResult> {
-        let (view, merged, ending) = self.board.look(|content| {
-            content.current_of(run_id).map(|current| {
-                (current.view.clone(), current.gathering.merged().clone(), current.ending.clone())
-            })
-        })?;
-        Some(RunResult::new(view, merged, ending.as_ref()))
+        self.board.result(run_id)
     }
 
     /// Why results cannot be stored at the moment, if so.

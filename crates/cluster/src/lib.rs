@@ -24,7 +24,7 @@ pub mod runtime;
 mod simulation;
 
 pub use handle::{Failure, Handle, Wanted};
-pub use result::RunResult;
+pub use result::{RunResult, Summarise};
 
 /// Drivers in one run at most.
 pub const MAX_DRIVERS: usize = 64;

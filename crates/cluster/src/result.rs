@@ -35,12 +35,16 @@ pub struct RunResult {
     pub teardown_fault: Option<String>,
 }
 
+/// Says what lists show of a result; whoever tells results in words knows how.
+pub type Summarise = fn(&RunResult) -> store::Figures;
+
 impl RunResult {
     pub(crate) fn new(mut view: RunView, merged: Merged, ending: Option<&Ending>) -> Self {
         let context = context(&view, ending);
         let verdict = verdict::judge(&merged, &context);
         view.verdict = verdict.clone();
-        let accounting = Accounting::of(&merged, &context.lost, context.overlap);
+        let mut accounting = Accounting::of(&merged, &context.lost, context.overlap);
+        accounting.events.stored = ending.and_then(|ending| ending.events_stored);
         let complete = ending.map(|ending| ending.complete);
         let teardown_fault = ending.and_then(|ending| ending.teardown_fault.clone());
         Self { view, merged, accounting, verdict, complete, lost_drivers: context.lost, teardown_fault }
@@ -48,26 +52,43 @@ impl RunResult {
 
     /// The result of a run that is in the store; `None` when there is no such run.
     pub fn load(reader: &Reader, run_id: &str) -> Result<Option<Self>, Failure> {
-        let Some(row) = reader.run(run_id)? else {
-            return Ok(None);
-        };
-        let plan =
-            plan::parse("stored plan", &row.plan_source).map_err(|_| Failure::Plan(run_id.to_owned()))?;
-        let extras = row.extras.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        let ending = match extras {
-            Some(Extras::Ending(ending)) => Some(ending),
-            Some(Extras::Record(_)) | None => None,
-        };
+        let Some((row, plan, ending)) = read(reader, run_id)? else { return Ok(None) };
         let merged = reader.load(run_id)?;
         let events = reader.events(run_id)?.into_iter().map(event).collect();
-        let mut view = view_of(&row, Arc::new(plan), ending.as_ref(), &merged, events);
+        let mut view = view_of(&row, plan, ending.as_ref(), &merged, events);
         let judged = ending.as_ref().and_then(|ending| ending.thresholds(&view.plan));
         view.thresholds = match judged {
             Some(judged) => judged,
             None => judge_again(reader, &view, &merged)?,
         };
-        Ok(Some(Self::new(view, merged, ending.as_ref())))
+        let mut result = Self::new(view, merged, ending.as_ref());
+        // By now, it may have more than at the end of the run.
+        result.accounting.events.stored = Some(reader.events_stored(run_id)?);
+        Ok(Some(result))
     }
+}
+
+impl RunView {
+    /// A run that is in the store, without anything that is measured: what was sent, the verdict, how thresholds stand.
+    /// Its timeline is left out, too.
+    pub fn load(reader: &Reader, run_id: &str) -> Result<Option<Self>, Failure> {
+        let read = read(reader, run_id)?;
+        Ok(read.map(|(row, plan, ending)| view_of(&row, plan, ending.as_ref(), &Merged::new(), Vec::new())))
+    }
+}
+
+/// A run's row, with what is in it.
+type Stored = (RunRow, Arc<Plan>, Option<Ending>);
+
+fn read(reader: &Reader, run_id: &str) -> Result<Option<Stored>, Failure> {
+    let Some(row) = reader.run(run_id)? else { return Ok(None) };
+    let plan = plan::parse("stored plan", &row.plan_source).map_err(|_| Failure::Plan(run_id.to_owned()))?;
+    let extras = row.extras.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let ending = match extras {
+        Some(Extras::Ending(ending)) => Some(ending),
+        Some(Extras::Record(_)) | None => None,
+    };
+    Ok(Some((row, Arc::new(plan), ending)))
 }
 
 /// The thresholds of a run whose end nobody saw, from its stored seconds.
@@ -193,6 +214,9 @@ pub(crate) struct Ending {
     #[serde(default)]
     stopped_ns: Option<u64>,
     planned_per_s: Option<f64>,
+    /// Raw events that were stored when the run ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) events_stored: Option<u64>,
     overlap: u64,
     members: Vec<EndedMember>,
     #[serde(default)]
@@ -254,6 +278,7 @@ impl Ending {
             complete: outcome.complete,
             stopped_ns: view.stopped_ns,
             planned_per_s: view.planned_per_s,
+            events_stored: None,
             overlap: outcome.overlap,
             members: members.collect(),
             thresholds: view.thresholds.iter().map(JudgedRecord::from).collect(),
@@ -285,6 +310,7 @@ impl Ending {
             complete: false,
             stopped_ns: None,
             planned_per_s: None,
+            events_stored: None,
             overlap: 0,
             members: members.collect(),
             thresholds: Vec::new(),

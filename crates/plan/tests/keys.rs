@@ -2,7 +2,7 @@
 //! a unit, out of range, or at odds with each other. And what is made of them when they are right.
 
 use expect_test::{Expect, expect};
-use plan::{Dns, Events, Load, Per, Plan};
+use plan::{Dns, Load, Per, Plan};
 
 fn said(parsed: Result<Plan, Vec<plan::Diagnostic>>) -> String {
     match parsed {
@@ -617,82 +617,6 @@ fn network() {
     assert_eq!(plan.network.dns, Dns::Every(std::time::Duration::from_secs(60)));
     assert_eq!(plan.network.source_addresses, ["127.0.0.2".parse::<std::net::IpAddr>().unwrap()]);
     assert!(plan.phases);
-}
-
-#[test]
-fn events() {
-    let of = |top: &str| with_top("http://h", top).unwrap().events;
-    assert_eq!(of(""), Events::Errors);
-    assert_eq!([of("events: all\n"), of("events: none\n")], [Events::All, Events::None]);
-    let Events::Sample(chance) = of("events: sample 1%\n") else { panic!("no sample") };
-    assert_eq!(chance.threshold(), u64::MAX / 100 - 1);
-    assert_eq!(of("events: sample 1%\n"), of("events: \"sample 1.0000 %\"\n"));
-    for (value, expect) in [
-        (
-            "everything",
-            expect![[r#"
-                p.yaml:6:9: events cannot be "everything" [unknown_value]
-                  known here: all, errors, sample 1%, none
-                    | everything
-            "#]],
-        ),
-        (
-            "error",
-            expect![[r#"
-                p.yaml:6:9: events cannot be "error" [unknown_value]
-                  did you mean "errors"?
-                    | error
-            "#]],
-        ),
-        (
-            "sample",
-            expect![[r#"
-                p.yaml:6:9: a sample is a percentage of the requests, with four decimals at most [bad_sample]
-                  write it like sample 1% or sample 0.05%
-                    | sample
-            "#]],
-        ),
-        (
-            "sample 0.01",
-            expect![[r#"
-                p.yaml:6:9: a sample is a percentage of the requests, with four decimals at most [bad_sample]
-                  write it like sample 1% or sample 0.05%
-                    | sample 0.01
-            "#]],
-        ),
-        (
-            "sample 0%",
-            expect![[r#"
-                p.yaml:6:9: a sample must be more than zero [zero]
-                  write `events: none`
-                    | sample 0%
-            "#]],
-        ),
-        (
-            "sample -1%",
-            expect![[r#"
-                p.yaml:6:9: a sample cannot be negative [negative]
-                    | sample -1%
-            "#]],
-        ),
-        (
-            "sample 101%",
-            expect![[r#"
-                p.yaml:6:9: a sample can be at most 100% [absurd]
-                  write `events: all`
-                    | sample 101%
-            "#]],
-        ),
-        (
-            "[all]",
-            expect![[r#"
-                p.yaml:6:9: events must be text [wrong_kind]
-                    | [all]
-            "#]],
-        ),
-    ] {
-        check_top("http://h", &format!("events: {value}\n"), expect);
-    }
 }
 
 #[test]

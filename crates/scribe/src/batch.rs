@@ -78,7 +78,7 @@ pub fn write(batch: &Batch) -> Result<Vec<u8>, Fault> {
 /// The batch of a message.
 ///
 /// # Errors
-/// It is not as [`write`] makes it.
+/// It is not as [`write()`] makes it.
 pub fn read(message: &[u8]) -> Result<Batch, Fault> {
     let message: Message<'_> = serde_json::from_slice(message)?;
     for (key, name) in [("test_run_id", &message.test_run_id), ("worker_id", &message.worker_id)] {

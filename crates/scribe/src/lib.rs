@@ -1,7 +1,7 @@
 //! Events by the Scribe protocol: a server that takes what workers of any make report, and a client for our drivers.
 //!
 //! Scribe is one call of Thrift, `Log(list<LogEntry{category, message}>) → OK | TRY_LATER`, in frames over TCP. An entry is
-//! a JSON event ([`event`]) or a driver's batch ([`batch`]); a call becomes a [`Group`] with those that come at the same
+//! a JSON event (`event`) or a driver's batch (`batch`); a call becomes a [`Group`] with those that come at the same
 //! time, which the sink of the [`Server`] stores.
 //!
 //! Invariant: `OK` is said after the sink has committed, and whatever bytes come, memory and threads are bounded.

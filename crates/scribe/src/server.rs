@@ -212,8 +212,8 @@ impl Shared {
 
     fn commit(&self, mut sink: impl FnMut(&Group) -> Result<(), SinkError>) {
         // However this thread ends, nobody is to wait for it.
-        let closing = CloseOnDrop(&self.groups);
-        while let Some((group, pending)) = closing.0.take() {
+        let ending = CommitEnds(self);
+        while let Some((group, pending)) = ending.0.groups.take() {
             let trouble = match sink(&group) {
                 Ok(()) => {
                     pending.stored();
@@ -224,8 +224,12 @@ impl Shared {
                     format!("the last commit failed: {error}")
                 }
             };
-            *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+            self.set_trouble(trouble);
         }
+    }
+
+    fn set_trouble(&self, trouble: String) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
     /// Accepts until the server stops, then waits for the connections.
@@ -299,12 +303,18 @@ impl Shared {
     }
 }
 
-/// Closes the groups when it goes.
-struct CloseOnDrop<'a>(&'a Groups);
+/// Takes nothing more in when it goes.
+struct CommitEnds<'a>(&'a Shared);
 
-impl Drop for CloseOnDrop<'_> {
+impl Drop for CommitEnds<'_> {
     fn drop(&mut self) {
-        self.0.close();
+        self.0.groups.close();
+        // What came in since the last group was taken: its senders wait, and are told that it is not stored.
+        while self.0.groups.take().is_some() {}
+        if thread::panicking() {
+            tracing::error!("the sink of the Scribe server has died: nothing more is stored");
+            self.0.set_trouble("the sink has died".to_owned());
+        }
     }
 }
 

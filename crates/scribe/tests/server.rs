@@ -135,6 +135,7 @@ fn a_sink_that_panics_leaves_nobody_waiting() {
     let mut peer = Peer::connect(&server);
     assert_eq!(peer.log(1, "c", &events("a", 1)), ResultCode::TryLater);
     assert_eq!(peer.log(2, "c", &events("a", 1)), ResultCode::TryLater);
+    server.stop();
 }
 
 #[test]
@@ -262,4 +263,33 @@ fn an_address_that_is_taken_is_an_error() {
     let (server, _) = server(settings());
     let error = Server::start(Settings::new(server.address()), |_| Ok(())).err().unwrap();
     assert_eq!(error.to_string(), format!("cannot listen for Scribe on {}", server.address()));
+}
+
+#[test]
+fn hundreds_of_connections_are_counted_exactly() {
+    const CLIENTS: usize = 300;
+    let (server, sink) = server(settings());
+    thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let server = &server;
+            scope.spawn(move || {
+                let mut peer = Peer::connect(server);
+                for call in 0..5 {
+                    assert_eq!(peer.log(call, "c", &events(&format!("w{client}"), 20)), ResultCode::Ok);
+                }
+                // Every third leaves without waiting for its answer, or in the middle of a call.
+                if client % 3 == 0 {
+                    let bytes = log(9, "c", &events("gone", 20));
+                    peer.write(&bytes[..bytes.len() - client % 2]);
+                }
+            });
+        }
+    });
+    let rows = sink.rows();
+    assert!((0..CLIENTS).all(|client| rows[&key(&format!("w{client}"))] == 100));
+    let whole = (0..CLIENTS).filter(|client| client % 6 == 0).count();
+    while sink.rows().get(&key("gone")) != Some(&(whole * 20)) || server.connections() > 0 {
+        thread::yield_now();
+    }
+    assert_eq!(server.counts().calls, 5 * CLIENTS as u64 + whole as u64);
 }

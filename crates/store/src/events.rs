@@ -6,6 +6,7 @@
 //! the log, which `cluster` reads.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use events::Batch;
@@ -44,11 +45,64 @@ pub trait EventStore: Send {
     /// As [`EventStore::store`].
     fn set_aside(&mut self, span: &Span, poison: &Poison) -> Result<(), Error>;
 
+    /// Sets aside an event that cannot be understood and did not come from the log; `origin` says who sent it.
+    fn set_aside_loose(&mut self, origin: &str, poison: &Poison) -> Result<(), Error>;
+
     /// The rows that are stored of a run, by worker. Rows of batches without an identity are not among them.
     fn counts(&mut self, run_id: &str) -> Result<BTreeMap<String, u64>, Error>;
 
     /// Gives the leases back, so that others need not wait for their end.
     fn release(&mut self);
+}
+
+/// A store of events that several threads use, one at a time.
+#[derive(Clone)]
+pub struct SharedEvents(Arc<Mutex<Box<dyn EventStore>>>);
+
+impl SharedEvents {
+    /// Shares `store`.
+    pub fn new(store: Box<dyn EventStore>) -> Self {
+        Self(Arc::new(Mutex::new(store)))
+    }
+
+    /// A transaction that a panic ended has left nothing half done.
+    fn locked(&self) -> MutexGuard<'_, Box<dyn EventStore>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl EventStore for SharedEvents {
+    fn claim(&mut self, topic: &str, partitions: i32) -> Result<Vec<Claimed>, Error> {
+        self.locked().claim(topic, partitions)
+    }
+
+    fn portion(&self) -> Portion {
+        self.locked().portion()
+    }
+
+    fn store(&mut self, spans: &[Span], batches: &[Batch]) -> Result<Stored, Error> {
+        self.locked().store(spans, batches)
+    }
+
+    fn store_loose(&mut self, batches: &[Batch]) -> Result<Stored, Error> {
+        self.locked().store_loose(batches)
+    }
+
+    fn set_aside(&mut self, span: &Span, poison: &Poison) -> Result<(), Error> {
+        self.locked().set_aside(span, poison)
+    }
+
+    fn set_aside_loose(&mut self, origin: &str, poison: &Poison) -> Result<(), Error> {
+        self.locked().set_aside_loose(origin, poison)
+    }
+
+    fn counts(&mut self, run_id: &str) -> Result<BTreeMap<String, u64>, Error> {
+        self.locked().counts(run_id)
+    }
+
+    fn release(&mut self) {
+        self.locked().release();
+    }
 }
 
 /// What is stored together: so many rows, or those that came within that time.

@@ -7,7 +7,7 @@
 //!
 //! Invariants: a [`Batch`] is stored whole or not at all, each of its reports once however often it comes, and the read
 //! positions move in the same transaction. Deliberately absent: judging, percentiles and everything else that
-//! interprets numbers, which belongs to `metrics`; the meaning of states, which belongs to `cluster`.
+//! interprets numbers, which `metrics` does; the meaning of states, which belongs to `cluster`.
 
 mod error;
 mod rows;
@@ -20,12 +20,13 @@ pub mod postgres;
 mod store;
 
 pub use error::Error;
-pub use events::{Claimed, EventStore, Poison, Portion, Span, Stored};
+pub use events::{Claimed, EventStore, Poison, Portion, SharedEvents, Span, Stored};
 pub use folder::{BUSY_TIMEOUT, Events, event_files};
 pub use parquet::{EventRows, ParquetFile, perf_results};
-pub use points::{MAX_POINTS, Point};
+pub use points::{MAX_POINTS, Point, PointIterations, PointRequests, PointStates};
 pub use rows::{
-    Batch, Delivery, EventRow, Identity, Ingested, MAX_EVENTS, MAX_PAGE, Position, Resolution, RunRow,
+    Batch, Delivery, EventRow, Figures, Identity, Ingested, MAX_EVENTS, MAX_PAGE, Position, Resolution,
+    RunLine, RunRow,
 };
 pub use seconds::DriverSecond;
 pub use store::{Location, Reader, Store, open_events};

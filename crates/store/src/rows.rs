@@ -3,14 +3,14 @@
 use metrics::{DriverWindow, Totals};
 use uuid::Uuid;
 
-/// Runs of one page at most: a page with full summaries stays within some MB.
-pub const MAX_PAGE: u32 = 200;
+/// Runs of one page at most: some MB. One more is given to who asks for it, to learn whether there is a next page.
+pub const MAX_PAGE: u32 = 10_000;
 
 /// Events of a run that are read: more than a person reads, little enough to hold.
 pub const MAX_EVENTS: u32 = 10_000;
 
 /// A run as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct RunRow {
     /// Identity; unique in a store.
     pub run_id: String,
@@ -36,6 +36,36 @@ pub struct RunRow {
     pub verdict: Option<String>,
     /// The summary of the run (`groundswell/summary/v1`), once it ended.
     pub summary_json: Option<String>,
+    /// What lists show of its result, once it ended.
+    pub figures: Figures,
+}
+
+/// What a list shows of the result of a run, without reading it; `None` where it is not known or was not measured.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Figures {
+    /// Requests that left in the measured part.
+    pub requests_sent: Option<u64>,
+    /// Of those that were complete, the part that failed, 0 to 1.
+    pub error_ratio: Option<f64>,
+    /// Iterations a second.
+    pub achieved_per_s: Option<f64>,
+    /// Response time that 99 % did not exceed, in ms.
+    pub p99_ms: Option<f64>,
+}
+
+/// A run as a list shows it: what is short of its [`RunRow`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RunLine {
+    pub run_id: String,
+    pub plan_name: String,
+    pub state: String,
+    pub created_ms: i64,
+    pub started_ms: Option<i64>,
+    pub ended_ms: Option<i64>,
+    pub loop_kind: String,
+    pub drivers: Vec<String>,
+    pub verdict: Option<String>,
+    pub figures: Figures,
 }
 
 /// One thing that happened in a run.
@@ -131,6 +161,9 @@ pub enum Resolution {
 }
 
 impl Resolution {
+    /// From the finest to the coarsest.
+    pub const ALL: [Self; 3] = [Self::Second, Self::TenSeconds, Self::Minute];
+
     /// Seconds.
     pub const fn seconds(self) -> u32 {
         match self {

@@ -10,8 +10,8 @@ use plan::StepId;
 
 use crate::postgres::{Address, Environment};
 use crate::{
-    Batch, DriverSecond, Error, EventRow, EventStore, Ingested, Point, Position, Resolution, RunRow, folder,
-    postgres,
+    Batch, DriverSecond, Error, EventRow, EventStore, Ingested, Point, Position, Resolution, RunLine, RunRow,
+    folder, postgres,
 };
 
 /// Where a store is.
@@ -164,6 +164,15 @@ impl Store {
     pub fn checkpoint(&mut self, run_id: &str) -> Result<(), Error> {
         either!(self, Self, store => store.checkpoint(run_id))
     }
+
+    /// Keeps the points of the run as far as it is in, so that [`Reader::series`] finds them ready. A database makes them
+    /// from its rows.
+    pub fn keep_points(&mut self, run_id: &str) -> Result<(), Error> {
+        match self {
+            Self::Folder(store) => store.keep_points(run_id),
+            Self::Postgres(_) => Ok(()),
+        }
+    }
 }
 
 /// A store opened for reading: it changes nothing and sees only whole transactions, each call one moment.
@@ -193,12 +202,12 @@ impl Reader {
         either!(self, Self, reader => reader.run(run_id))
     }
 
-    /// A page of at most `limit` (and [`crate::MAX_PAGE`]) runs, newest first; `before` is the last run of the page before.
+    /// A page of at most `limit` (and [`crate::MAX_PAGE`] + 1) runs, newest first; `before` is the last run of the page before.
     ///
     /// # Errors
     ///
     /// [`Error::UnknownRun`] when there is no run `before`.
-    pub fn runs(&self, before: Option<&str>, limit: u32) -> Result<Vec<RunRow>, Error> {
+    pub fn runs(&self, before: Option<&str>, limit: u32) -> Result<Vec<RunLine>, Error> {
         either!(self, Self, reader => reader.runs(before, limit))
     }
 
@@ -241,6 +250,11 @@ impl Reader {
     /// Hands over what each driver did and how it stood in each second, by second and driver.
     pub fn driver_seconds(&self, run_id: &str, each: impl FnMut(&DriverSecond)) -> Result<(), Error> {
         either!(self, Self, reader => reader.driver_seconds(run_id, each))
+    }
+
+    /// How many raw events of a run are stored; those of clients that do not number their batches are not counted.
+    pub fn events_stored(&self, run_id: &str) -> Result<u64, Error> {
+        either!(self, Self, reader => reader.events_stored(run_id))
     }
 
     /// The runs of which raw events are stored, by name. Those of foreign clients may have no other trace.

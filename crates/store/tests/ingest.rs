@@ -12,7 +12,7 @@ use both::both;
 use fixture::{RUN, batch, delivery, merged, position, reports, window};
 use metrics::{DriverWindow, Gauges, Merged, StepWindow};
 use plan::{StageId, StepId};
-use store::{Batch, Reader, Resolution, Store};
+use store::{Batch, Error, Point, Reader, Resolution, Store};
 
 /// The invariant of the store: shuffled, doubled, late, in batches of any size, with checkpoints anywhere.
 #[test]
@@ -102,23 +102,83 @@ fn a_series_merges_what_came_late() {
         }
         let points = reader.series(RUN, Some(StepId(1)), (10, 20), Resolution::TenSeconds).unwrap();
         assert_eq!(points.len(), 1);
-        assert_eq!(points[0].requests, expected);
-        assert_eq!((points[0].second, points[0].drivers), (10, 2));
+        let response = |window: &StepWindow| {
+            let mut all = window.ok.response.clone();
+            all.merge(&window.failed.response);
+            all.stats()
+        };
+        assert_eq!(points[0].requests.response, response(&expected));
+        assert_eq!(points[0].requests.failed, expected.failed.response.count());
+        assert_eq!((points[0].second, points[0].states.drivers), (10, 2));
 
         let points = reader.series(RUN, None, (0, u32::MAX), Resolution::Second).unwrap();
         assert_eq!(points.len(), 25);
-        assert_eq!((points[3].drivers, points[13].drivers), (1, 2));
+        assert_eq!((points[3].states.drivers, points[13].states.drivers), (1, 2));
         assert_eq!(points[13].requests.sent, 2 * 3 * 20);
         assert_eq!(points[13].iterations.started, 2 * 20);
-        assert_eq!(points[13].in_flight, 2 * u64::from(windows[13].gauges.in_flight));
+        assert_eq!(points[13].states.in_flight, 2 * u64::from(windows[13].gauges.in_flight));
 
         let minute = reader.series(RUN, None, (0, u32::MAX), Resolution::Minute).unwrap();
         assert_eq!(minute[0].requests.sent, points.iter().map(|point| point.requests.sent).sum::<u64>());
-        assert_eq!(
-            minute[0].requests.succeeded(),
-            points.iter().map(|point| point.requests.succeeded()).sum::<u64>()
-        );
+        assert_eq!(minute[0].requests.failed, points.iter().map(|point| point.requests.failed).sum::<u64>());
     });
+}
+
+/// Points that are kept are those that the rows give, whenever they were kept and whatever came after.
+#[test]
+fn kept_points_are_those_of_their_rows() {
+    for seed in 0..3 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (dir, mut store) = fixture::store();
+        let mut deliveries = reports(&mut random, 2, 130, 3);
+        random.shuffle(&mut deliveries);
+        // The second half comes when the points of the first have been kept.
+        let late = deliveries.split_off(deliveries.len() / 2);
+        store.ingest(&batch(deliveries)).unwrap();
+        store.keep_points(RUN).unwrap();
+        for few in late.chunks(110) {
+            store.ingest(&batch(few.to_vec())).unwrap();
+            let kept = series_of(&store.reader().unwrap());
+            let database = rusqlite::Connection::open(dir.path().join("swell.db")).unwrap();
+            database.execute_batch("SAVEPOINT s; DELETE FROM point; DELETE FROM kept; RELEASE s").unwrap();
+            assert!(kept == series_of(&store.reader().unwrap()), "seed {seed}");
+            store.keep_points(RUN).unwrap();
+            assert!(kept == series_of(&store.reader().unwrap()), "seed {seed}");
+        }
+    }
+}
+
+/// All series of the run: of each row, at each resolution, whole and in parts.
+#[expect(clippy::unwrap_used, reason = "fails where it fails")]
+fn series_of(reader: &Reader) -> Vec<Vec<Point>> {
+    let mut all = Vec::new();
+    for step in [None, Some(StepId(1)), Some(StepId(77))] {
+        for resolution in Resolution::ALL {
+            for span in [(0, u32::MAX), (0, 90), (13, 47), (60, 120), (125, 300)] {
+                all.push(reader.series(RUN, step, span, resolution).unwrap());
+            }
+        }
+    }
+    assert!(all.iter().all(|points| !points.is_empty()));
+    all
+}
+
+#[test]
+fn a_kept_point_is_read_without_rows() {
+    let (dir, mut store) = fixture::store();
+    store.ingest(&batch(reports(&mut fastrand::Rng::with_seed(9), 2, 70, 3))).unwrap();
+    store.update_run(&store::RunRow { ended_ms: Some(2), ..fixture::run(RUN, 1_000) }).unwrap();
+    let series = |store: &Store| {
+        let reader = store.reader().unwrap();
+        Resolution::ALL.map(|resolution| reader.series(RUN, None, (0, u32::MAX), resolution).unwrap())
+    };
+    let before = series(&store);
+    let database = rusqlite::Connection::open(dir.path().join("swell.db")).unwrap();
+    database.execute("UPDATE window SET measured = x''", []).unwrap();
+    assert!(before == series(&store));
+    database.execute("UPDATE point SET figures = x'00' WHERE resolution = 60", []).unwrap();
+    let refused = store.reader().unwrap().series(RUN, None, (0, u32::MAX), Resolution::Minute).unwrap_err();
+    assert!(matches!(refused, Error::Corrupt { .. }), "{refused}");
 }
 
 #[test]

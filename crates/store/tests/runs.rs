@@ -7,7 +7,7 @@ mod server;
 use both::both;
 use expect_test::{Expect, expect};
 use fixture::{RUN, run};
-use store::{Error, EventRow, Reader, RunRow, Store};
+use store::{Error, EventRow, Figures, Reader, RunRow, Store};
 
 #[test]
 fn a_run_is_kept_as_it_was_said() {
@@ -19,6 +19,12 @@ fn a_run_is_kept_as_it_was_said() {
             extras: Some(r#"{"epoch":3}"#.to_owned()),
             verdict: Some("valid".to_owned()),
             summary_json: Some("{}".to_owned()),
+            figures: Figures {
+                requests_sent: Some(7),
+                error_ratio: Some(0.25),
+                achieved_per_s: Some(12.5),
+                p99_ms: None,
+            },
             ..run(RUN, 1_000)
         };
         store.update_run(&ended).unwrap();
@@ -26,8 +32,15 @@ fn a_run_is_kept_as_it_was_said() {
         drop(store);
         let store = Store::open(&place.location).unwrap();
         assert_eq!(store.store_id(), store_id);
-        assert_eq!(store.reader().unwrap().run(RUN).unwrap(), Some(ended));
-        assert_eq!(store.reader().unwrap().run("other").unwrap(), None);
+        let reader = store.reader().unwrap();
+        let listed = reader.runs(None, 1).unwrap().remove(0);
+        assert_eq!(
+            (listed.figures, listed.verdict, listed.ended_ms),
+            (ended.figures, ended.verdict.clone(), ended.ended_ms)
+        );
+        assert_eq!((&listed.drivers, &listed.plan_name), (&ended.drivers, &ended.plan_name));
+        assert_eq!(reader.run(RUN).unwrap(), Some(ended));
+        assert_eq!(reader.run("other").unwrap(), None);
     });
 }
 
@@ -107,13 +120,13 @@ fn faults_say_what_to_do() {
     fault(
         Store::open(dir.path()).unwrap_err(),
         expect![
-            "DIR/swell.db has schema 99, this version knows up to 2; use the newer version that wrote it, or another folder with --store DIR"
+            "DIR/swell.db has schema 99, this version knows up to 3; use the newer version that wrote it, or another folder with --store DIR"
         ],
     );
     fault(
         Reader::open(dir.path()).unwrap_err(),
         expect![
-            "DIR/swell.db has schema 99, this version knows up to 2; use the newer version that wrote it, or another folder with --store DIR"
+            "DIR/swell.db has schema 99, this version knows up to 3; use the newer version that wrote it, or another folder with --store DIR"
         ],
     );
     connection.pragma_update(None, "user_version", 0).unwrap();

@@ -1,18 +1,26 @@
 //! The command line as it is typed: names, defaults and help. What it means is decided in `commands`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod database;
+mod rows;
 
 pub use database::{Database, DbCommand, DbInit, DbPrune, DbStatus, Storage, location};
+pub use rows::{Export, ExportFormat, What};
 
 /// `NAME=VALUE`.
 fn variable(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("it is written NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// An address, or one without a port, which is Scribe's then.
+fn scribe_address(text: &str) -> Result<SocketAddr, String> {
+    let whole = text.parse().or_else(|_| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, scribe::PORT)));
+    whole.map_err(|_| "it is written ADDR or ADDR:PORT, such as 127.0.0.1:1463".to_owned())
 }
 
 /// Distributed load testing with one result that can be trusted.
@@ -50,6 +58,8 @@ pub enum Command {
     Run(Box<Run>),
     /// Serve the REST API and the dashboard, and coordinate runs over the drivers
     Orchestrator(Orchestrator),
+    /// Store the raw events of the fleet, for scaling out; takes events by the Scribe protocol, too
+    Collector(Collector),
     /// Join the fleet and generate load when told
     Driver(Driver),
     /// Serve a sample target to put load on
@@ -75,6 +85,8 @@ pub enum Command {
     Runs(Runs),
     /// Print the result of a past run
     Report(Report),
+    /// Write the rows of a run to a file of another tool
+    Export(Export),
     /// Set up and look after a PostgreSQL or TimescaleDB store
     Db {
         #[command(subcommand)]
@@ -310,6 +322,22 @@ pub struct Orchestrator {
     #[arg(long, env = "SWELL_LISTEN", default_value = "127.0.0.1:7700", value_name = "ADDR:PORT")]
     pub listen: SocketAddr,
 
+    /// Leave raw events to `swell collector`
+    #[arg(long)]
+    pub no_collector: bool,
+
+    #[command(flatten)]
+    pub kafka: Kafka,
+    #[command(flatten)]
+    pub storage: Storage,
+}
+
+#[derive(Debug, Args)]
+pub struct Collector {
+    /// Also take events by the Scribe protocol, at this address; without a port: 1463
+    #[arg(long, env = "SWELL_SCRIBE", value_name = "ADDR[:PORT]", value_parser = scribe_address)]
+    pub scribe: Option<SocketAddr>,
+
     #[command(flatten)]
     pub kafka: Kafka,
     #[command(flatten)]
@@ -333,6 +361,14 @@ pub struct Driver {
     /// Target for orchestrators of other make, which do not send one
     #[arg(long, env = "SWELL_TARGET", value_name = "URL")]
     pub target: Option<String>,
+
+    /// Folder where raw events wait while Kafka takes none and memory is full; no other driver may use it
+    #[arg(long, env = "SWELL_SPILL", value_name = "DIR")]
+    pub spill: Option<PathBuf>,
+
+    /// What the files in --spill take at most; beyond, new raw events are dropped and counted
+    #[arg(long, env = "SWELL_SPILL_MAX", default_value = "1GiB", value_name = "SIZE", value_parser = plan::size, requires = "spill")]
+    pub spill_max: u64,
 
     #[command(flatten)]
     pub kafka: Kafka,

@@ -52,4 +52,9 @@ impl Interrupts {
     pub fn flag(&self) -> &AtomicBool {
         &self.any
     }
+
+    /// The same, for another thread.
+    pub fn shared(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.any)
+    }
 }

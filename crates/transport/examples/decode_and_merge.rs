@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use fastrand::Rng;
-use metrics::{DriverWindow, Gauges, Merged, Outcome, Pages, Recorder, Times};
+use metrics::{DriverWindow, Exchange, Gauges, Merged, Outcome, Pages, Recorder, Times};
 use plan::{StageId, StepId};
 use transport::{Message, Metrics, MetricsOurs, Summary, Topic, Uuid, wire};
 
@@ -86,7 +86,8 @@ fn window(rng: &mut Rng, requests: u64) -> DriverWindow {
         recorder.due(StageId(0));
         recorder.started(StageId(0));
         recorder.sent(StepId(step), StageId(0), &times);
-        recorder.done(StepId(step), StageId(0), &times, Outcome::Success(200), 160, 120);
+        let exchange = Exchange { status: 200, bytes_in: 160, bytes_out: 120 };
+        recorder.done(StepId(step), StageId(0), &times, Outcome::Success(200), exchange);
     }
     let mut pages = recorder.cut(1, Gauges::default(), Pages::new(usize::from(STEPS), 1));
     pages.drain()

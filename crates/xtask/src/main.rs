@@ -57,8 +57,12 @@ enum Bench {
     Transport,
     /// What many steps cost the pacer
     Steps,
+    /// What raw events cost a driver, against a run without them
+    Events(bench::events::Options),
     /// What varying requests, large data and long plans cost
     Plan,
+    /// How long past runs take to answer
+    History,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -72,7 +76,9 @@ fn main() -> anyhow::Result<()> {
                 Bench::Target => bench::target::run(),
                 Bench::Transport => bench::transport::run(),
                 Bench::Steps => bench::steps::run(),
+                Bench::Events(options) => bench::events::run(&options),
                 Bench::Plan => bench::plan::run(),
+                Bench::History => bench::history::run(),
             }
         }
         Task::Truth(options) => {

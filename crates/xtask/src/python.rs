@@ -11,13 +11,18 @@ pub fn interpreter() -> Result<PathBuf> {
     environment("python", "tests/peers/requirements.txt")
 }
 
+/// One with the readers of Parquet of `tests/readers/requirements.txt`.
+pub fn readers() -> Result<PathBuf> {
+    environment("python-readers", "tests/readers/requirements.txt")
+}
+
 /// One with Apache Thrift's library, as in `tests/scribe/requirements.txt`.
 pub fn scribe() -> Result<PathBuf> {
     environment("python-scribe", "tests/scribe/requirements.txt")
 }
 
 /// The interpreter; its environment is made when it is missing.
-fn environment(name: &str, requirements: &str) -> Result<PathBuf> {
+pub(crate) fn environment(name: &str, requirements: &str) -> Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
     let services = root.join(".services");
     let environment = services.join(name);

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use clock::Instant;
-use metrics::{DriverWindow, Totals};
+use clock::{BrokerTime, Instant};
+use metrics::{DriverWindow, EventCounts, Totals};
 use plan::{LaneSet, Plan};
 use transport::{FileInfo, FixtureOutcome, Message, Record};
+use uuid::Uuid;
 
 use super::fixture::Errand;
 use crate::run::{Acknowledged, Level};
@@ -45,6 +46,8 @@ pub struct Vitals {
     pub send_lag_p99_us: u64,
     /// Requests sent in the current run.
     pub requests_sent: u64,
+    /// Raw events of the current run that were given up.
+    pub events_dropped: u64,
 }
 
 /// All that can happen to a driver.
@@ -94,6 +97,8 @@ pub enum Event {
     EngineDied {
         /// What it said.
         reason: String,
+        /// Its raw events, where they are known.
+        events: Option<EventCounts>,
     },
     /// `control` was read up to the end it had when [`Action::ReadControlToEnd`] asked.
     CaughtUp,
@@ -125,6 +130,12 @@ pub enum Action {
     Start {
         /// Second 0 of the run.
         at: Instant,
+        /// The same as the broker's time; as the wall clock's, where that is not known.
+        began: BrokerTime,
+        /// What the run is reported under.
+        incarnation: Uuid,
+        /// Epoch of the command that started it.
+        epoch: i64,
         /// Nothing is sent after this.
         lease_until: Instant,
     },

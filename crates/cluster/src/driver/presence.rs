@@ -102,7 +102,7 @@ impl Driver {
                 memory_bytes: self.vitals.memory_bytes,
                 open_sockets: self.vitals.open_sockets,
                 send_lag_p99_us: self.vitals.send_lag_p99_us,
-                events_dropped: 0,
+                events_dropped: self.vitals.events_dropped,
                 clock_offset_ms: offset.map(|offset| offset.ms - wall_ms),
                 clock_error_ms: offset.map(|offset| offset.error_ms),
                 requests_sent: self.vitals.requests_sent,

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use clock::Instant;
-use metrics::{DriverWindow, Timing, Totals};
+use clock::{BrokerTime, Instant};
+use metrics::{DriverWindow, EventCounts, Timing, Totals};
 use transport::{Message, Metrics, MetricsOurs, Summary, wire};
 
 use super::task::{Phase, Task};
@@ -44,7 +44,7 @@ impl Driver {
         let Some(task) = &mut self.task else { return };
         let Some(start_at) = task.start_at.filter(|_| task.phase == Phase::Armed) else { return };
         if task.foreign {
-            self.start(now.instant);
+            self.start(now.instant, now);
             return;
         }
         let Some(offset) = self.clock.offset() else { return };
@@ -60,16 +60,20 @@ impl Driver {
             task.phase = Phase::CatchingUp { until: now.instant + CATCH_UP };
             self.actions.push(Action::ReadControlToEnd);
         } else {
-            self.start(if self.bugs.has(Bug::StartOnReading) { now.instant } else { at });
+            self.start(if self.bugs.has(Bug::StartOnReading) { now.instant } else { at }, now);
         }
     }
 
-    fn start(&mut self, at: Instant) {
+    fn start(&mut self, at: Instant, now: Now) {
         let lease_until = self.lease_instant();
+        let wall = || BrokerTime::from_unix_ms(now.unix_ms);
+        let (began, epoch) = (self.clock.broker_time(at), self.epoch);
         let Some(task) = &mut self.task else { return };
         task.phase = Phase::Running { paused_until: None };
         task.started = Some(at);
-        self.actions.push(Action::Start { at, lease_until });
+        // The time that was agreed on, rather than what this machine's clock makes of it.
+        let began = task.start_at.filter(|_| !task.foreign).or(began).unwrap_or_else(wall);
+        self.actions.push(Action::Start { at, began, incarnation: task.incarnation, epoch, lease_until });
         for &(from_ns, factor) in &task.rates {
             self.actions.push(Action::ChangeRate { from_ns, factor });
         }
@@ -102,7 +106,7 @@ impl Driver {
         match task.phase {
             Phase::CatchingUp { .. } => {
                 let at = task.start_at.and_then(|start_at| self.clock.instant(start_at));
-                self.start(at.unwrap_or(now.instant));
+                self.start(at.unwrap_or(now.instant), now);
             }
             Phase::Running { paused_until: Some(_) } => {
                 task.phase = Phase::Running { paused_until: None };
@@ -171,7 +175,9 @@ impl Driver {
             Some(task) if task.has_engine() => self.stop_engine(reason),
             Some(_) => {
                 self.actions.push(Action::Discard);
-                self.hand_over(Totals::default(), now);
+                // It sent nothing, so there is no raw event either.
+                let events = Some(EventCounts::default());
+                self.hand_over(Totals { events, ..Totals::default() }, now);
             }
             None => {}
         }
@@ -221,13 +227,13 @@ impl Driver {
         self.hand_over(totals, now);
     }
 
-    pub(super) fn died(&mut self, reason: &str, now: Now) {
+    pub(super) fn died(&mut self, reason: &str, events: Option<EventCounts>, now: Now) {
         let Some(task) = &mut self.task else { return };
         let text = format!("the engine died: {reason}");
         task.reason = Some(text.clone());
         let (test_id, sums) = (task.test_id.clone(), task.sums);
         self.notice(Level::Error, text.clone());
-        self.hand_over(sums, now);
+        self.hand_over(Totals { events, ..sums }, now);
         self.failure = Some((test_id, text));
     }
 

@@ -14,11 +14,13 @@ use std::{fs, iter, mem};
 use clock::Instant;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use engine::{Allow, Io, Job, Prepared, Running, Secrets};
+use metrics::{Samples, Totals};
 use plan::{Fixture, LaneSet, Plan};
-use transport::{FixtureOutcome, SendError, Start, Ticket, Topic, Transport};
+use transport::{Connect, FixtureOutcome, SendError, Start, Ticket, Topic, Transport};
 use uuid::Uuid;
 
-use super::files::FileSource;
+use super::events::{Begin, Events, Log, Outlet, Spill};
+use super::files::{Connector, FileSource};
 use crate::driver::{Action, Driver, Errand, Event, Exit, Preparation, Settings, Vitals};
 use crate::run::{Acknowledged, Now, Sent};
 
@@ -50,6 +52,17 @@ pub struct Load {
     pub looks_ahead: bool,
     /// What it knows of the secrets that plans use.
     pub secrets: Secrets,
+    /// Where raw events go, and where they wait if nobody takes them.
+    pub events: Keeping,
+}
+
+/// Where a driver's raw events go.
+#[derive(Default)]
+pub struct Keeping {
+    /// Who takes them; the log, if nobody is named.
+    pub outlet: Option<Box<dyn Outlet>>,
+    /// Where they wait while nobody takes them and memory is full.
+    pub spill: Option<Spill>,
 }
 
 /// What a driver reads, and from where: only what is said after it came.
@@ -66,6 +79,12 @@ pub fn run(settings: Settings, load: Load, transport: Box<dyn Transport>, shutdo
 type Walking = (String, Fixture, FixtureOutcome);
 /// What became of a preparation, and of which run.
 type Preparing = (String, Result<Prepared, String>);
+
+/// How an engine ended.
+enum Last {
+    Finished(Box<Totals>),
+    Died(String),
+}
 
 struct Host {
     machine: Driver,
@@ -85,6 +104,10 @@ struct Host {
     walk_unwanted: Arc<AtomicBool>,
     walks: (Sender<Walking>, Receiver<Walking>),
     engine: Option<Running>,
+    /// Where raw events go.
+    events: Option<Events>,
+    /// How the engine ended, until its raw events are counted.
+    last: Option<Last>,
     vitals: Vitals,
     vitals_read: Option<(Instant, Duration)>,
     /// The machine waits for the end of `control`.
@@ -96,8 +119,9 @@ struct Host {
 }
 
 impl Host {
-    fn new(settings: Settings, load: Load, transport: Box<dyn Transport>) -> Self {
+    fn new(settings: Settings, mut load: Load, transport: Box<dyn Transport>) -> Self {
         let node_id = settings.node_id.clone();
+        let events = events(&node_id, mem::take(&mut load.events), &load.files.connect);
         Self {
             machine: Driver::new(settings, Uuid::now_v7()),
             load,
@@ -112,6 +136,8 @@ impl Host {
             walk_unwanted: Arc::default(),
             walks: bounded(4),
             engine: None,
+            events,
+            last: None,
             vitals: Vitals::default(),
             vitals_read: None,
             catching_up: false,
@@ -125,7 +151,8 @@ impl Host {
         self.tell(Event::Started);
         let mut ticked = clock::now();
         loop {
-            let turn = if self.engine.is_some() { TURN } else { IDLE_TURN };
+            let is_busy = self.engine.is_some() || self.last.is_some();
+            let turn = if is_busy { TURN } else { IDLE_TURN };
             match self.transport.next(turn) {
                 Some(event) => self.received(event),
                 // A turn without a record: what was in the log has been read.
@@ -135,6 +162,7 @@ impl Host {
             self.take_preparations();
             self.take_walks();
             self.take_engine_events();
+            self.take_counts();
             if shutdown.load(Ordering::Relaxed) && !self.shutdown_told {
                 self.shutdown_told = true;
                 self.tell(Event::Shutdown);
@@ -164,7 +192,16 @@ impl Host {
         match action {
             Action::Send(message) => self.send(message),
             Action::Prepare(preparation) => self.prepare(*preparation),
-            Action::Start { at, lease_until } => self.start(at, lease_until),
+            Action::Start { at, began, incarnation, epoch, lease_until } => {
+                self.start(at, lease_until, |test_id, plan, samples| Begin {
+                    test_id,
+                    plan,
+                    incarnation,
+                    epoch,
+                    began,
+                    samples,
+                });
+            }
             Action::SetLease(until) => self.with_engine(|engine| engine.set_lease(until)),
             Action::ChangeLanes { version, from_ns, lanes } => {
                 self.with_engine(|engine| engine.change_lanes(version, from_ns, lanes));
@@ -353,11 +390,20 @@ impl Host {
         mem::take(&mut self.unwanted).store(true, Ordering::Relaxed);
     }
 
-    fn start(&mut self, at: Instant, lease_until: Instant) {
-        if let Some((_, prepared)) = self.prepared.take() {
-            self.vitals.requests_sent = 0;
-            self.engine = Some(prepared.start(at, lease_until));
+    fn start(
+        &mut self,
+        at: Instant,
+        lease_until: Instant,
+        begin: impl FnOnce(String, Arc<Plan>, Vec<Samples>) -> Begin,
+    ) {
+        let Some((test_id, prepared)) = self.prepared.take() else { return };
+        self.vitals.requests_sent = 0;
+        let plan = Arc::clone(prepared.plan());
+        let mut engine = prepared.start(at, lease_until);
+        if let Some(events) = &self.events {
+            events.begin(begin(test_id, plan, engine.take_samples()));
         }
+        self.engine = Some(engine);
     }
 
     fn take_engine_events(&mut self) {
@@ -366,9 +412,8 @@ impl Host {
                 Ok(event) => self.engine_said(event),
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => {
-                    self.end_engine();
                     let reason = self.died.take().unwrap_or_else(|| "it ended without a word".to_owned());
-                    self.tell(Event::EngineDied { reason });
+                    self.end_engine(Last::Died(reason));
                 }
             }
         }
@@ -384,21 +429,38 @@ impl Host {
             engine::Event::Paused { for_ms } => self.tell(Event::EnginePaused { for_ms }),
             engine::Event::LeaseEnded => self.tell(Event::LeaseEnded),
             engine::Event::Finished(totals) => {
-                self.end_engine();
-                match self.died.take() {
-                    None => self.tell(Event::EngineFinished(totals)),
-                    Some(reason) => self.tell(Event::EngineDied { reason }),
-                }
+                let last = self.died.take().map_or(Last::Finished(totals), Last::Died);
+                self.end_engine(last);
             }
             engine::Event::Died(reason) => self.died = Some(reason),
         }
     }
 
-    fn end_engine(&mut self) {
+    /// The machine hears of it once the raw events are counted.
+    fn end_engine(&mut self, last: Last) {
         if let Some(engine) = self.engine.take() {
             self.vitals.requests_sent = engine.requests_sent();
             self.vitals.open_sockets = 0;
             engine.join();
+        }
+        self.events.iter().for_each(Events::end);
+        self.last = Some(last);
+        self.take_counts();
+    }
+
+    /// Tells of an engine that has ended, with the counts of its raw events.
+    fn take_counts(&mut self) {
+        if self.last.is_none() {
+            return;
+        }
+        let counted = self.events.as_ref().map_or(Some(None), Events::counts);
+        if let Some(events) = counted
+            && let Some(last) = self.last.take()
+        {
+            self.tell(match last {
+                Last::Finished(totals) => Event::EngineFinished(Box::new(Totals { events, ..*totals })),
+                Last::Died(reason) => Event::EngineDied { reason, events },
+            });
         }
     }
 
@@ -406,6 +468,7 @@ impl Host {
         if let Some(engine) = &self.engine {
             self.vitals.requests_sent = engine.requests_sent();
         }
+        self.vitals.events_dropped = self.events.as_ref().map_or(0, Events::dropped);
         let cpu = clock::process_cpu();
         match self.vitals_read {
             Some((read, _)) if now.since(read) < VITALS => return,
@@ -418,6 +481,20 @@ impl Host {
         self.vitals_read = Some((now, cpu));
         self.vitals.memory_bytes = resident_bytes();
     }
+}
+
+/// The thread for raw events; without one, with a word in the log, none are kept.
+fn events(node_id: &str, keeping: Keeping, connect: &Connector) -> Option<Events> {
+    let Keeping { outlet, spill } = keeping;
+    let log = || {
+        let node = connect(Connect { node: node_id.to_owned(), subscriptions: Vec::new() });
+        node.map(|node| Box::new(Log::new(node)) as Box<dyn Outlet>).map_err(|error| error.to_string())
+    };
+    let outlet = outlet.map_or_else(log, Ok);
+    let started = outlet.and_then(|outlet| {
+        Events::start(node_id.to_owned(), outlet, spill).map_err(|error| error.to_string())
+    });
+    started.inspect_err(|reason| tracing::error!(node_id, reason, "raw events are not kept")).ok()
 }
 
 /// Warns in the log of what this machine will probably not do; no message carries warnings to the orchestrator.

@@ -8,14 +8,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use clock::Instant;
 use events::Batch;
-use store::{Error, EventStore, Poison, Portion, Span};
+use store::{Error, EventStore, Poison, Portion, Span, Store};
 use transport::{Connect, EventBatch, Malformed, Message, Record, Start, Topic, Transport};
 
 use super::files::Connector;
+use super::orchestrator::StartError;
+use crate::board::Board;
 use crate::view::{Ingest, PartitionLag};
 
 /// How long a turn waits for a batch.
@@ -57,6 +60,20 @@ impl Hurry {
     pub fn ask(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Starts a thread that ingests from `source` until `shutdown`, and shows on the board how it stands.
+pub(super) fn spawn(
+    node_id: &str,
+    store: &Store,
+    source: Source,
+    hurry: Hurry,
+    board: Arc<Board>,
+    shutdown: Arc<AtomicBool>,
+) -> Result<JoinHandle<()>, StartError> {
+    let show = move |ingest: &Ingest| board.change(|content| content.ingest = Some(ingest.clone()));
+    let ingester = Ingester::new(node_id.to_owned(), store.events(node_id)?, source, hurry, Box::new(show));
+    Ok(std::thread::Builder::new().name("ingest".to_owned()).spawn(move || ingester.run(&shutdown))?)
 }
 
 /// A partition that is read.

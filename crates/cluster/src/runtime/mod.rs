@@ -9,10 +9,13 @@ use crate::run::Level;
 pub mod driver;
 pub mod orchestrator;
 pub mod files;
+pub mod events;
 mod fixture;
 mod collector;
+mod ending;
 pub mod ingest;
 mod sending;
+mod resuming;
 mod shown;
 
 /// Logs what a machine noticed.

@@ -18,14 +18,16 @@ use store::{EventRow, RunRow, Store};
 use transport::{Connect, FileInfo, SendError, Start, Ticket, Topic, Transport, Uuid};
 
 use super::collector::{Collector, News, Order};
+use super::ending;
+use super::ingest::{self, Hurry, Source};
 use super::sending::{Ready, Sending};
-use super::{locked, shown};
+use super::{locked, resuming, shown};
 use crate::board::{Board, Current};
 use crate::collector::Gathering;
 use crate::files::Shelf;
 use crate::handle::{Failure, Handle, MAX_REQUESTS, Request, Wanted};
 use crate::orchestrator::{self, Action, Command, Event, Orchestrator, Outcome, Settings};
-use crate::result::{self, Ending, Extras};
+use crate::result::{self, Ending, Extras, Summarise};
 use crate::run::{Acknowledged, Now, RunRecord, Sent};
 use crate::view::{RunState, RunView, TimelineEvent};
 
@@ -63,8 +65,12 @@ pub struct Ground<'a> {
     pub log_survives: bool,
     /// Where the drivers of this process find the files of runs. Without it they are sent through the log.
     pub shelf: Option<Shelf>,
+    /// Where raw events are read, if this process is to store them.
+    pub events: Option<Source>,
     /// The command that makes the broker stamp heartbeats, for whoever starts a run while it does not.
     pub stamp_command: Option<String>,
+    /// What lists show of a result.
+    pub figures: Summarise,
     /// Connects to the log.
     pub connect: &'a dyn Fn(Connect) -> Result<Box<dyn Transport>, ConnectError>,
 }
@@ -128,10 +134,10 @@ impl Drop for Running {
 
 /// Starts an orchestrator. A run that its store knows as under way is continued, or ended where its log is gone.
 pub fn start(mut ground: Ground<'_>) -> Result<Running, StartError> {
-    let mut resumed = resumed(&mut ground.store)?;
+    let mut resumed = resuming::resumed(&mut ground.store)?;
     while let Some((row, _)) = resumed.take_if(|_| !ground.log_survives) {
-        abandon(&mut ground.store, row)?;
-        resumed = self::resumed(&mut ground.store)?;
+        resuming::abandon(&mut ground.store, row, ground.figures)?;
+        resumed = resuming::resumed(&mut ground.store)?;
     }
     let events = match &resumed {
         Some((row, _)) => ground.store.reader()?.events(&row.run_id)?,
@@ -199,48 +205,31 @@ pub fn start(mut ground: Ground<'_>) -> Result<Running, StartError> {
         row_unsaved: false,
         events_unsaved: VecDeque::new(),
         save_fault: None,
+        hurry: Hurry::default(),
         stamp_command: ground.stamp_command,
+        figures: ground.figures,
         unstamped: false,
         exit: false,
     };
+    let (hurry, ingest_over) = (control.hurry.clone(), Arc::new(AtomicBool::new(false)));
+    let ingest = ground.events.map(|source| {
+        let (store, over) = (locked(&control.store), Arc::clone(&ingest_over));
+        ingest::spawn(&control.node_id, &store, source, hurry, Arc::clone(&board), over)
+    });
+    let ingest = ingest.transpose()?;
     let spawn =
         |name: &str, run: Box<dyn FnOnce() + Send>| thread::Builder::new().name(name.to_owned()).spawn(run);
     let told = Arc::clone(&shutdown);
-    let threads = vec![
+    let run_control = move || {
+        control.run(resumed, &told);
+        ingest_over.store(true, Ordering::Relaxed);
+    };
+    let mut threads = vec![
         spawn("collector", Box::new(move || collector.run()))?,
-        spawn("control", Box::new(move || control.run(resumed, &told)))?,
+        spawn("control", Box::new(run_control))?,
     ];
+    threads.extend(ingest);
     Ok(Running { handle: Handle { board, requests }, shutdown, threads })
-}
-
-type Resumed = (RunRow, Box<RunRecord>);
-
-/// The run that the store knows as under way, unless another process has it. Runs that were created and never started are
-/// not.
-fn resumed(store: &mut Store) -> Result<Option<Resumed>, StartError> {
-    let reader = store.reader()?;
-    for row in reader.runs(None, 50)? {
-        let over = RunState::parse(&row.state).is_none_or(RunState::is_over);
-        let extras = row.extras.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        if let (false, Some(Extras::Record(text))) = (over, extras)
-            && store.take_run(&row.run_id)?
-        {
-            let record = RunRecord::from_json(&text);
-            let record =
-                record.map_err(|source| StartError::Record { run_id: row.run_id.clone(), source })?;
-            return Ok(Some((row, Box::new(record))));
-        }
-    }
-    Ok(None)
-}
-
-/// Ends a run in the store whose process was killed, and whose log died with it.
-fn abandon(store: &mut Store, mut row: RunRow) -> Result<(), store::Error> {
-    tracing::warn!(run_id = row.run_id, "the process of this run was killed; what it stored is kept");
-    row.state = RunState::Aborted.as_str().to_owned();
-    row.ended_ms = Some(clock::unix_ms());
-    row.extras = serde_json::to_string(&Extras::Ending(Ending::abandoned(&row.drivers))).ok();
-    store.update_run(&row)
 }
 
 /// Puts a run on the board, unless it is there; its plan, or `None` when this version cannot read it.
@@ -297,14 +286,17 @@ struct Control {
     events_unsaved: VecDeque<(String, EventRow)>,
     /// Why the last attempt to save row or events failed, if it did.
     save_fault: Option<String>,
+    /// Asks for raw events to be stored at once.
+    hurry: Hurry,
     stamp_command: Option<String>,
+    figures: Summarise,
     /// The broker did not stamp the last heartbeat, so no driver learns its time.
     unstamped: bool,
     exit: bool,
 }
 
 impl Control {
-    fn run(mut self, resumed: Option<Resumed>, shutdown: &AtomicBool) {
+    fn run(mut self, resumed: Option<resuming::Resumed>, shutdown: &AtomicBool) {
         let record = resumed.map(|(row, record)| {
             self.row = Some(row);
             record
@@ -620,6 +612,11 @@ impl Control {
         if self.orders.send(Order::End { done }).is_ok() && is_done.recv_timeout(LAST_FLUSH).is_err() {
             tracing::error!(node = self.node_id, "the last reports of the run are not stored yet");
         }
+        let merged = self.board.look(|content| {
+            content.current_of(&outcome.run_id).map(|current| current.gathering.merged().clone())
+        });
+        let events_stored = merged
+            .and_then(|merged| ending::events_stored(&self.store, &self.hurry, &outcome.run_id, &merged));
         let result = self.board.change(|content| {
             let current = content.current_of(&outcome.run_id)?;
             current.view.state = outcome.state;
@@ -629,13 +626,15 @@ impl Control {
             current.view.thresholds = current
                 .gathering
                 .judge_thresholds(current.view.length_ns(), current.view.was_ended_by_threshold());
-            let ending = Ending::of(outcome, &current.view);
+            let mut ending = Ending::of(outcome, &current.view);
+            ending.events_stored = events_stored;
             current.view.drivers = ending.drivers(current.gathering.merged());
             let context = result::context(&current.view, Some(&ending));
             current.view.verdict = metrics::verdict::judge(current.gathering.merged(), &context);
             current.ending = Some(ending.clone());
             Some((current.view.clone(), ending))
         });
+        let figures = self.board.result(&outcome.run_id).map(|result| (self.figures)(&result));
         let Some(row) = self.row.as_mut().filter(|row| row.run_id == outcome.run_id) else { return };
         match result {
             Some((view, ending)) => {
@@ -643,6 +642,7 @@ impl Control {
                 row.started_ms = view.started_ms;
                 row.ended_ms = view.ended_ms;
                 row.verdict = Some(view.verdict.value.as_str().to_owned());
+                row.figures = figures.unwrap_or_default();
                 row.extras = serde_json::to_string(&Extras::Ending(ending)).ok();
             }
             // It never got the lead, so nobody heard of it: it can be started later, and not by a restart.

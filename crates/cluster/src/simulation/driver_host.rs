@@ -152,7 +152,7 @@ impl World {
         match action {
             Action::Send(message) => self.send_for_driver(id, &message),
             Action::Prepare(preparation) => self.prepare(id, *preparation),
-            Action::Start { at, lease_until } => self.start_engine(id, at, lease_until),
+            Action::Start { at, lease_until, .. } => self.start_engine(id, at, lease_until),
             Action::SetLease(until) => self.with_engine(id, |engine| {
                 engine.step(now);
                 engine.set_lease(until.as_nanos());

@@ -81,7 +81,7 @@ fn a_foreign_orchestrator_commands_our_driver() {
     let actions = driver.on(driver::Event::Record(record(&trigger, 0, at(3 * SECOND))), at(3 * SECOND));
     let now = Instant::from_nanos(3 * SECOND);
     let starts = |action: &driver::Action| match action {
-        driver::Action::Start { at, lease_until } => *at == now && lease_until.as_nanos() == u64::MAX,
+        driver::Action::Start { at, lease_until, .. } => *at == now && lease_until.as_nanos() == u64::MAX,
         _ => false,
     };
     assert!(actions.iter().any(starts), "at once, without a lease and without knowing the time: {actions:?}");

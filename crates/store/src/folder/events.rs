@@ -266,6 +266,11 @@ impl EventStore for Events {
         transaction.commit().map_err(failed)
     }
 
+    fn set_aside_loose(&mut self, origin: &str, poison: &Poison) -> Result<(), Error> {
+        ledger::set_aside(&self.connection, (origin, 0, poison.offset), &poison.reason, &poison.value)
+            .map_err(|source| self.failed(source))
+    }
+
     fn counts(&mut self, run_id: &str) -> Result<BTreeMap<String, u64>, Error> {
         let counts = ledger::counts(&self.connection, run_id).map_err(|source| self.failed(source))?;
         Ok(counts.into_iter().collect())

@@ -13,14 +13,23 @@ use super::sql::windows::{self, ALL_STEPS, Checkpoint, ITERATIONS};
 use crate::seconds::{self, Second};
 use crate::{Batch, Delivery, Error, Ingested};
 
-/// Writes the batch, and says what of it was new and how many rows it took. To be called in a transaction.
-pub(crate) fn write(connection: &Connection, run: i64, batch: &Batch) -> rusqlite::Result<(Ingested, u64)> {
+/// What a batch came to.
+pub(crate) struct Written {
+    pub(crate) ingested: Ingested,
+    pub(crate) rows: u64,
+    /// Run seconds that the rows are of.
+    pub(crate) seconds: u64,
+}
+
+/// Writes the batch. To be called in a transaction.
+pub(crate) fn write(connection: &Connection, run: i64, batch: &Batch) -> rusqlite::Result<Written> {
     let fresh = note_all(connection, run, &batch.deliveries)?;
     let new =
         || batch.deliveries.iter().zip(&fresh).filter_map(|(delivery, fresh)| fresh.then_some(delivery));
 
+    let gathered = seconds::gather(new());
     let mut rows = 0;
-    for (at, second) in &seconds::gather(new()) {
+    for (at, second) in &gathered {
         rows += write_second(connection, run, *at, second)?;
     }
     for (node_id, driver) in seconds::ends(new()) {
@@ -30,7 +39,7 @@ pub(crate) fn write(connection: &Connection, run: i64, batch: &Batch) -> rusqlit
     for position in &batch.positions {
         windows::set_position(connection, position)?;
     }
-    Ok((Ingested { fresh }, rows))
+    Ok(Written { ingested: Ingested { fresh }, rows, seconds: gathered.len() as u64 })
 }
 
 fn note_all(connection: &Connection, run: i64, deliveries: &[Delivery]) -> rusqlite::Result<Vec<bool>> {

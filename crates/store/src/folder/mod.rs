@@ -9,6 +9,7 @@ mod ingest;
 mod reader;
 mod place;
 mod events;
+mod series;
 mod sql;
 
 pub use events::{Events, event_files};

@@ -9,12 +9,14 @@ use plan::StepId;
 use rusqlite::{Connection, OpenFlags};
 
 use super::lock;
-use super::sql::windows::{self, ALL_STEPS, DRIVER, ITERATIONS, Through};
+use super::series::Series;
+use super::sql::windows::{self, DRIVER, ITERATIONS, Through};
 use super::sql::{events as ledger, runs, schema};
 use super::writer::{BUSY_TIMEOUT, check_version, run_key};
-use crate::points::Points;
 use crate::seconds::DriverSecond;
-use crate::{Error, EventRow, MAX_EVENTS, MAX_PAGE, MAX_POINTS, Point, Position, Resolution, RunRow};
+use crate::{
+    Error, EventRow, MAX_EVENTS, MAX_PAGE, MAX_POINTS, Point, Position, Resolution, RunLine, RunRow,
+};
 
 /// A reading connection to a data folder.
 #[derive(Debug)]
@@ -50,16 +52,17 @@ impl Reader {
         runs::one(&self.connection, run_id).map_err(|source| self.failed(source))
     }
 
-    /// A page of at most `limit` (and [`MAX_PAGE`]) runs, newest first; `before` is the last run of the page before.
+    /// A page of at most `limit` (and one more than [`MAX_PAGE`]) runs, newest first; `before` is the last run of the page
+    /// before.
     ///
     /// # Errors
     ///
     /// [`Error::UnknownRun`] when there is no run `before`.
-    pub fn runs(&self, before: Option<&str>, limit: u32) -> Result<Vec<RunRow>, Error> {
+    pub fn runs(&self, before: Option<&str>, limit: u32) -> Result<Vec<RunLine>, Error> {
         if let Some(before) = before {
             run_key(&self.connection, before, &self.path)?;
         }
-        runs::page(&self.connection, before, limit.min(MAX_PAGE)).map_err(|source| self.failed(source))
+        runs::page(&self.connection, before, limit.min(MAX_PAGE + 1)).map_err(|source| self.failed(source))
     }
 
     /// The timeline of a run in the order in which it was added, at most [`MAX_EVENTS`].
@@ -97,12 +100,14 @@ impl Reader {
         self.at_one_moment(|| {
             let run = run_key(&self.connection, run_id, &self.path)?;
             let last = windows::last_second(&self.connection, run).map_err(|source| self.failed(source))?;
-            let to_s = to_s.min(last.map_or(0, |last| last.saturating_add(1)));
+            let end_s = last.map_or(0, |last| last.saturating_add(1));
+            let (to_s, cut) = (to_s.min(end_s), to_s < end_s);
             let points = to_s.saturating_sub(from_s).div_ceil(resolution.seconds());
             if points > MAX_POINTS {
                 return Err(Error::TooManyPoints { points });
             }
-            self.points(run, step, (from_s, to_s), resolution)
+            let series = Series { connection: &self.connection, run, path: &self.path };
+            series.points(step, (from_s, to_s), resolution, cut)
         })
     }
 
@@ -159,47 +164,15 @@ impl Reader {
         })
     }
 
+    /// How many raw events of a run are stored; those of clients that do not number their batches are not counted.
+    pub fn events_stored(&self, run_id: &str) -> Result<u64, Error> {
+        let counts = ledger::counts(&self.connection, run_id).map_err(|source| self.failed(source))?;
+        Ok(counts.into_iter().map(|(_, rows)| rows).sum())
+    }
+
     /// The runs of which raw events are stored, by name. Those of foreign clients may have no other trace.
     pub fn runs_with_events(&self) -> Result<Vec<String>, Error> {
         ledger::runs(&self.connection).map_err(|source| self.failed(source))
-    }
-
-    fn points(
-        &self,
-        run: i64,
-        step: Option<StepId>,
-        span: (u32, u32),
-        resolution: Resolution,
-    ) -> Result<Vec<Point>, Error> {
-        let failed = |source| self.failed(source);
-        let step = step.map_or(ALL_STEPS, |step| i64::from(step.0));
-        let mut points = Points::of(resolution.seconds());
-        windows::span(
-            &self.connection,
-            (run, step),
-            span,
-            |second, measured| {
-                let window = codec::decode_step(measured).map_err(|fault| damaged(&self.path, &fault))?;
-                points.at(second).requests.merge(&window);
-                Ok(())
-            },
-            failed,
-        )?;
-        windows::span(
-            &self.connection,
-            (run, ITERATIONS),
-            span,
-            |second, measured| {
-                let window = codec::decode_stage(measured).map_err(|fault| damaged(&self.path, &fault))?;
-                points.at(second).iterations.merge(&window);
-                Ok(())
-            },
-            failed,
-        )?;
-        for state in windows::driver_states(&self.connection, run, span).map_err(failed)? {
-            points.add_states(&state);
-        }
-        Ok(points.into_points())
     }
 
     /// Runs `read` within one transaction, so that rows that are written meanwhile are in all of it or in nothing.
@@ -267,6 +240,6 @@ fn escaped(path: &Path) -> String {
     path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23")
 }
 
-fn damaged(path: &Path, fault: &codec::DecodeError) -> Error {
+pub(crate) fn damaged(path: &Path, fault: &codec::DecodeError) -> Error {
     Error::Corrupt { path: path.to_owned(), detail: fault.to_string() }
 }

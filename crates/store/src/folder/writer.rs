@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use uuid::Uuid;
 
 use super::lock::Folder;
+use super::series::Series;
 use super::sql::{runs, schema};
 use super::{Events, Reader, ingest};
 use crate::{Batch, Error, EventRow, Ingested, RunRow};
@@ -24,6 +25,9 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// 500 steps is 500 rows, and 30,000 of them are read back in well under a second.
 const ROWS_PER_CHECKPOINT: u64 = 30_000;
 
+/// Seconds added to a run after which its points are kept: seldom enough that a minute is made little more than once.
+const SECONDS_PER_KEEPING: u64 = 60;
+
 /// A data folder opened for writing.
 #[derive(Debug)]
 pub struct Store {
@@ -31,6 +35,7 @@ pub struct Store {
     folder: Folder,
     store_id: String,
     rows_since_checkpoint: u64,
+    seconds_since_keeping: u64,
 }
 
 impl Store {
@@ -44,7 +49,7 @@ impl Store {
         let mut connection = connect(&folder)?;
         let failed = |source| Error::of(&folder.database(), source);
         let store_id = store_id(&mut connection).map_err(failed)?;
-        Ok(Self { connection, folder, store_id, rows_since_checkpoint: 0 })
+        Ok(Self { connection, folder, store_id, rows_since_checkpoint: 0, seconds_since_keeping: 0 })
     }
 
     /// Names this store among all others (a UUID); the same each time the folder is opened.
@@ -82,13 +87,14 @@ impl Store {
     }
 
     /// Replaces everything said of the run `run.run_id`; on the disk when it returns, with all windows stored before.
-    /// A run that ends by it (`ended_ms`) is checkpointed, so that opening it later reads few rows.
+    /// A run that ends by it (`ended_ms`) is checkpointed and its points are kept, so that opening it later reads few rows.
     pub fn update_run(&mut self, run: &RunRow) -> Result<(), Error> {
         if !self.synced(|connection| runs::update(connection, run))? {
             return Err(Error::UnknownRun { run_id: run.run_id.clone(), path: self.folder.database() });
         }
         if run.ended_ms.is_some() {
             self.try_checkpoint(&run.run_id);
+            self.try_keep_points(&run.run_id);
         }
         Ok(())
     }
@@ -110,26 +116,30 @@ impl Store {
         schema::set_durability(&self.connection, schema::Durability::Ordered).map_err(failed)?;
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let (ingested, rows) = ingest::write(&transaction, run, batch).map_err(failed)?;
+        let written = ingest::write(&transaction, run, batch).map_err(failed)?;
         transaction.commit().map_err(failed)?;
-        self.rows_since_checkpoint += rows;
+        self.rows_since_checkpoint += written.rows;
+        self.seconds_since_keeping += written.seconds;
         if self.rows_since_checkpoint >= ROWS_PER_CHECKPOINT {
             self.try_checkpoint(&batch.run_id);
         }
-        Ok(ingested)
+        if self.seconds_since_keeping >= SECONDS_PER_KEEPING {
+            self.try_keep_points(&batch.run_id);
+        }
+        Ok(written.ingested)
     }
 
     /// Stores the merged totals of the run as far as it is in, so that [`Reader::load`] begins from there.
     pub fn checkpoint(&mut self, run_id: &str) -> Result<(), Error> {
-        let path = self.folder.database();
-        let failed = |source| Error::of(&path, source);
-        let run = run_key(&self.connection, run_id, &path)?;
-        schema::set_durability(&self.connection, schema::Durability::Ordered).map_err(failed)?;
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        ingest::checkpoint(&transaction, run, &path)?;
-        transaction.commit().map_err(failed)?;
+        self.derived(run_id, ingest::checkpoint)?;
         self.rows_since_checkpoint = 0;
+        Ok(())
+    }
+
+    /// Keeps the points of the run as far as it is in, so that [`Reader::series`] finds them ready.
+    pub fn keep_points(&mut self, run_id: &str) -> Result<(), Error> {
+        self.derived(run_id, |connection, run, path| Series { connection, run, path }.keep())?;
+        self.seconds_since_keeping = 0;
         Ok(())
     }
 
@@ -138,6 +148,29 @@ impl Store {
         if let Err(error) = self.checkpoint(run_id) {
             tracing::warn!(run_id, %error, "totals not checkpointed");
         }
+    }
+
+    /// As [`Self::try_checkpoint`]: without kept points, a series is made from rows.
+    fn try_keep_points(&mut self, run_id: &str) {
+        if let Err(error) = self.keep_points(run_id) {
+            tracing::warn!(run_id, %error, "points of the series not kept");
+        }
+    }
+
+    /// Writes, in a transaction, what only repeats rows of the run.
+    fn derived(
+        &mut self,
+        run_id: &str,
+        write: impl FnOnce(&Connection, i64, &Path) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let path = self.folder.database();
+        let failed = |source| Error::of(&path, source);
+        let run = run_key(&self.connection, run_id, &path)?;
+        schema::set_durability(&self.connection, schema::Durability::Ordered).map_err(failed)?;
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        write(&transaction, run, &path)?;
+        transaction.commit().map_err(failed)
     }
 
     fn synced<T>(&mut self, write: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {

@@ -130,14 +130,13 @@ impl EventStore for Events {
         let (collector, owned, spans) = (self.collector, &self.owned, std::slice::from_ref(span));
         self.link.transaction(Kind::Loose, DEADLINE, async |db| {
             check(db, collector, owned, spans).await?;
-            db.execute(
-                "INSERT INTO ingest_poison (topic, partition, record_offset, reason, value) VALUES ($1, $2, $3, $4, $5) \
-                 ON CONFLICT DO NOTHING",
-                &[&span.topic, &span.partition, &poison.offset, &clean(&poison.reason), &poison.value],
-            )
-            .await?;
+            put_aside(db, (&span.topic, span.partition), poison).await?;
             advance(db, spans).await
         })
+    }
+
+    fn set_aside_loose(&mut self, origin: &str, poison: &Poison) -> Result<(), Error> {
+        self.link.transaction(Kind::Durable, DEADLINE, async |db| put_aside(db, (origin, 0), poison).await)
     }
 
     fn counts(&mut self, run_id: &str) -> Result<BTreeMap<String, u64>, Error> {
@@ -300,6 +299,16 @@ async fn advance(db: &Db, spans: &[Span]) -> Result<(), Failure> {
          FROM unnest($1::TEXT[], $2::INT[], $3::BIGINT[]) AS g (topic, partition, next_offset) \
          WHERE o.topic = g.topic AND o.partition = g.partition",
         &[&topics, &partitions, &offsets],
+    )
+    .await?;
+    Ok(())
+}
+
+async fn put_aside(db: &Db, (topic, partition): (&str, i32), poison: &Poison) -> Result<(), Failure> {
+    db.execute(
+        "INSERT INTO ingest_poison (topic, partition, record_offset, reason, value) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT DO NOTHING",
+        &[&clean(topic), &partition, &poison.offset, &clean(&poison.reason), &poison.value],
     )
     .await?;
     Ok(())

@@ -15,11 +15,19 @@ use super::session::{Db, Kind, Link, READ_DEADLINE};
 use super::{Address, Fault};
 use crate::points::{DriverStates, Points};
 use crate::seconds::DriverSecond;
-use crate::{Error, EventRow, MAX_EVENTS, MAX_PAGE, MAX_POINTS, Point, Position, Resolution, RunRow};
+use crate::{
+    Error, EventRow, Figures, MAX_EVENTS, MAX_PAGE, MAX_POINTS, Point, PointStates, Position, Resolution,
+    RunLine, RunRow,
+};
 
 const RUN: &str = "test_run_id, plan_name, plan_source, state, (extract(EPOCH FROM created_at) * 1000)::BIGINT, \
                    (extract(EPOCH FROM started_at) * 1000)::BIGINT, (extract(EPOCH FROM ended_at) * 1000)::BIGINT, \
-                   loop_kind, drivers, extras, verdict, summary::TEXT";
+                   loop_kind, drivers, extras, verdict, summary::TEXT, requests_sent, error_ratio, achieved_per_s, p99_ms";
+
+/// Of a run what a list shows.
+const LINE: &str = "test_run_id, plan_name, state, (extract(EPOCH FROM created_at) * 1000)::BIGINT, \
+                    (extract(EPOCH FROM started_at) * 1000)::BIGINT, (extract(EPOCH FROM ended_at) * 1000)::BIGINT, \
+                    loop_kind, drivers, verdict, requests_sent, error_ratio, achieved_per_s, p99_ms";
 
 /// What stands for a step in a row about iterations.
 const ITERATIONS: i32 = -2;
@@ -54,28 +62,28 @@ impl Reader {
     }
 
     /// As [`crate::Reader::runs`].
-    pub fn runs(&self, before: Option<&str>, limit: u32) -> Result<Vec<RunRow>, Error> {
-        let limit = i64::from(limit.min(MAX_PAGE));
+    pub fn runs(&self, before: Option<&str>, limit: u32) -> Result<Vec<RunLine>, Error> {
+        let limit = i64::from(limit.min(MAX_PAGE + 1));
         let place = self.place();
         self.read(async |db| {
             let rows = match before {
                 None => {
                     let newest = format!(
-                        "SELECT {RUN} FROM runs ORDER BY created_at DESC, test_run_id COLLATE \"C\" DESC LIMIT $1"
+                        "SELECT {LINE} FROM runs ORDER BY created_at DESC, test_run_id COLLATE \"C\" DESC LIMIT $1"
                     );
                     db.query(&newest, &[&limit]).await?
                 }
                 Some(before) => {
                     exists(db, before, &place).await?;
                     let older = format!(
-                        "SELECT {RUN} FROM runs WHERE (created_at, test_run_id COLLATE \"C\") < \
+                        "SELECT {LINE} FROM runs WHERE (created_at, test_run_id COLLATE \"C\") < \
                          (SELECT created_at, test_run_id COLLATE \"C\" FROM runs WHERE test_run_id = $1) \
                          ORDER BY created_at DESC, test_run_id COLLATE \"C\" DESC LIMIT $2"
                     );
                     db.query(&older, &[&before, &limit]).await?
                 }
             };
-            Ok(rows.iter().map(run_row).collect())
+            Ok(rows.iter().map(run_line).collect())
         })
     }
 
@@ -206,6 +214,15 @@ impl Reader {
         })
     }
 
+    /// As [`crate::Reader::events_stored`].
+    pub fn events_stored(&self, run_id: &str) -> Result<u64, Error> {
+        self.read(async |db| {
+            let rows = "SELECT coalesce(sum(rows), 0)::BIGINT FROM ingest_batch WHERE test_run_id = $1";
+            let row = db.query_opt(rows, &[&run_id]).await?;
+            Ok(row.map_or(0, |row| u64::try_from(row.get::<_, i64>(0)).unwrap_or(0)))
+        })
+    }
+
     /// As [`crate::Reader::runs_with_events`].
     pub fn runs_with_events(&self) -> Result<Vec<String>, Error> {
         self.read(async |db| {
@@ -235,6 +252,32 @@ fn run_row(row: &Row) -> RunRow {
         extras: row.get(9),
         verdict: row.get(10),
         summary_json: row.get(11),
+        figures: figures(row, 12),
+    }
+}
+
+fn run_line(row: &Row) -> RunLine {
+    RunLine {
+        run_id: row.get(0),
+        plan_name: row.get(1),
+        state: row.get(2),
+        created_ms: row.get(3),
+        started_ms: row.get(4),
+        ended_ms: row.get(5),
+        loop_kind: row.get(6),
+        drivers: row.get(7),
+        verdict: row.get(8),
+        figures: figures(row, 9),
+    }
+}
+
+/// The four columns from `first` on.
+fn figures(row: &Row, first: usize) -> Figures {
+    Figures {
+        requests_sent: row.get::<_, Option<i64>>(first).map(|sent| u64::try_from(sent).unwrap_or(0)),
+        error_ratio: row.get(first + 1),
+        achieved_per_s: row.get(first + 2),
+        p99_ms: row.get(first + 3),
     }
 }
 
@@ -285,10 +328,12 @@ async fn fill(
         let sum = |column: usize| u64::try_from(row.get::<_, i64>(column)).unwrap_or(0);
         points.add_states(&DriverStates {
             second: number(row.get(0)),
-            drivers: u32::try_from(row.get::<_, i64>(1)).unwrap_or(u32::MAX),
-            in_flight: sum(2),
-            queued: sum(3),
-            connections: sum(4),
+            states: PointStates {
+                drivers: u32::try_from(row.get::<_, i64>(1)).unwrap_or(u32::MAX),
+                in_flight: sum(2),
+                queued: sum(3),
+                connections: sum(4),
+            },
         });
     }
     Ok(())

@@ -91,20 +91,23 @@ impl Store {
 
     /// Adds a run; on the disk when it returns. Nobody writes it yet.
     pub fn create_run(&mut self, run: &RunRow) -> Result<(), Error> {
+        let (sent, figures) = (requests_sent(run), run.figures);
         let exists = Error::RunExists { run_id: run.run_id.clone(), path: self.place() };
         self.link.transaction(Kind::Durable, DEADLINE, async |db| {
             let added = db
                 .execute(
                     "INSERT INTO runs (test_run_id, plan_name, plan_source, state, created_at, started_at, ended_at, \
-                     loop_kind, drivers, extras, verdict, summary) VALUES ($1, $2, $3, $4, \
+                     loop_kind, drivers, extras, verdict, summary, requests_sent, error_ratio, achieved_per_s, p99_ms) \
+                     VALUES ($1, $2, $3, $4, \
                      TIMESTAMPTZ 'epoch' + $5::BIGINT * INTERVAL '1 millisecond', \
                      TIMESTAMPTZ 'epoch' + $6::BIGINT * INTERVAL '1 millisecond', \
-                     TIMESTAMPTZ 'epoch' + $7::BIGINT * INTERVAL '1 millisecond', $8, $9, $10, $11, $12::TEXT::JSON) \
+                     TIMESTAMPTZ 'epoch' + $7::BIGINT * INTERVAL '1 millisecond', $8, $9, $10, $11, $12::TEXT::JSON, \
+                     $13, $14, $15, $16) \
                      ON CONFLICT DO NOTHING",
                     &[
                         &run.run_id, &clean(&run.plan_name), &clean(&run.plan_source), &run.state, &run.created_ms,
                         &run.started_ms, &run.ended_ms, &run.loop_kind, &run.drivers, &run.extras, &run.verdict,
-                        &run.summary_json,
+                        &run.summary_json, &sent, &figures.error_ratio, &figures.achieved_per_s, &figures.p99_ms,
                     ],
                 )
                 .await?;
@@ -115,6 +118,7 @@ impl Store {
     /// Replaces everything said of the run `run.run_id`; on the disk when it returns, with all windows stored before.
     /// A run that ends by it (`ended_ms`) is checkpointed, so that opening it later reads few rows.
     pub fn update_run(&mut self, run: &RunRow) -> Result<(), Error> {
+        let (sent, figures) = (requests_sent(run), run.figures);
         let unknown = Error::UnknownRun { run_id: run.run_id.clone(), path: self.place() };
         self.write(&run.run_id, async |db| {
             let changed = db
@@ -123,11 +127,12 @@ impl Store {
                      created_at = TIMESTAMPTZ 'epoch' + $5::BIGINT * INTERVAL '1 millisecond', \
                      started_at = TIMESTAMPTZ 'epoch' + $6::BIGINT * INTERVAL '1 millisecond', \
                      ended_at = TIMESTAMPTZ 'epoch' + $7::BIGINT * INTERVAL '1 millisecond', loop_kind = $8, \
-                     drivers = $9, extras = $10, verdict = $11, summary = $12::TEXT::JSON WHERE test_run_id = $1",
+                     drivers = $9, extras = $10, verdict = $11, summary = $12::TEXT::JSON, requests_sent = $13, \
+                     error_ratio = $14, achieved_per_s = $15, p99_ms = $16 WHERE test_run_id = $1",
                     &[
                         &run.run_id, &clean(&run.plan_name), &clean(&run.plan_source), &run.state, &run.created_ms,
                         &run.started_ms, &run.ended_ms, &run.loop_kind, &run.drivers, &run.extras, &run.verdict,
-                        &run.summary_json,
+                        &run.summary_json, &sent, &figures.error_ratio, &figures.achieved_per_s, &figures.p99_ms,
                     ],
                 )
                 .await?;
@@ -247,6 +252,10 @@ impl Store {
         self.link.hold(run_id)?;
         self.link.transaction(kind, DEADLINE, work)
     }
+}
+
+fn requests_sent(run: &RunRow) -> Option<i64> {
+    run.figures.requests_sent.map(|sent| i64::try_from(sent).unwrap_or(i64::MAX))
 }
 
 /// What is said of the run, which stays as it is until the transaction ends.

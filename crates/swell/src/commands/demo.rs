@@ -42,10 +42,14 @@ pub fn run(arguments: &Demo, terminal: Terminal) -> anyhow::Result<Exit> {
     let store = serving::open_store(&location)?;
     let shelf = Shelf::default();
     let broker = memory::Broker::new();
-    let orchestrator =
-        serving::orchestrate(store, serving::IN_PROCESS, None, Some(shelf.clone()), &|connect| {
-            Ok(broker.node(connect))
-        })?;
+    let orchestrator = serving::orchestrate(
+        store,
+        serving::IN_PROCESS,
+        None,
+        Some(shelf.clone()),
+        Some(serving::events_here(&broker)),
+        &|connect| Ok(broker.node(connect)),
+    )?;
     let drivers = Drivers::start(
         &broker,
         &shelf,

@@ -7,7 +7,8 @@ use std::thread;
 
 use cluster::driver::{self, Settings};
 use cluster::files::Shelf;
-use cluster::runtime::driver::{Load, run as run_driver, subscriptions};
+use cluster::runtime::driver::{Keeping, Load, run as run_driver, subscriptions};
+use cluster::runtime::events::Spill;
 use cluster::runtime::files::{Connector, FileSource};
 use engine::{Allow, Io, Secrets};
 use transport::{Connect, Uuid};
@@ -46,9 +47,15 @@ pub fn run(arguments: &Driver, terminal: Terminal) -> anyhow::Result<Exit> {
         target: arguments.target.clone(),
         ..settings(node_id)
     };
+    let spill = arguments.spill.as_deref().map(|folder| Spill::open(folder, arguments.spill_max)).transpose();
+    let spill = spill.map_err(|error| {
+        Ended::because(Exit::Invalid, format!("--spill: {:#}", anyhow::Error::new(error)))
+    })?;
     let connect: Connector = Arc::new(move |connect| Ok(cluster.node(connect)?));
     let files = FileSource { shelf: Shelf::default(), connect };
-    let load = Load { looks_ahead: true, ..load(threads, allow, arguments.generator.io, files, secrets) };
+    let events = Keeping { spill, ..Keeping::default() };
+    let load =
+        Load { looks_ahead: true, events, ..load(threads, allow, arguments.generator.io, files, secrets) };
     match run_driver(settings, load, transport, interrupts.flag()) {
         driver::Exit::Done => Ok(Exit::Success),
         driver::Exit::NameTaken(text) => {
@@ -74,7 +81,7 @@ pub fn settings(node_id: String) -> Settings {
 /// How a driver of this program loads.
 pub fn load(threads: usize, allow: Allow, io: Io, files: FileSource, secrets: Secrets) -> Load {
     let product = format!("groundswell/{}", env!("CARGO_PKG_VERSION"));
-    Load { threads, allow, product, io, files, looks_ahead: false, secrets }
+    Load { threads, allow, product, io, files, looks_ahead: false, secrets, events: Keeping::default() }
 }
 
 /// The rules of `--allow`.

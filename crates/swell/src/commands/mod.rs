@@ -3,6 +3,7 @@
 pub mod demo;
 pub mod run;
 pub mod orchestrator;
+pub mod collector;
 pub mod driver;
 pub mod target;
 pub mod check;
@@ -16,10 +17,12 @@ pub mod import;
 pub mod explain;
 pub mod runs;
 pub mod report;
+pub mod export;
 pub mod db;
 pub mod doctor;
 pub mod completions;
 
+mod chosen;
 mod faults;
 mod files;
 mod secrets;

@@ -17,9 +17,10 @@ pub fn run(arguments: &Orchestrator, terminal: Terminal) -> anyhow::Result<Exit>
     let location = arguments.storage.location()?;
     let store = serving::open_store(&location)?;
     let cluster = kafka::require(&arguments.kafka, "orchestrator")?;
-    let orchestrator = serving::orchestrate(store, serving::OVER_KAFKA, Some(&cluster), None, &|connect| {
-        Ok(cluster.node(connect)?)
-    })?;
+    let events = if arguments.no_collector { None } else { Some(serving::events_over(&cluster)?) };
+    let connect = |connect| Ok(cluster.node(connect)?);
+    let orchestrator =
+        serving::orchestrate(store, serving::OVER_KAFKA, Some(&cluster), None, events, &connect)?;
     let server = serving::serve(arguments.listen, &orchestrator.handle(), &location)?;
     if !terminal.quiet {
         output::tell(&format!("dashboard on http://{}", server.local_addr()));

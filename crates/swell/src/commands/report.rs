@@ -24,7 +24,7 @@ pub fn run(arguments: &Report, terminal: Terminal) -> anyhow::Result<Exit> {
 }
 
 /// The one run that `wanted` names: `last`, an identity, or the beginning of one.
-fn find(reader: &Reader, wanted: &str) -> anyhow::Result<String> {
+pub(super) fn find(reader: &Reader, wanted: &str) -> anyhow::Result<String> {
     let invalid =
         |error: store::Error| Ended::because(Exit::Invalid, format!("{:#}", anyhow::Error::new(error)));
     if wanted != "last" && reader.run(wanted).map_err(invalid)?.is_some() {

@@ -44,8 +44,9 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
     let (orchestrator, drivers, wanted) = match &remote {
         Some(cluster) => {
             let connect = |connect| Ok(cluster.node(connect)?);
+            let events = Some(serving::events_over(cluster)?);
             let orchestrator =
-                serving::orchestrate(store, serving::OVER_KAFKA, Some(cluster), None, &connect)?;
+                serving::orchestrate(store, serving::OVER_KAFKA, Some(cluster), None, events, &connect)?;
             let max_drivers = arguments.drivers.map_or(cluster::MAX_DRIVERS, usize::from);
             (orchestrator, None, Wanted { min_drivers: usize::from(arguments.min_drivers), max_drivers })
         }
@@ -55,10 +56,14 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
             let threads = threads.unwrap_or_else(local::default_threads);
             let allow = allow_plan(driver::allow(&arguments.generator)?, &plan)?;
             warn(&local::look_ahead(&plan, count, threads)?, terminal);
-            let orchestrator =
-                serving::orchestrate(store, serving::IN_PROCESS, None, Some(shelf.clone()), &|connect| {
-                    Ok(broker.node(connect))
-                })?;
+            let orchestrator = serving::orchestrate(
+                store,
+                serving::IN_PROCESS,
+                None,
+                Some(shelf.clone()),
+                Some(serving::events_here(&broker)),
+                &|connect| Ok(broker.node(connect)),
+            )?;
             let drivers =
                 Drivers::start(&broker, &shelf, count, threads, &allow, arguments.generator.io, &secrets)?;
             (orchestrator, Some(drivers), Wanted { min_drivers: count, max_drivers: count })

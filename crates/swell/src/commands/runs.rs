@@ -1,7 +1,7 @@
 //! `swell runs`: past runs, newest first.
 
 use serde_json::json;
-use store::{Reader, RunRow};
+use store::{Reader, RunLine};
 
 use crate::arguments::Runs;
 use crate::exit::{Ended, Exit};
@@ -27,7 +27,7 @@ pub fn run(arguments: &Runs) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-fn as_json(row: &RunRow) -> serde_json::Value {
+fn as_json(row: &RunLine) -> serde_json::Value {
     json!({
         "run_id": row.run_id,
         "plan": row.plan_name,
@@ -41,7 +41,7 @@ fn as_json(row: &RunRow) -> serde_json::Value {
     })
 }
 
-fn table(rows: &[RunRow]) -> String {
+fn table(rows: &[RunLine]) -> String {
     let mut text = format!("{:<36}  {:<20}  {:<9}  {:<8}  plan\n", "run", "created", "state", "verdict");
     for row in rows {
         let verdict = row.verdict.as_deref().unwrap_or("–");

@@ -1,14 +1,17 @@
 //! The pieces of the system as the commands put them together: store, orchestrator, page.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::Handle;
 use cluster::files::Shelf;
+use cluster::runtime::files::Connector;
+use cluster::runtime::ingest::{Lasting, Source};
 use cluster::runtime::orchestrator::{ConnectError, Ground, Running, StartError, start};
 use store::{Location, Store};
 use transport::kafka::Cluster;
-use transport::{Connect, Transport};
+use transport::{Connect, Topic, Transport, memory};
 
 use crate::exit::{Ended, Exit};
 use crate::output;
@@ -44,13 +47,24 @@ pub fn orchestrate(
     patience: Patience,
     kafka: Option<&Cluster>,
     shelf: Option<Shelf>,
+    events: Option<Source>,
     connect: &dyn Fn(Connect) -> Result<Box<dyn Transport>, ConnectError>,
 ) -> anyhow::Result<Running> {
     let node_id = format!("orchestrator-{}", rustix::system::uname().nodename().to_string_lossy());
     let Patience { start_lead, arm_timeout } = patience;
     let (log_survives, stamp_command) = (kafka.is_some(), kafka.map(Cluster::stamp_command));
-    let ground =
-        Ground { node_id, start_lead, arm_timeout, store, log_survives, shelf, stamp_command, connect };
+    let ground = Ground {
+        node_id,
+        start_lead,
+        arm_timeout,
+        store,
+        log_survives,
+        shelf,
+        events,
+        stamp_command,
+        figures: api::figures,
+        connect,
+    };
     start(ground).map_err(|error| {
         let exit = match &error {
             StartError::Transport(_) => Exit::Preflight,
@@ -59,6 +73,22 @@ pub fn orchestrate(
         };
         Ended::because(exit, format!("{:#}", anyhow::Error::new(error)))
     })
+}
+
+/// Raw events as they come in one process.
+pub fn events_here(broker: &memory::Broker) -> Source {
+    let broker = broker.clone();
+    Source { connect: Arc::new(move |connect| Ok(broker.node(connect))), lasting: None }
+}
+
+/// Raw events as they come over Kafka.
+pub fn events_over(cluster: &Cluster) -> anyhow::Result<Source> {
+    let unusable = |error| Ended::because(Exit::Preflight, format!("{:#}", anyhow::Error::new(error)));
+    let (partitions, retention) = cluster.extent(Topic::Events).map_err(unusable)?;
+    let topic = format!("{}/{}", cluster.id(), cluster.topic_name(Topic::Events));
+    let cluster = cluster.clone();
+    let connect: Connector = Arc::new(move |connect| Ok(cluster.node(connect)?));
+    Ok(Source { connect, lasting: Some(Lasting { topic, partitions, retention }) })
 }
 
 /// Serves REST and the page.

@@ -112,6 +112,7 @@ impl Error {
 }
 
 /// A Kafka that answers.
+#[derive(Clone)]
 pub struct Cluster {
     settings: Settings,
     id: String,

@@ -5,5 +5,7 @@ mod fleet;
 pub mod engine;
 pub mod target;
 pub mod steps;
+pub mod events;
 pub mod plan;
 pub mod transport;
+pub mod history;

@@ -7,3 +7,4 @@ pub(crate) mod schema;
 pub(crate) mod runs;
 pub(crate) mod windows;
 pub(crate) mod events;
+pub(crate) mod points;

@@ -2,17 +2,18 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use crate::{EventRow, RunRow};
+use crate::{EventRow, Figures, RunLine, RunRow};
 
 const COLUMNS: &str = "run_id, plan_name, plan_source, state, created_ms, started_ms, ended_ms, loop_kind, drivers, \
-                       extras, verdict, summary_json";
+                       extras, verdict, summary_json, requests_sent, error_ratio, achieved_per_s, p99_ms";
 
 /// Adds a run.
 pub(crate) fn insert(connection: &Connection, run: &RunRow) -> rusqlite::Result<()> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO run (run_id, plan_name, plan_source, state, created_ms, started_ms, ended_ms, loop_kind, \
-         drivers, extras, verdict, summary_json) VALUES (:run_id, :plan_name, :plan_source, :state, :created_ms, \
-         :started_ms, :ended_ms, :loop_kind, :drivers, :extras, :verdict, :summary_json)",
+         drivers, extras, verdict, summary_json, requests_sent, error_ratio, achieved_per_s, p99_ms) \
+         VALUES (:run_id, :plan_name, :plan_source, :state, :created_ms, :started_ms, :ended_ms, :loop_kind, \
+         :drivers, :extras, :verdict, :summary_json, :requests_sent, :error_ratio, :achieved_per_s, :p99_ms)",
     )?;
     write(&mut insert, run).map(drop)
 }
@@ -22,7 +23,9 @@ pub(crate) fn update(connection: &Connection, run: &RunRow) -> rusqlite::Result<
     let mut update = connection.prepare_cached(
         "UPDATE run SET plan_name = :plan_name, plan_source = :plan_source, state = :state, \
          created_ms = :created_ms, started_ms = :started_ms, ended_ms = :ended_ms, loop_kind = :loop_kind, \
-         drivers = :drivers, extras = :extras, verdict = :verdict, summary_json = :summary_json \
+         drivers = :drivers, extras = :extras, verdict = :verdict, summary_json = :summary_json, \
+         requests_sent = :requests_sent, error_ratio = :error_ratio, achieved_per_s = :achieved_per_s, \
+         p99_ms = :p99_ms \
          WHERE run_id = :run_id",
     )?;
     Ok(write(&mut update, run)? > 0)
@@ -34,7 +37,9 @@ fn write(statement: &mut rusqlite::CachedStatement<'_>, run: &RunRow) -> rusqlit
         ":run_id": run.run_id, ":plan_name": run.plan_name, ":plan_source": run.plan_source, ":state": run.state,
         ":created_ms": run.created_ms, ":started_ms": run.started_ms, ":ended_ms": run.ended_ms,
         ":loop_kind": run.loop_kind, ":drivers": drivers, ":extras": run.extras, ":verdict": run.verdict,
-        ":summary_json": run.summary_json,
+        ":summary_json": run.summary_json, ":requests_sent": run.figures.requests_sent.map(u64::cast_signed),
+        ":error_ratio": run.figures.error_ratio, ":achieved_per_s": run.figures.achieved_per_s,
+        ":p99_ms": run.figures.p99_ms,
     })
 }
 
@@ -54,25 +59,81 @@ pub(crate) fn key(connection: &Connection, run_id: &str) -> rusqlite::Result<Opt
         .optional()
 }
 
-/// At most `limit` runs, newest first, beginning after the run `before`.
+/// At most `limit` runs, newest first, beginning after the run `before`. All that is asked for is in the index
+/// `run_in_lists`, so that the texts of the runs are not read.
 pub(crate) fn page(
     connection: &Connection,
     before: Option<&str>,
     limit: u32,
-) -> rusqlite::Result<Vec<RunRow>> {
-    let mut page = connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM run WHERE ?1 IS NULL \
-         OR (created_ms, run_id) < (SELECT created_ms, run_id FROM run WHERE run_id = ?1) \
-         ORDER BY created_ms DESC, run_id DESC LIMIT ?2"
-    ))?;
-    page.query_map((before, limit), read)?.collect()
+) -> rusqlite::Result<Vec<RunLine>> {
+    let mut page = connection.prepare_cached(&page_statement(before))?;
+    match before {
+        None => page.query_map([limit], read_line)?.collect(),
+        Some(before) => page.query_map((limit, before), read_line)?.collect(),
+    }
+}
+
+fn page_statement(before: Option<&str>) -> String {
+    // Two statements, since a condition that may be absent keeps the index from being used to find the first row.
+    let after = match before {
+        None => "",
+        Some(_) => "WHERE (created_ms, run_id) < (SELECT created_ms, run_id FROM run WHERE run_id = ?2)",
+    };
+    format!(
+        "SELECT run_id, plan_name, state, created_ms, started_ms, ended_ms, loop_kind, drivers, verdict, \
+         requests_sent, error_ratio, achieved_per_s, p99_ms FROM run {after} \
+         ORDER BY created_ms DESC, run_id DESC LIMIT ?1"
+    )
+}
+
+/// How the database goes about a page, in its own words.
+#[cfg(test)]
+pub(crate) fn page_plan(connection: &Connection, before: Option<&str>) -> rusqlite::Result<String> {
+    let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", page_statement(before)))?;
+    let lines: Vec<String> = match before {
+        None => plan.query_map([1], |row| row.get("detail"))?.collect::<rusqlite::Result<_>>()?,
+        Some(before) => {
+            plan.query_map((1, before), |row| row.get("detail"))?.collect::<rusqlite::Result<_>>()?
+        }
+    };
+    Ok(lines.join("\n"))
+}
+
+// By place: looking up thirteen names takes longer than reading a row.
+fn read_line(row: &Row<'_>) -> rusqlite::Result<RunLine> {
+    Ok(RunLine {
+        run_id: row.get(0)?,
+        plan_name: row.get(1)?,
+        state: row.get(2)?,
+        created_ms: row.get(3)?,
+        started_ms: row.get(4)?,
+        ended_ms: row.get(5)?,
+        loop_kind: row.get(6)?,
+        drivers: names(row, 7)?,
+        verdict: row.get(8)?,
+        figures: figures(row, 9)?,
+    })
+}
+
+/// A JSON array of names.
+fn names(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<String>> {
+    serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|fault| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(fault))
+    })
+}
+
+/// The four columns from `first` on.
+fn figures(row: &Row<'_>, first: usize) -> rusqlite::Result<Figures> {
+    let sent: Option<i64> = row.get(first)?;
+    Ok(Figures {
+        requests_sent: sent.map(i64::cast_unsigned),
+        error_ratio: row.get(first + 1)?,
+        achieved_per_s: row.get(first + 2)?,
+        p99_ms: row.get(first + 3)?,
+    })
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<RunRow> {
-    let drivers: String = row.get("drivers")?;
-    let drivers = serde_json::from_str(&drivers).map_err(|fault| {
-        rusqlite::Error::FromSqlConversionFailure(8, rusqlite::types::Type::Text, Box::new(fault))
-    })?;
     Ok(RunRow {
         run_id: row.get("run_id")?,
         plan_name: row.get("plan_name")?,
@@ -82,10 +143,11 @@ fn read(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         started_ms: row.get("started_ms")?,
         ended_ms: row.get("ended_ms")?,
         loop_kind: row.get("loop_kind")?,
-        drivers,
+        drivers: names(row, 8)?,
         extras: row.get("extras")?,
         verdict: row.get("verdict")?,
         summary_json: row.get("summary_json")?,
+        figures: figures(row, 12)?,
     })
 }
 

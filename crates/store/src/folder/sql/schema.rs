@@ -10,13 +10,13 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 const APPLICATION_ID: i64 = 0x7377_656c;
 
 /// Each makes the schema version of its place, counted from 1.
-const MIGRATIONS: [&str; 2] = [FIRST, RAW_EVENTS];
+const MIGRATIONS: [&str; 3] = [FIRST, RAW_EVENTS, HISTORY];
 
 /// What the write-ahead log is cut back to once its content is in the database.
 const JOURNAL_LIMIT_BYTES: i64 = 64 << 20;
 
 /// The schema version this program writes and reads.
-pub(crate) const VERSION: i64 = 2;
+pub(crate) const VERSION: i64 = 3;
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -137,6 +137,31 @@ CREATE TABLE ingest_poison (
   bytes BLOB NOT NULL) STRICT;
 ";
 
+/// Lists of runs without their texts, and series without their histograms.
+const HISTORY: &str = "
+ALTER TABLE run ADD COLUMN requests_sent INTEGER;
+ALTER TABLE run ADD COLUMN error_ratio REAL;
+ALTER TABLE run ADD COLUMN achieved_per_s REAL;
+ALTER TABLE run ADD COLUMN p99_ms REAL;
+DROP INDEX run_by_age;
+-- Holds all that a list shows: the rows themselves, with plans of many pages, are not touched for it.
+CREATE INDEX run_in_lists ON run (created_ms, run_id, plan_name, state, started_ms, ended_ms, loop_kind, verdict,
+  requests_sent, error_ratio, achieved_per_s, p99_ms, drivers);
+
+-- A point of the series of all steps, as figures, so far as `kept` says.
+CREATE TABLE point (
+  run INTEGER NOT NULL,
+  resolution INTEGER NOT NULL,
+  second INTEGER NOT NULL,
+  figures BLOB NOT NULL,
+  PRIMARY KEY (run, resolution, second)) STRICT, WITHOUT ROWID;
+-- The last rows that are in the points of a run.
+CREATE TABLE kept (
+  run INTEGER PRIMARY KEY,
+  windows_through INTEGER NOT NULL,
+  drivers_through INTEGER NOT NULL) STRICT;
+";
+
 /// Prepares a writing connection and brings the database up to date. The caller has checked [`version`].
 pub(crate) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     let applied = usize::try_from(version(connection)?).unwrap_or(0);
@@ -197,6 +222,39 @@ pub(crate) fn meta(transaction: &Transaction<'_>, key: &str, fresh: &str) -> rus
         None => {
             transaction.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", [key, fresh])?;
             Ok(fresh.to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::folder::sql::runs;
+
+    #[test]
+    fn runs_of_the_first_schema_are_listed() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(FIRST).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        let insert = "INSERT INTO run (run_id, plan_name, plan_source, state, created_ms, loop_kind, drivers) \
+                      VALUES ('r', 'checkout', 'name: checkout', 'finished', 5, 'open', '[\"d1\"]')";
+        connection.execute(insert, []).unwrap();
+        migrate(&mut connection).unwrap();
+        assert_eq!(version(&connection).unwrap(), VERSION);
+        let [line] = &runs::page(&connection, None, 9).unwrap()[..] else { panic!("one run") };
+        assert_eq!(
+            (line.run_id.as_str(), line.created_ms, &line.drivers[..]),
+            ("r", 5, &["d1".to_owned()][..])
+        );
+    }
+
+    #[test]
+    fn a_list_reads_its_index_alone() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        for before in [None, Some("r")] {
+            let plan = runs::page_plan(&connection, before).unwrap();
+            assert!(plan.contains("USING COVERING INDEX run_in_lists"), "{plan}");
         }
     }
 }

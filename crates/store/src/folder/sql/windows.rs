@@ -4,8 +4,8 @@ use metrics::Gauges;
 use rusqlite::{Connection, OptionalExtension, Row};
 use uuid::Uuid;
 
-use crate::Position;
 use crate::points::DriverStates;
+use crate::{PointStates, Position};
 
 /// The `step` of a row about all steps together.
 pub(crate) const ALL_STEPS: i64 = -1;
@@ -181,10 +181,12 @@ pub(crate) fn driver_states(
     let read = |row: &Row<'_>| {
         Ok(DriverStates {
             second: row.get(0)?,
-            drivers: row.get(1)?,
-            in_flight: sum(row, 2)?,
-            queued: sum(row, 3)?,
-            connections: sum(row, 4)?,
+            states: PointStates {
+                drivers: row.get(1)?,
+                in_flight: sum(row, 2)?,
+                queued: sum(row, 3)?,
+                connections: sum(row, 4)?,
+            },
         })
     };
     states.query_map((run, from, to), read)?.collect()

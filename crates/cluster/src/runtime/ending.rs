@@ -1,0 +1,48 @@
+//! What the end of a run waits for: that its raw events are stored.
+//!
+//! Invariant: it waits for a bounded time. What comes later is in the store all the same, and in every later report.
+
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use metrics::{Accounting, Merged};
+use store::Store;
+
+use super::ingest::Hurry;
+use super::locked;
+
+/// How long the end of a run waits for its raw events.
+const EVENTS_PATIENCE: Duration = Duration::from_secs(5);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How many raw events of the run are stored, once these are all that its drivers made and did not drop, or after a
+/// while; `None` where no driver said how many it made, or the store cannot say how many it has.
+pub(super) fn events_stored(
+    store: &Mutex<Store>,
+    hurry: &Hurry,
+    run_id: &str,
+    merged: &Merged,
+) -> Option<u64> {
+    let events = Accounting::of(merged, &[], 0).events;
+    let kept = events.produced?.saturating_sub(events.dropped?);
+    let deadline = clock::now() + EVENTS_PATIENCE;
+    let mut stored = None;
+    while clock::now() < deadline {
+        hurry.ask();
+        let reader = locked(store).reader();
+        match reader.and_then(|reader| reader.events_stored(run_id)) {
+            Ok(found) => stored = Some(found),
+            Err(error) => {
+                tracing::warn!(run_id, %error, "the store does not say how many raw events it has");
+                return stored;
+            }
+        }
+        if stored >= Some(kept) {
+            break;
+        }
+        thread::sleep(LOOK);
+    }
+    stored
+}

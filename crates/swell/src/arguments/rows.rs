@@ -1,0 +1,55 @@
+//! The command line of `export`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::Storage;
+
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The run: its identity, the beginning of it, or `last`
+    #[arg(value_name = "RUN")]
+    pub run: String,
+
+    /// Form of the file
+    #[arg(short, long, value_enum)]
+    pub format: ExportFormat,
+
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Overwrite the file that is there
+    #[arg(long, requires = "output")]
+    pub force: bool,
+
+    /// Which rows
+    #[arg(long, value_enum, default_value_t = What::Events)]
+    pub what: What,
+
+    #[command(flatten)]
+    pub storage: Storage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// Comma-separated values
+    Csv,
+    /// Result file of JMeter
+    Jtl,
+    /// Parquet, compressed by zstd
+    Parquet,
+    /// An array of objects
+    Json,
+    /// One JSON object a line
+    Ndjson,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    /// One row per recorded request
+    Events,
+    /// One row per step, stage and second, with histograms
+    Windows,
+}

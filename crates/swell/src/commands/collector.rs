@@ -1,0 +1,139 @@
+//! `swell collector`: stores raw events that come over Kafka and by the Scribe protocol.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use cluster::runtime::ingest::{Hurry, Ingester};
+use cluster::view::Ingest;
+use scribe::{Group, Server, SinkError};
+use store::{EventStore, Location, Poison, SharedEvents};
+
+use super::{kafka, serving};
+use crate::arguments::Collector;
+use crate::exit::{Ended, Exit};
+use crate::output::{self, Terminal};
+use crate::signals::{Asked, Interrupts};
+
+/// Between two lines that say how it goes.
+const TOLD: Duration = Duration::from_secs(10);
+/// Between two looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(50);
+
+pub fn run(arguments: &Collector, terminal: Terminal) -> anyhow::Result<Exit> {
+    if arguments.kafka.kafka.is_none() && arguments.scribe.is_none() {
+        let message = "`swell collector` needs --kafka HOST:PORT, --scribe ADDR, or both";
+        return Err(Ended::because(Exit::Usage, message));
+    }
+    let interrupts = Interrupts::listen()?;
+    let location = arguments.storage.location()?;
+    let store = store::open_events(&location, &name())
+        .map_err(|error| Ended::because(Exit::Invalid, error.to_string()))?;
+    let store = SharedEvents::new(store);
+    let cluster = kafka::connect(&arguments.kafka)?;
+    let server = arguments.scribe.map(|address| listen(address, &store)).transpose()?;
+    let shown = Arc::new(Mutex::new(Ingest::default()));
+    let ingest = match &cluster {
+        Some(cluster) => {
+            let source = serving::events_over(cluster)?;
+            let told = Arc::clone(&shown);
+            let show = move |ingest: &Ingest| {
+                told.lock().unwrap_or_else(PoisonError::into_inner).clone_from(ingest);
+            };
+            let events = Box::new(store.clone());
+            let ingester = Ingester::new(name(), events, source, Hurry::default(), Box::new(show));
+            let flag = interrupts.shared();
+            Some(thread::Builder::new().name("ingest".to_owned()).spawn(move || ingester.run(&flag))?)
+        }
+        None => None,
+    };
+    if !terminal.quiet {
+        begin(arguments, &location, server.as_ref());
+    }
+    let mut told = clock::now();
+    while interrupts.asked() == Asked::Nothing && !ingest.as_ref().is_some_and(|thread| thread.is_finished())
+    {
+        thread::sleep(LOOK);
+        if clock::now().since(told) >= TOLD && !terminal.quiet {
+            told = clock::now();
+            tell(&shown, server.as_ref());
+        }
+    }
+    let died = interrupts.asked() == Asked::Nothing;
+    let counts = server.as_ref().map(Server::counts);
+    if let Some(server) = server {
+        server.stop();
+    }
+    let well = ingest.is_none_or(|thread| thread.join().is_ok());
+    if died || !well {
+        return Err(Ended::because(Exit::Internal, "the collector ended by itself; see the log"));
+    }
+    if !terminal.quiet {
+        output::tell(&line(&shown.lock().unwrap_or_else(PoisonError::into_inner), counts));
+    }
+    Ok(Exit::Success)
+}
+
+/// Its name towards the log and the database.
+fn name() -> String {
+    let host = rustix::system::uname();
+    format!("collector-{}-{}", host.nodename().to_string_lossy(), std::process::id())
+}
+
+fn begin(arguments: &Collector, location: &Location, server: Option<&Server>) {
+    let kafka = arguments.kafka.kafka.as_deref().map(|brokers| format!("Kafka at {brokers}"));
+    let scribe = server.map(|server| format!("Scribe on {}", server.address()));
+    let from: Vec<String> = kafka.into_iter().chain(scribe).collect();
+    output::tell(&format!("collecting events from {} into {location}", from.join(" and ")));
+}
+
+/// Takes events by the Scribe protocol.
+fn listen(address: std::net::SocketAddr, store: &SharedEvents) -> anyhow::Result<Server> {
+    let mut store = store.clone();
+    let sink = move |group: &Group| -> Result<(), SinkError> {
+        store.store_loose(&group.batches)?;
+        for aside in &group.set_aside {
+            let origin = format!("scribe/{} {}", aside.peer, aside.category);
+            let reason = format!("call {}, entry {}: {}", aside.call, aside.entry, aside.reason);
+            let offset = i64::try_from(aside.call).unwrap_or(i64::MAX);
+            tracing::warn!(origin, reason, "an event is set aside");
+            store.set_aside_loose(&origin, &Poison { offset, reason, value: aside.message.clone() })?;
+        }
+        Ok(())
+    };
+    Server::start(scribe::Settings::new(address), sink).map_err(|error| {
+        let advice = "choose another address with --scribe";
+        Ended::because(Exit::CannotListen, format!("{:#}; {advice}", anyhow::Error::new(error)))
+    })
+}
+
+fn tell(shown: &Mutex<Ingest>, server: Option<&Server>) {
+    let ingest = shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    output::tell(&line(&ingest, server.map(Server::counts)));
+    for trouble in ingest.fault.iter().chain(&ingest.warning) {
+        output::tell(&format!("warning: {trouble}"));
+    }
+}
+
+/// How it goes, in a line.
+fn line(ingest: &Ingest, scribe: Option<scribe::Counts>) -> String {
+    let mut line = format!("{} events stored", ingest.rows);
+    let mut add = |count: u64, what: &str| {
+        if count > 0 {
+            line.push_str(&format!(", {count} {what}"));
+        }
+    };
+    add(ingest.duplicates, "came again");
+    add(ingest.set_aside, "batches set aside");
+    add(ingest.missing, "batches deleted before they were read");
+    if let Some(counts) = scribe {
+        for (what, count) in counts.named() {
+            add(count, &format!("by Scribe: {what}"));
+        }
+    }
+    let (messages, ms) = (ingest.lag_messages(), ingest.lag_ms());
+    if messages > 0 {
+        line.push_str(&format!("; {messages} batches behind, {:.1} s", ms as f64 / 1e3));
+    }
+    line
+}

@@ -1,0 +1,149 @@
+//! `swell export`: the rows of a run in a file of another tool.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use query::{Fault, Form, Table};
+use store::{EventRows, Location, Reader};
+
+use super::chosen;
+use crate::arguments::{Export, ExportFormat, What};
+use crate::exit::{Ended, Exit};
+use crate::output::{self, Terminal};
+use crate::signals::Interrupts;
+
+pub fn run(arguments: &Export, terminal: Terminal) -> anyhow::Result<Exit> {
+    let form = match arguments.format {
+        ExportFormat::Csv => Form::Csv,
+        ExportFormat::Jtl => Form::Jtl,
+        ExportFormat::Parquet => Form::Parquet,
+        ExportFormat::Json => Form::Json,
+        ExportFormat::Ndjson => Form::Ndjson,
+    };
+    if form == Form::Jtl && arguments.what == What::Windows {
+        return Err(Ended::because(
+            Exit::Usage,
+            "a JTL file holds single requests; --what windows goes with the other formats",
+        ));
+    }
+    let interrupts = Interrupts::listen()?;
+    let location = arguments.storage.location()?;
+    let invalid = |error: store::Error| Ended::because(Exit::Invalid, error.to_string());
+    let reader = Reader::open(&location).map_err(invalid)?;
+    let run_id = chosen::one(&reader, &arguments.run)?;
+    let rows = match arguments.what {
+        What::Windows => Rows::Windows { reader, run_id: &run_id },
+        What::Events => {
+            let files = store::event_files(folder_of(&location, &run_id)?, &run_id).map_err(invalid)?;
+            if files.is_empty() && !terminal.quiet {
+                output::tell(&format!(
+                    "note: no raw events are stored of {run_id}; a plan with `events: all` records each request"
+                ));
+            }
+            Rows::Events { files, run_id: &run_id }
+        }
+    };
+    match &arguments.output {
+        Some(file) if file != Path::new("-") => to_file(file, arguments.force, rows, form, &interrupts),
+        _ if form == Form::Parquet && io::stdout().is_terminal() => {
+            Err(Ended::because(Exit::Usage, "Parquet is not for a terminal; -o FILE writes it to a file"))
+        }
+        _ => ended(write(rows, form, io::stdout(), &interrupts)),
+    }
+}
+
+/// Raw events are exported from a data folder; a database has tools of its own for that.
+fn folder_of<'a>(location: &'a Location, run_id: &str) -> anyhow::Result<&'a Path> {
+    match location {
+        Location::Folder(folder) => Ok(folder),
+        Location::Postgres(_) => Err(Ended::because(
+            Exit::Usage,
+            format!(
+                "raw events that are in PostgreSQL are exported by its own tools, such as psql: \
+                 \\copy (SELECT * FROM perf_results WHERE test_run_id = '{}') TO 'events.csv' WITH (FORMAT csv, HEADER); \
+                 --what windows is written here",
+                run_id.replace('\'', "''")
+            ),
+        )),
+    }
+}
+
+/// What is exported.
+enum Rows<'a> {
+    Events { files: Vec<PathBuf>, run_id: &'a str },
+    Windows { reader: Reader, run_id: &'a str },
+}
+
+/// Writes all rows, or says why not.
+fn write(rows: Rows<'_>, form: Form, to: impl Write + Send, interrupts: &Interrupts) -> Result<(), Fault> {
+    let mut to = BufWriter::with_capacity(1 << 16, to);
+    let is_stopped = || interrupts.flag().load(Ordering::Relaxed);
+    match rows {
+        Rows::Events { files, run_id } => {
+            let mut sink = query::sink(form, &store::perf_results(), run_id, &mut to)?;
+            for rows in EventRows::of(files) {
+                if is_stopped() {
+                    return Err(Fault::Stopped);
+                }
+                sink.write(&rows?)?;
+            }
+            sink.finish()?;
+        }
+        Rows::Windows { reader, run_id } => {
+            let mut sink = query::sink(form, &Table::Windows.schema(), run_id, &mut to)?;
+            let mut written = Ok(());
+            query::rows(&reader, &[run_id.to_owned()], Table::Windows, |rows| {
+                written = if is_stopped() { Err(Fault::Stopped) } else { sink.write(&rows) };
+                written.is_ok()
+            })?;
+            written?;
+            sink.finish()?;
+        }
+    }
+    Ok(to.flush()?)
+}
+
+/// Writes beside the file and renames, so that the file is there whole or not at all.
+fn to_file(
+    file: &Path,
+    force: bool,
+    rows: Rows<'_>,
+    form: Form,
+    interrupts: &Interrupts,
+) -> anyhow::Result<Exit> {
+    if !force && file.exists() {
+        let message = format!("{} is there already; --force overwrites it", file.display());
+        return Err(Ended::because(Exit::Invalid, message));
+    }
+    let mut part = file.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let cannot =
+        |error: io::Error| Ended::because(Exit::Invalid, format!("cannot write {}: {error}", file.display()));
+    let to = File::create(&part).map_err(cannot)?;
+    let written = write(rows, form, to, interrupts).and_then(|()| Ok(fs::rename(&part, file)?));
+    if written.is_err() {
+        // What is half written is of no use to anybody.
+        fs::remove_file(&part).ok();
+    }
+    ended(written)
+}
+
+/// What the program ends with after rows were written, or not.
+fn ended(written: Result<(), Fault>) -> anyhow::Result<Exit> {
+    match written {
+        Ok(()) => Ok(Exit::Success),
+        // Whoever read has what it wanted.
+        Err(Fault::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Success),
+        Err(fault) => {
+            let exit = match &fault {
+                Fault::Stopped => Exit::Stopped,
+                Fault::Plan { .. } | Fault::Store(_) => Exit::Invalid,
+                Fault::Write(_) | Fault::Rows(_) => Exit::Internal,
+            };
+            Err(Ended::because(exit, fault.to_string()))
+        }
+    }
+}
