@@ -15,7 +15,7 @@ use super::locked;
 /// How long the end of a run waits for its raw events.
 const EVENTS_PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks.
-const LOOK: Duration = Duration::from_millis(20);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// How many raw events of the run are stored, once these are all that its drivers made and did not drop, or after a
 /// while; `None` where no driver said how many it made, the store cannot say how many it has, or they may all be in

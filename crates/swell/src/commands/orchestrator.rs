@@ -16,7 +16,7 @@ pub fn run(arguments: &Orchestrator, terminal: Terminal) -> anyhow::Result<Exit>
     serving::check_listen(arguments.listen)?;
     let store = serving::open_store(&arguments.storage.store)?;
     let cluster = kafka::require(&arguments.kafka, "orchestrator")?;
-    let events = if arguments.no_collector { None } else { Some(serving::events_over(&cluster)?) };
+    let events = if arguments.no_collector { None } else { Some(serving::events_over(&cluster, false)?) };
     let connect = |connect| Ok(cluster.node(connect)?);
     let orchestrator =
         serving::orchestrate(store, serving::OVER_KAFKA, Some(&cluster), None, events, &connect)?;

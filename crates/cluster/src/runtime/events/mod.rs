@@ -224,10 +224,13 @@ impl Keeper {
             if is_last || run.batcher.is_due(now) {
                 self.pack(&mut run);
             }
-            self.dropped.store(run.counts().dropped, Ordering::Relaxed);
             self.run = Some(run);
         }
         self.outbox.pump(self.outlet.as_mut());
+        if let Some(run) = &mut self.run {
+            run.given_up += self.outbox.take_lost(run.incarnation);
+            self.dropped.store(run.counts().dropped, Ordering::Relaxed);
+        }
     }
 
     /// Takes what is in one ring. Handing over goes on meanwhile: it may be much.
