@@ -374,6 +374,12 @@ impl Totals {
         }
     }
 
+    /// What windows can add up to: all but the raw events.
+    #[must_use]
+    pub fn of_windows(self) -> Self {
+        Self { events: None, ..self }
+    }
+
     /// Adds another thread's, or another incarnation's, totals.
     pub fn merge(&mut self, other: &Self) {
         let add = |a: &mut u64, b: u64| *a = a.saturating_add(b);

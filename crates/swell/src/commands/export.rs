@@ -62,7 +62,36 @@ enum Rows<'a> {
 
 /// Writes all rows, or says why not.
 fn write(rows: Rows<'_>, form: Form, to: impl Write + Send, interrupts: &Interrupts) -> Result<(), Fault> {
-    let mut to = BufWriter::with_capacity(1 << 16, to);
+    let mut to = BufWriter::with_capacity(1 << 16, Noted { to, is_gone: false });
+    let written = write_rows(rows, form, &mut to, interrupts);
+    // Not every form says what became of the writing itself.
+    if to.get_ref().is_gone { Err(Fault::Write(io::ErrorKind::BrokenPipe.into())) } else { written }
+}
+
+/// Remembers that nobody reads any more.
+struct Noted<W> {
+    to: W,
+    is_gone: bool,
+}
+
+impl<W: Write> Write for Noted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes);
+        self.is_gone |= written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+fn write_rows(
+    rows: Rows<'_>,
+    form: Form,
+    mut to: impl Write + Send,
+    interrupts: &Interrupts,
+) -> Result<(), Fault> {
     let is_stopped = || interrupts.flag().load(Ordering::Relaxed);
     match rows {
         Rows::Events { files, run_id } => {

@@ -11,6 +11,7 @@
 mod batcher;
 mod outlet;
 mod outbox;
+mod scribe;
 mod spill;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use uuid::Uuid;
 use batcher::Batcher;
 use outbox::Outbox;
 
+pub use self::scribe::Scribe;
 pub use outlet::{Fate, Log, Outlet, Refused};
 pub use spill::{Spill, SpillError};
 
