@@ -63,7 +63,9 @@ impl RunResult {
         };
         let mut result = Self::new(view, merged, ending.as_ref());
         // By now, it may have more than at the end of the run.
-        result.accounting.events.stored = Some(reader.events_stored(run_id)?);
+        let stored = reader.events_stored(run_id)?;
+        let is_here = stored > 0 || result.accounting.events.stored.is_some();
+        result.accounting.events.stored = is_here.then_some(stored);
         Ok(Some(result))
     }
 }

@@ -270,8 +270,6 @@ pub struct Ingest {
     pub missing: u64,
     /// The partitions that it reads.
     pub partitions: Vec<PartitionLag>,
-    /// Whether something was asked to be stored at once and is not yet.
-    pub is_asked: bool,
     /// Why it cannot store at the moment.
     pub fault: Option<String>,
     /// That the log will soon delete what is not stored.

@@ -125,6 +125,8 @@ struct Measured<'a> {
     merged: &'a Merged,
     warmup: BTreeSet<StageId>,
     all: StepWindow,
+    /// One for each row of the plan: they are looked at several times, and made from histograms once.
+    rows: Vec<StepWindow>,
     stages: StageWindow,
     /// Missed iterations of each workload.
     missed: Vec<u64>,
@@ -160,6 +162,7 @@ impl<'a> Measured<'a> {
             merged,
             missed,
             all: merged.all_steps(is_measured),
+            rows: rows(merged, plan, is_measured),
             stages: merged.all_stages(is_measured),
             known: merged.stages.keys().copied().any(is_measured)
                 || merged.steps.keys().any(|(stage, _)| is_measured(*stage)),
@@ -218,7 +221,7 @@ impl<'a> Measured<'a> {
     }
 
     fn step(&self, plan: &Plan, row: usize) -> StepSummary {
-        let window = self.row(row);
+        let window = &self.rows[row];
         let absent = self.absent(plan, row);
         StepSummary {
             name: plan.rows()[row].clone(),
@@ -226,12 +229,12 @@ impl<'a> Measured<'a> {
             requests: RequestCounts {
                 sent: self.known.then_some(window.sent),
                 unknown: self.unmeasured.unknown.filter(|unknown| *unknown == 0),
-                ..self.requests(&window)
+                ..self.requests(window)
             },
-            response_time_ms: times(&response(&window), absent),
-            service_time_ms: times(&service(&window), absent),
+            response_time_ms: times(&response(window), absent),
+            service_time_ms: times(&service(window), absent),
             phases: window.phases.as_deref().map(phases),
-            errors: errors(&window),
+            errors: errors(window),
         }
     }
 
@@ -243,11 +246,6 @@ impl<'a> Measured<'a> {
             failed: self.known.then_some(window.failures()),
             group_time_ms: times(&response(&window), 0),
         }
-    }
-
-    fn row(&self, row: usize) -> StepWindow {
-        let step = u16::try_from(row).unwrap_or(u16::MAX);
-        self.merged.step(StepId(step), |stage| !self.warmup.contains(&stage))
     }
 
     /// Requests of a row that left no time: cancelled ones, and those of missed iterations, which are divided over the
@@ -263,8 +261,21 @@ impl<'a> Measured<'a> {
             (u128::from(*missed) * visits.sum::<u128>()).div_ceil(all.max(1))
         };
         let missed: u128 = plan.workloads.iter().zip(&self.missed).map(of_load).sum();
-        self.row(row).cancelled.saturating_add(u64::try_from(missed).unwrap_or(u64::MAX))
+        self.rows[row].cancelled.saturating_add(u64::try_from(missed).unwrap_or(u64::MAX))
     }
+}
+
+/// What was measured of each row of the plan, over the stages that `is_measured` accepts.
+fn rows(merged: &Merged, plan: &Plan, is_measured: impl Fn(StageId) -> bool) -> Vec<StepWindow> {
+    let mut rows: Vec<Option<StepWindow>> = vec![None; plan.rows().len()];
+    for (&(stage, step), window) in &merged.steps {
+        let Some(row) = rows.get_mut(usize::from(step.0)).filter(|_| is_measured(stage)) else { continue };
+        match row {
+            Some(row) => row.merge(window),
+            None => *row = Some(window.clone()),
+        }
+    }
+    rows.into_iter().map(|row| row.unwrap_or_else(|| StepWindow::new(StepId(0), StageId(0)))).collect()
 }
 
 /// The seconds of the run in which arrivals came and counted.

@@ -133,7 +133,7 @@ fn faults_say_what_to_do() {
     fault(
         Reader::open(dir.path()).unwrap_err(),
         expect![
-            "DIR/swell.db has schema 0, this version reads 2; start `swell orchestrator` on the folder once to bring it up to date"
+            "DIR/swell.db has schema 0, this version reads 3; start `swell orchestrator` on the folder once to bring it up to date"
         ],
     );
     connection.pragma_update(None, "application_id", 1).unwrap();

@@ -362,6 +362,10 @@ pub struct Driver {
     #[arg(long, env = "SWELL_TARGET", value_name = "URL")]
     pub target: Option<String>,
 
+    /// Send raw events to this Scribe server instead of Kafka: `scribe://HOST` or `scribe://HOST:PORT`
+    #[arg(long, env = "SWELL_EVENTS", value_name = "URL")]
+    pub events: Option<scribe::Address>,
+
     /// Folder where raw events wait while Kafka takes none and memory is full; no other driver may use it
     #[arg(long, env = "SWELL_SPILL", value_name = "DIR")]
     pub spill: Option<PathBuf>,

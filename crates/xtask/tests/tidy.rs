@@ -21,7 +21,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("engine", &["plan", "data", "metrics", "clock", "protocol"]),
     ("transport", &["plan", "metrics", "clock"]),
     ("store", &["plan", "metrics", "events"]),
-    ("cluster", &["plan", "data", "metrics", "events", "clock", "protocol", "engine", "transport", "store"]),
+    (
+        "cluster",
+        &["plan", "data", "metrics", "events", "clock", "protocol", "engine", "transport", "store", "scribe"],
+    ),
     ("query", &["plan", "metrics", "store"]),
     ("report", &["plan", "metrics"]),
     ("api", &["plan", "metrics", "clock", "report", "store", "cluster"]),

@@ -15,15 +15,17 @@ use super::locked;
 /// How long the end of a run waits for its raw events.
 const EVENTS_PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks.
-const LOOK: Duration = Duration::from_millis(20);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// How many raw events of the run are stored, once these are all that its drivers made and did not drop, or after a
-/// while; `None` where no driver said how many it made, or the store cannot say how many it has.
+/// while; `None` where no driver said how many it made, the store cannot say how many it has, or they may all be in
+/// another one: this process has no ingest (`has_ingest`), and the store has none.
 pub(super) fn events_stored(
     store: &Mutex<Store>,
     hurry: &Hurry,
     run_id: &str,
     merged: &Merged,
+    has_ingest: bool,
 ) -> Option<u64> {
     let events = Accounting::of(merged, &[], 0).events;
     let kept = events.produced?.saturating_sub(events.dropped?);
@@ -36,7 +38,7 @@ pub(super) fn events_stored(
             Ok(found) => stored = Some(found),
             Err(error) => {
                 tracing::warn!(run_id, %error, "the store does not say how many raw events it has");
-                return stored;
+                return None;
             }
         }
         if stored >= Some(kept) {
@@ -44,5 +46,5 @@ pub(super) fn events_stored(
         }
         thread::sleep(LOOK);
     }
-    stored
+    stored.filter(|stored| has_ingest || *stored > 0)
 }

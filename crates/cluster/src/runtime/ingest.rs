@@ -29,6 +29,10 @@ const CLAIM: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(1);
 /// Bytes that may wait for the store: five seconds of a million events.
 const MAX_WAITING_BYTES: usize = 256 << 20;
+/// As much of what cannot be understood as is kept.
+const MAX_SHOWN_BYTES: usize = 4096;
+/// Without anything for so long, the drivers of this process have handed over their last.
+const SILENCE: Duration = Duration::from_millis(100);
 /// How long the last transaction may be tried when the process ends.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -47,6 +51,8 @@ pub struct Lasting {
     pub topic: String,
     /// Its partitions.
     pub partitions: i32,
+    /// Whether a store that has no position yet begins with what comes from now on, instead of with all that is kept.
+    pub begins_at_end: bool,
     /// How long it keeps a record, as far as it says.
     pub retention: Option<Duration>,
 }
@@ -150,13 +156,14 @@ impl Ingester {
                 claimed = Some(now);
                 self.claim();
             }
+            let mut is_idle = false;
             if self.can_read() {
-                self.read(TURN);
+                is_idle = !self.read(TURN);
             } else {
                 std::thread::sleep(TURN);
             }
             let now = clock::now();
-            if self.is_due(now) && now >= retry_at && !self.flush() {
+            if self.is_due(now, is_idle) && now >= retry_at && !self.flush() {
                 retry_at = now + RETRY;
             }
             if now.since(shown) >= CLAIM {
@@ -170,7 +177,7 @@ impl Ingester {
     fn leave(mut self) {
         let deadline = clock::now() + GOODBYE;
         // What is in the log of this process is nowhere else.
-        while self.source.lasting.is_none() && clock::now() < deadline && self.read(Duration::ZERO) {
+        while self.source.lasting.is_none() && clock::now() < deadline && self.read(SILENCE) {
             if self.waiting.bytes >= MAX_WAITING_BYTES && !self.flush() {
                 break;
             }
@@ -190,17 +197,23 @@ impl Ingester {
         self.transport.is_some() && self.poison.is_none() && self.waiting.bytes < MAX_WAITING_BYTES
     }
 
-    /// Whether what waits is to be stored now.
-    fn is_due(&self, now: Instant) -> bool {
+    /// Whether what waits is to be stored now; `is_idle` when the log has nothing more at the moment, so that who is in a
+    /// hurry gets one transaction and not many small ones.
+    fn is_due(&mut self, now: Instant, is_idle: bool) -> bool {
         let Portion { rows, wait } = self.store.portion();
-        let is_asked = self.hurry.0.load(Ordering::Relaxed) != self.hurried;
+        let asked = self.hurry.0.load(Ordering::Relaxed);
+        if is_idle && self.waiting.since.is_none() {
+            self.hurried = asked;
+        }
+        let is_asked = is_idle && asked != self.hurried;
         let is_old = self.waiting.since.is_some_and(|since| is_asked || now.since(since) >= wait);
-        self.poison.is_some() || self.waiting.rows >= rows || is_old
+        let is_full = self.waiting.rows >= rows || self.waiting.bytes >= MAX_WAITING_BYTES;
+        self.poison.is_some() || is_full || is_old
     }
 
     /// Learns which partitions to read, and connects to them when they are others than before.
     fn claim(&mut self) {
-        let Some(lasting) = &self.source.lasting else {
+        let Some(lasting) = self.source.lasting.clone() else {
             if self.transport.is_none() {
                 self.connect(Start::Beginning);
             }
@@ -224,7 +237,11 @@ impl Ingester {
             (claimed.partition, part)
         };
         self.parts = claimed.iter().map(partition).collect();
-        if !claimed.is_empty() {
+        let is_new = claimed.iter().all(|claimed| claimed.next_offset.is_none());
+        let has_all = i32::try_from(claimed.len()).is_ok_and(|claimed| claimed == lasting.partitions);
+        if lasting.begins_at_end && is_new && has_all {
+            self.connect(Start::End);
+        } else if !claimed.is_empty() {
             let wanted = claimed.iter().map(|claimed| (claimed.partition, claimed.next_offset));
             self.connect(Start::Partitions(wanted.collect()));
         }
@@ -275,10 +292,10 @@ impl Ingester {
         let stamp_ms = record.stamp.map_or_else(clock::unix_ms, |stamp| stamp.unix_ms());
         let (partition, offset) = (record.partition, record.offset);
         match understood(record) {
-            Ok(batch) => {
+            Ok((batch, bytes)) => {
                 self.waiting.since.get_or_insert_with(clock::now);
                 self.waiting.rows += batch.len();
-                self.waiting.bytes += batch.rows.get_array_memory_size();
+                self.waiting.bytes += bytes;
                 self.waiting.batches.push(batch);
             }
             Err(poison) => {
@@ -377,13 +394,22 @@ impl Ingester {
         let now_ms = clock::unix_ms();
         let lag = |(partition, part): (&i32, &Part)| PartitionLag {
             partition: *partition,
-            messages: part.end.saturating_sub(part.stored.unwrap_or(part.oldest)).max(0),
+            messages: part.end.saturating_sub(part.stored.or(part.read).unwrap_or(self.first(part))).max(0),
             ms: part.lag_ms(now_ms),
         };
         self.shown.partitions = self.parts.iter().map(lag).collect();
-        self.shown.is_asked = self.hurry.0.load(Ordering::Relaxed) != self.hurried;
-        self.shown.warning = self.warning();
+        let warning = self.warning();
+        if let Some(warning) = warning.as_ref().filter(|_| self.shown.warning.is_none()) {
+            tracing::warn!("{warning}");
+        }
+        self.shown.warning = warning;
         (self.show)(&self.shown);
+    }
+
+    /// Where reading a partition began that has no position.
+    fn first(&self, part: &Part) -> i64 {
+        let begins_at_end = self.source.lasting.as_ref().is_some_and(|lasting| lasting.begins_at_end);
+        if begins_at_end { part.end } else { part.oldest }
     }
 
     /// What is said when the log will soon delete what is not stored.
@@ -419,8 +445,8 @@ impl Part {
     }
 }
 
-/// The batch of a record, or why it is none.
-fn understood(record: Record) -> Result<Batch, Poison> {
+/// The batch of a record and its size in bytes, or why it is none.
+fn understood(record: Record) -> Result<(Batch, usize), Poison> {
     let offset = record.offset;
     let poison = |reason: String, value: Vec<u8>| Poison { offset, reason, value };
     let batch = match record.message {
@@ -432,13 +458,17 @@ fn understood(record: Record) -> Result<Batch, Poison> {
         }
     };
     let EventBatch { test_id, node_id, incarnation, number, rows: told, bytes, .. } = batch;
-    let rows = events::decode(bytes).map_err(|malformed| poison(malformed.to_string(), Vec::new()))?;
+    let (size, beginning) = (bytes.len(), bytes[..bytes.len().min(MAX_SHOWN_BYTES)].to_vec());
+    let rows = match events::decode(bytes) {
+        Ok(rows) => rows,
+        Err(malformed) => return Err(poison(malformed.to_string(), beginning)),
+    };
     if usize::try_from(told).ok() != Some(rows.num_rows()) {
         let found = rows.num_rows();
-        return Err(poison(format!("{told} rows are told, {found} are there"), Vec::new()));
+        return Err(poison(format!("{told} rows are told, {found} are there"), beginning));
     }
     let identity = Some(events::Identity { incarnation, number });
-    Ok(Batch { run_id: test_id, worker_id: node_id, identity, rows })
+    Ok((Batch { run_id: test_id, worker_id: node_id, identity, rows }, size))
 }
 
 #[cfg(test)]

@@ -206,6 +206,7 @@ pub fn start(mut ground: Ground<'_>) -> Result<Running, StartError> {
         events_unsaved: VecDeque::new(),
         save_fault: None,
         hurry: Hurry::default(),
+        has_ingest: ground.events.is_some(),
         stamp_command: ground.stamp_command,
         figures: ground.figures,
         unstamped: false,
@@ -288,6 +289,7 @@ struct Control {
     save_fault: Option<String>,
     /// Asks for raw events to be stored at once.
     hurry: Hurry,
+    has_ingest: bool,
     stamp_command: Option<String>,
     figures: Summarise,
     /// The broker did not stamp the last heartbeat, so no driver learns its time.
@@ -615,8 +617,9 @@ impl Control {
         let merged = self.board.look(|content| {
             content.current_of(&outcome.run_id).map(|current| current.gathering.merged().clone())
         });
-        let events_stored = merged
-            .and_then(|merged| ending::events_stored(&self.store, &self.hurry, &outcome.run_id, &merged));
+        let events_stored = merged.and_then(|merged| {
+            ending::events_stored(&self.store, &self.hurry, &outcome.run_id, &merged, self.has_ingest)
+        });
         let result = self.board.change(|content| {
             let current = content.current_of(&outcome.run_id)?;
             current.view.state = outcome.state;

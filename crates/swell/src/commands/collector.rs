@@ -35,7 +35,7 @@ pub fn run(arguments: &Collector, terminal: Terminal) -> anyhow::Result<Exit> {
     let shown = Arc::new(Mutex::new(Ingest::default()));
     let ingest = match &cluster {
         Some(cluster) => {
-            let source = serving::events_over(cluster)?;
+            let source = serving::events_over(cluster, false)?;
             let told = Arc::clone(&shown);
             let show = move |ingest: &Ingest| {
                 told.lock().unwrap_or_else(PoisonError::into_inner).clone_from(ingest);
@@ -54,9 +54,9 @@ pub fn run(arguments: &Collector, terminal: Terminal) -> anyhow::Result<Exit> {
     while interrupts.asked() == Asked::Nothing && !ingest.as_ref().is_some_and(|thread| thread.is_finished())
     {
         thread::sleep(LOOK);
-        if clock::now().since(told) >= TOLD && !terminal.quiet {
+        if clock::now().since(told) >= TOLD {
             told = clock::now();
-            tell(&shown, server.as_ref());
+            tell(&shown, server.as_ref(), terminal.quiet);
         }
     }
     let died = interrupts.asked() == Asked::Nothing;
@@ -91,7 +91,7 @@ fn begin(arguments: &Collector, location: &Location, server: Option<&Server>) {
 fn listen(address: std::net::SocketAddr, store: &SharedEvents) -> anyhow::Result<Server> {
     let mut store = store.clone();
     let sink = move |group: &Group| -> Result<(), SinkError> {
-        store.store_loose(&group.batches)?;
+        // The rows last: when anything fails, all of the group comes again, and events have no identity.
         for aside in &group.set_aside {
             let origin = format!("scribe/{} {}", aside.peer, aside.category);
             let reason = format!("call {}, entry {}: {}", aside.call, aside.entry, aside.reason);
@@ -99,6 +99,7 @@ fn listen(address: std::net::SocketAddr, store: &SharedEvents) -> anyhow::Result
             tracing::warn!(origin, reason, "an event is set aside");
             store.set_aside_loose(&origin, &Poison { offset, reason, value: aside.message.clone() })?;
         }
+        store.store_loose(&group.batches)?;
         Ok(())
     };
     Server::start(scribe::Settings::new(address), sink).map_err(|error| {
@@ -107,9 +108,11 @@ fn listen(address: std::net::SocketAddr, store: &SharedEvents) -> anyhow::Result
     })
 }
 
-fn tell(shown: &Mutex<Ingest>, server: Option<&Server>) {
+fn tell(shown: &Mutex<Ingest>, server: Option<&Server>, is_quiet: bool) {
     let ingest = shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    output::tell(&line(&ingest, server.map(Server::counts)));
+    if !is_quiet {
+        output::tell(&line(&ingest, server.map(Server::counts)));
+    }
     for trouble in ingest.fault.iter().chain(&ingest.warning) {
         output::tell(&format!("warning: {trouble}"));
     }

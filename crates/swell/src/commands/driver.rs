@@ -8,7 +8,7 @@ use std::thread;
 use cluster::driver::{self, Settings};
 use cluster::files::Shelf;
 use cluster::runtime::driver::{Keeping, Load, run as run_driver, subscriptions};
-use cluster::runtime::events::Spill;
+use cluster::runtime::events::{Outlet, Scribe, Spill};
 use cluster::runtime::files::{Connector, FileSource};
 use engine::{Allow, Io, Secrets};
 use transport::{Connect, Uuid};
@@ -53,7 +53,9 @@ pub fn run(arguments: &Driver, terminal: Terminal) -> anyhow::Result<Exit> {
     })?;
     let connect: Connector = Arc::new(move |connect| Ok(cluster.node(connect)?));
     let files = FileSource { shelf: Shelf::default(), connect };
-    let events = Keeping { spill, ..Keeping::default() };
+    let outlet = arguments.events.clone().map(Scribe::start).transpose()?;
+    let outlet = outlet.map(|outlet| Box::new(outlet) as Box<dyn Outlet>);
+    let events = Keeping { outlet, spill };
     let load =
         Load { looks_ahead: true, events, ..load(threads, allow, arguments.generator.io, files, secrets) };
     match run_driver(settings, load, transport, interrupts.flag()) {

@@ -17,7 +17,7 @@ pub fn run(arguments: &Orchestrator, terminal: Terminal) -> anyhow::Result<Exit>
     let location = arguments.storage.location()?;
     let store = serving::open_store(&location)?;
     let cluster = kafka::require(&arguments.kafka, "orchestrator")?;
-    let events = if arguments.no_collector { None } else { Some(serving::events_over(&cluster)?) };
+    let events = if arguments.no_collector { None } else { Some(serving::events_over(&cluster, false)?) };
     let connect = |connect| Ok(cluster.node(connect)?);
     let orchestrator =
         serving::orchestrate(store, serving::OVER_KAFKA, Some(&cluster), None, events, &connect)?;

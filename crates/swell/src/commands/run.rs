@@ -44,7 +44,7 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
     let (orchestrator, drivers, wanted) = match &remote {
         Some(cluster) => {
             let connect = |connect| Ok(cluster.node(connect)?);
-            let events = Some(serving::events_over(cluster)?);
+            let events = Some(serving::events_over(cluster, true)?);
             let orchestrator =
                 serving::orchestrate(store, serving::OVER_KAFKA, Some(cluster), None, events, &connect)?;
             let max_drivers = arguments.drivers.map_or(cluster::MAX_DRIVERS, usize::from);

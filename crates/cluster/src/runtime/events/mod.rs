@@ -11,6 +11,7 @@
 mod batcher;
 mod outlet;
 mod outbox;
+mod scribe;
 mod spill;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use uuid::Uuid;
 use batcher::Batcher;
 use outbox::Outbox;
 
+pub use self::scribe::Scribe;
 pub use outlet::{Fate, Log, Outlet, Refused};
 pub use spill::{Spill, SpillError};
 
@@ -222,10 +224,13 @@ impl Keeper {
             if is_last || run.batcher.is_due(now) {
                 self.pack(&mut run);
             }
-            self.dropped.store(run.counts().dropped, Ordering::Relaxed);
             self.run = Some(run);
         }
         self.outbox.pump(self.outlet.as_mut());
+        if let Some(run) = &mut self.run {
+            run.given_up += self.outbox.take_lost(run.incarnation);
+            self.dropped.store(run.counts().dropped, Ordering::Relaxed);
+        }
     }
 
     /// Takes what is in one ring. Handing over goes on meanwhile: it may be much.

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use events::Identity;
 use transport::EventBatch;
+use uuid::Uuid;
 
 use super::outlet::{Fate, Outlet, Refused, identity};
-use super::spill::Spill;
+use super::spill::{Spill, Unread};
 
 /// Bytes of batches that memory holds: half a million rows, several seconds of the fastest drivers.
 pub const MEMORY_MAX: usize = 64 << 20;
@@ -43,6 +44,8 @@ pub struct Outbox {
     spill: Option<Spill>,
     /// Entries that the outlet does not have.
     waiting: usize,
+    /// Rows that had found a place and were lost, of the life that lost the last ones.
+    lost: Option<(Uuid, u64)>,
     /// Whether the last batch that came was given up, so that a drought is told of once.
     is_full: bool,
 }
@@ -62,7 +65,7 @@ impl Outbox {
             .into_iter()
             .map(|(identity, rows)| Entry { identity, rows, batch: None, is_spilled: true, is_out: false })
             .collect();
-        Self { waiting: entries.len(), entries, memory: 0, memory_max, spill, is_full: false }
+        Self { waiting: entries.len(), entries, memory: 0, memory_max, spill, lost: None, is_full: false }
     }
 
     /// Whether all has arrived.
@@ -107,9 +110,13 @@ impl Outbox {
                 at += 1;
                 continue;
             }
-            if !self.load(at) {
-                self.remove(at);
-                continue;
+            match self.load(at) {
+                Ok(()) => {}
+                Err(Unread::Later) => return,
+                Err(Unread::Lost) => {
+                    self.lose(at);
+                    continue;
+                }
             }
             let Some(batch) = &self.entries[at].batch else { return };
             match outlet.send(batch) {
@@ -117,7 +124,7 @@ impl Outbox {
                 Err(Refused::Full) => return,
                 Err(Refused::Never(reason)) => {
                     tracing::error!(reason, rows = self.entries[at].rows, "raw events are lost");
-                    self.remove(at);
+                    self.lose(at);
                 }
             }
         }
@@ -148,14 +155,32 @@ impl Outbox {
         lost
     }
 
-    /// Reads a batch from the folder, unless it is in memory. False when it cannot be read.
-    fn load(&mut self, at: usize) -> bool {
+    /// Reads a batch from the folder, unless it is in memory.
+    fn load(&mut self, at: usize) -> Result<(), Unread> {
         let entry = &mut self.entries[at];
         if entry.batch.is_none() {
-            entry.batch = self.spill.as_mut().and_then(|spill| spill.get(entry.identity));
+            let spill = self.spill.as_mut().ok_or(Unread::Lost)?;
+            entry.batch = Some(spill.get(entry.identity)?);
             self.memory += entry.bytes();
         }
-        entry.batch.is_some()
+        Ok(())
+    }
+
+    /// A batch that found a place, and will not arrive all the same.
+    fn lose(&mut self, at: usize) {
+        let Entry { identity, rows, .. } = self.entries[at];
+        if self.lost.as_ref().is_none_or(|(incarnation, _)| *incarnation != identity.incarnation) {
+            self.lost = Some((identity.incarnation, 0));
+        }
+        if let Some((_, lost)) = &mut self.lost {
+            *lost += u64::from(rows);
+        }
+        self.remove(at);
+    }
+
+    /// Rows of batches of that life that had found a place and were lost since the last call.
+    pub fn take_lost(&mut self, incarnation: Uuid) -> u64 {
+        self.lost.take_if(|(of, _)| *of == incarnation).map_or(0, |(_, lost)| lost)
     }
 
     /// The outlet has it. What the folder has, too, need not stay in memory.

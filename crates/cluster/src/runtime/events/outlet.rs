@@ -43,12 +43,21 @@ pub struct Log {
     transport: Box<dyn Transport>,
     /// What was handed over and not acknowledged.
     sent: HashMap<Ticket, Identity>,
+    /// What was last told of a failure, so that a drought is told of once.
+    told: String,
 }
 
 impl Log {
     /// Batches go by `transport`.
     pub fn new(transport: Box<dyn Transport>) -> Self {
-        Self { transport, sent: HashMap::new() }
+        Self { transport, sent: HashMap::new(), told: String::new() }
+    }
+
+    fn tell(&mut self, reason: String) {
+        if self.told != reason {
+            tracing::warn!(reason, "a batch of raw events was not taken, and is sent again");
+            self.told = reason;
+        }
     }
 }
 
@@ -60,7 +69,11 @@ impl Outlet for Log {
                 Ok(())
             }
             Err(SendError::Full) => Err(Refused::Full),
-            Err(error) => Err(Refused::Never(error.to_string())),
+            Err(error @ SendError::TooLarge { .. }) => Err(Refused::Never(error.to_string())),
+            Err(error @ SendError::Refused { .. }) => {
+                self.tell(error.to_string());
+                Err(Refused::Full)
+            }
         }
     }
 
@@ -77,7 +90,7 @@ impl Outlet for Log {
                 }
                 Event::Undelivered { ticket, reason } => {
                     if let Some(identity) = self.sent.remove(&ticket) {
-                        tracing::debug!(reason, "a batch of raw events is sent again");
+                        self.tell(reason);
                         return Some(Fate::Unknown(identity));
                     }
                 }

@@ -116,9 +116,12 @@ impl Spill {
                 self.used += size;
                 self.leftovers.push((identity, head.rows));
             }
-            Err(error) => {
+            Err(error) if is_damage(&error) => {
                 tracing::warn!(file = %path.display(), %error, "a file of raw events is damaged, and is let go");
                 delete(path);
+            }
+            Err(error) => {
+                tracing::warn!(file = %path.display(), %error, "a file of raw events waits for the next start");
             }
         }
     }
@@ -163,18 +166,25 @@ impl Spill {
         }
     }
 
-    /// Reads a batch. `None`, with a word in the log, when it cannot be read.
-    pub fn get(&mut self, identity: Identity) -> Option<EventBatch> {
+    /// Reads a batch.
+    ///
+    /// # Errors
+    /// It cannot be read, now or ever, which the log says.
+    pub fn get(&mut self, identity: Identity) -> Result<EventBatch, Unread> {
         let path = self.path(identity);
         match read(&path) {
             Ok((bytes, head)) => {
                 let Head { test_id, node_id, epoch, rows, .. } = head;
                 let Identity { incarnation, number } = identity;
-                Some(EventBatch { test_id, node_id, incarnation, epoch, number, rows, bytes })
+                Ok(EventBatch { test_id, node_id, incarnation, epoch, number, rows, bytes })
+            }
+            Err(error) if is_damage(&error) || error.kind() == io::ErrorKind::NotFound => {
+                tracing::error!(file = %path.display(), %error, "raw events in the spill folder are lost");
+                Err(Unread::Lost)
             }
             Err(error) => {
-                tracing::error!(file = %path.display(), %error, "raw events in the spill folder are lost");
-                None
+                tracing::debug!(file = %path.display(), %error, "raw events in the spill folder wait");
+                Err(Unread::Later)
             }
         }
     }
@@ -190,6 +200,20 @@ impl Spill {
     fn path(&self, identity: Identity) -> PathBuf {
         self.folder.join(format!("{}-{:020}.{ENDING}", identity.incarnation, identity.number))
     }
+}
+
+/// Why a batch was not read from the folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unread {
+    /// For now: the system has no descriptor, or the disk an error.
+    Later,
+    /// For good.
+    Lost,
+}
+
+/// Whether a file is not what was written, as opposed to one that cannot be read just now.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
 fn identity_of(path: &Path) -> Option<Identity> {

@@ -125,7 +125,12 @@ fn ingest(store: &Shared, messages: &[Message], lasting: bool) -> Ingest {
     // What one reader has not read stays in the log.
     let subscriptions = vec![(Topic::Events, Start::Beginning)];
     let keeper = lasting.then(|| broker.node(Connect { node: "keeper".to_owned(), subscriptions }));
-    let lasting = lasting.then(|| Lasting { topic: "t".to_owned(), partitions: 1, retention: None });
+    let lasting = lasting.then(|| Lasting {
+        topic: "t".to_owned(),
+        partitions: 1,
+        begins_at_end: false,
+        retention: None,
+    });
     let source = Source { connect: Arc::new(move |connect| Ok(broker.node(connect))), lasting };
     let shown = Arc::new(Mutex::new(Ingest::default()));
     let show = {
