@@ -62,6 +62,8 @@ fn what_is_stored_is_there_each_once_and_after_a_restart() {
     assert_eq!(events.claim("c/t made anew", 1).unwrap()[0].next_offset, None);
     let counts = events.counts(RUN).unwrap();
     assert_eq!(counts.into_iter().collect::<Vec<_>>(), [("d1".to_owned(), 110), ("d2".to_owned(), 50)]);
+    let reader = store::Reader::open(&address).unwrap();
+    assert_eq!([RUN, "other", "none"].map(|run| reader.events_stored(run).unwrap()), [160, 7, 0]);
     assert_eq!(rows_of(&name, RUN), "160|3");
     assert_eq!(rows_of(&name, "other"), "7|1");
     let tables = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'perf_results'::REGCLASS";
@@ -103,6 +105,11 @@ fn a_span_from_elsewhere_is_refused_and_stores_nothing() {
     let aside = "SELECT record_offset, reason, convert_from(value, 'UTF8') FROM ingest_poison";
     assert_eq!(server().sql(&name, aside).unwrap(), "5|no batch|junk");
     assert_eq!(events.claim("c/t", 1).unwrap()[0].next_offset, Some(6));
+
+    let stranger = Poison { offset: 7, reason: "no JSON".to_owned(), value: b"{".to_vec() };
+    events.set_aside_loose("scribe/here perf", &stranger).unwrap();
+    let aside = "SELECT topic, partition, record_offset, reason FROM ingest_poison WHERE record_offset = 7";
+    assert_eq!(server().sql(&name, aside).unwrap(), "scribe/here perf|0|7|no JSON");
 }
 
 #[test]

@@ -4,7 +4,10 @@
 
 mod support;
 
-use serde_json::Value;
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::{Value, json};
 use support::{Target, err, out, run};
 use tempfile::tempdir;
 use xtask::services::Postgres;
@@ -12,7 +15,8 @@ use xtask::services::Postgres;
 #[test]
 fn runs_are_kept_in_a_database_that_several_share() {
     let postgres = Postgres::start().unwrap();
-    let store = postgres.url(&postgres.new_database().unwrap());
+    let database = postgres.new_database().unwrap();
+    let store = postgres.url(&database);
     let folder = tempdir().unwrap();
     let swell = |arguments: &[&str]| run(&[arguments, &["--store", &store]].concat(), folder.path());
 
@@ -53,13 +57,68 @@ fn runs_are_kept_in_a_database_that_several_share() {
     let runs: Value = serde_json::from_str(&out(&swell(&["runs", "--json"]))).unwrap();
     assert_eq!(runs["runs"].as_array().unwrap().len(), 2);
 
+    every_request_is_a_row(&postgres, &database, &target, folder.path(), &swell);
+
     let status: Value = serde_json::from_str(&out(&swell(&["db", "status", "--json"]))).unwrap();
-    assert_eq!((&status["runs"], &status["schema_version"]), (&Value::from(2), &Value::from(4)));
+    assert_eq!((&status["runs"], &status["schema_version"]), (&Value::from(3), &Value::from(4)));
     let text = out(&swell(&["db", "status"]));
     assert!(text.contains("schema       4 (up to date)") && text.contains("run_windows"), "{text}");
     let pruned = swell(&["db", "prune", "--keep", "1"]);
-    assert_eq!(out(&pruned), "1 run dropped\n", "{}", err(&pruned));
+    assert_eq!(out(&pruned), "2 runs dropped\n", "{}", err(&pruned));
     let folder_named = run(&["db", "status", "--store", "here"], folder.path());
     assert_eq!(folder_named.status.code(), Some(2));
     assert!(err(&folder_named).contains("here is a data folder"), "{}", err(&folder_named));
+}
+
+/// A run with raw events, asked in SQL what its report says.
+fn every_request_is_a_row(
+    postgres: &Postgres,
+    database: &str,
+    target: &Target,
+    folder: &Path,
+    swell: &dyn Fn(&[&str]) -> Output,
+) {
+    let plan = json!({
+        "version": 1, "name": "rows", "target": target.url, "events": "all",
+        "load": {"model": "open", "stages": [{"name": "hold", "at": "200/s", "for": "2s"}]},
+        "scenarios": {"main": {"steps": [{"get": "/ping"}, {"get": "/status/503", "name": "bad"}]}},
+    });
+    std::fs::write(folder.join("rows.json"), plan.to_string()).unwrap();
+    let ended = swell(&["run", "rows.json", "-o", "json=rows-summary.json"]);
+    let summary: Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.join("rows-summary.json")).unwrap()).unwrap();
+    let run_id = summary["run_id"].as_str().unwrap();
+    let sql = |text: &str| postgres.sql(database, &text.replace("RUN", run_id)).unwrap();
+    assert_eq!(summary["accounting"]["events_stored"], 800, "{}", err(&ended));
+    assert_eq!(
+        sql("SELECT count(*), count(*) FILTER (WHERE error = 'status: 503') FROM perf_results \
+             WHERE test_run_id = 'RUN'"),
+        "800|400"
+    );
+    assert_eq!(
+        sql("SELECT sum(requests), sum(failed) FROM run_windows WHERE test_run_id = 'RUN' AND kind = 'step'"),
+        "800|400"
+    );
+    // The three queries of everybody's dashboards.
+    let p95 = sql("SELECT percentile_cont(0.95) WITHIN GROUP (ORDER BY latency_ms) FROM perf_results \
+                   WHERE test_run_id='RUN';");
+    assert!(p95.parse::<f64>().unwrap() >= 0.0, "{p95}");
+    let errors = sql("SELECT COUNT(*) FILTER (WHERE status_code >=500) * 1.0 / COUNT(*) FROM perf_results \
+                      WHERE test_run_id='RUN';");
+    assert_eq!(errors.parse::<f64>().unwrap(), 0.5);
+    let minutes = sql("SET search_path = public, swell_compat; SELECT sum(requests) FROM (\
+                       SELECT time_bucket('1 minute', timestamp) AS minute, COUNT(*) AS requests FROM perf_results \
+                       GROUP BY minute ORDER BY minute) AS minutes;");
+    assert_eq!(minutes, "800");
+
+    let refused = swell(&["export", run_id, "--format", "csv"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(
+        err(&refused).contains("\\copy (SELECT * FROM perf_results WHERE test_run_id = '"),
+        "{}",
+        err(&refused)
+    );
+    let windows = swell(&["export", run_id, "--format", "csv", "--what", "windows"]);
+    assert_eq!(windows.status.code(), Some(0), "{}", err(&windows));
+    assert!(out(&windows).lines().count() >= 5, "{}", out(&windows));
 }
