@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::orchestrator;
-use cluster::view::{DriverView, RunState, RunView, Tick};
+use cluster::view::{DriverView, Ingest, RunState, RunView, Tick};
 use cluster::{Failure, Handle, RunResult, Wanted};
 use plan::Plan;
 
@@ -15,6 +15,9 @@ use plan::Plan;
 pub trait Control: Send + Sync + 'static {
     /// The drivers, by node id.
     fn fleet(&self) -> Vec<DriverView>;
+
+    /// How the ingest of raw events stands, where this process has one.
+    fn ingest(&self) -> Option<Ingest>;
 
     /// The run under way, else the last one of this process.
     fn current(&self) -> Option<RunView>;
@@ -81,6 +84,10 @@ pub enum Refused {
 impl Control for Handle {
     fn fleet(&self) -> Vec<DriverView> {
         self.fleet()
+    }
+
+    fn ingest(&self) -> Option<Ingest> {
+        self.ingest()
     }
 
     fn current(&self) -> Option<RunView> {

@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cluster::RunResult;
-use cluster::view::DriverView;
+use cluster::view::{DriverView, Ingest, PartitionLag};
 use metrics::{StepWindow, Timing, bin_bounds};
 use plan::StepId;
 
@@ -32,6 +32,9 @@ pub(crate) async fn metrics(State(app): State<App>) -> Result<Response, Problem>
     let text = tokio::task::spawn_blocking(move || {
         let mut text = Text::default();
         text.fleet(&control.fleet(), viewers);
+        if let Some(ingest) = control.ingest() {
+            text.ingest(&ingest);
+        }
         if let Some(result) = control.current().and_then(|view| control.result(&view.run_id)) {
             text.run(&result);
         }
@@ -66,6 +69,39 @@ impl Text {
         }
         self.head("live_viewers", "gauge", "Connections to live streams.");
         self.line(format_args!("groundswell_live_viewers {viewers}"));
+    }
+
+    fn ingest(&mut self, ingest: &Ingest) {
+        let counters = [
+            ("events_stored_total", ingest.rows, "Raw events stored."),
+            (
+                "events_duplicate_total",
+                ingest.duplicates,
+                "Raw events that came again, and were stored before.",
+            ),
+            ("event_batches_set_aside_total", ingest.set_aside, "Batches that could not be understood."),
+            (
+                "event_batches_missing_total",
+                ingest.missing,
+                "Batches that Kafka deleted before they were read.",
+            ),
+        ];
+        for (name, count, help) in counters {
+            self.head(name, "counter", help);
+            self.line(format_args!("groundswell_{name} {count}"));
+        }
+        self.head("events_store_up", "gauge", "Whether raw events can be stored at the moment.");
+        self.line(format_args!("groundswell_events_store_up {}", u8::from(ingest.fault.is_none())));
+        self.head("events_lag_batches", "gauge", "Batches that are not stored yet, by partition.");
+        for lag in &ingest.partitions {
+            let PartitionLag { partition, messages, .. } = lag;
+            self.line(format_args!("groundswell_events_lag_batches{{partition=\"{partition}\"}} {messages}"));
+        }
+        self.head("events_lag_seconds", "gauge", "Age of the oldest batch that is not stored.");
+        for lag in &ingest.partitions {
+            let (partition, seconds) = (lag.partition, lag.ms as f64 / 1e3);
+            self.line(format_args!("groundswell_events_lag_seconds{{partition=\"{partition}\"}} {seconds}"));
+        }
     }
 
     fn run(&mut self, result: &RunResult) {
@@ -184,6 +220,25 @@ mod tests {
     use plan::StageId;
 
     use super::*;
+
+    #[test]
+    fn the_ingest_says_how_far_behind_it_is() {
+        let mut text = Text::default();
+        text.ingest(&Ingest {
+            rows: 7,
+            partitions: vec![PartitionLag { partition: 3, messages: 12, ms: 2_500 }],
+            fault: Some("the database is away".to_owned()),
+            ..Ingest::default()
+        });
+        for line in [
+            "groundswell_events_stored_total 7",
+            "groundswell_events_store_up 0",
+            "groundswell_events_lag_batches{partition=\"3\"} 12",
+            "groundswell_events_lag_seconds{partition=\"3\"} 2.5",
+        ] {
+            assert!(text.0.lines().any(|found| found == line), "{line} in\n{}", text.0);
+        }
+    }
 
     #[test]
     fn phases_are_there_where_asked() {

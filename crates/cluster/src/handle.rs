@@ -10,7 +10,7 @@ use plan::Plan;
 use crate::board::Board;
 use crate::orchestrator::{Command, Refused};
 use crate::result::RunResult;
-use crate::view::{DriverView, RunState, RunView, Tick};
+use crate::view::{DriverView, Ingest, RunState, RunView, Tick};
 
 /// How long an answer may take: a start waits for the claim to come back from the log.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(20);
@@ -86,6 +86,11 @@ impl Handle {
     /// The drivers known now.
     pub fn fleet(&self) -> Vec<DriverView> {
         self.board.look(|content| content.fleet.clone())
+    }
+
+    /// How the ingest of raw events stands, where this process has one.
+    pub fn ingest(&self) -> Option<Ingest> {
+        self.board.look(|content| content.ingest.clone())
     }
 
     /// The run under way, or the last one.

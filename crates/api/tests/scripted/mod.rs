@@ -158,6 +158,10 @@ fn tick(second: u32, fat: usize) -> Tick {
 }
 
 impl Control for Scripted {
+    fn ingest(&self) -> Option<cluster::view::Ingest> {
+        None
+    }
+
     fn fleet(&self) -> Vec<DriverView> {
         vec![DriverView {
             node_id: "d1".to_owned(),
