@@ -306,8 +306,7 @@ async fn advance(db: &Db, spans: &[Span]) -> Result<(), Failure> {
 
 async fn put_aside(db: &Db, (topic, partition): (&str, i32), poison: &Poison) -> Result<(), Failure> {
     db.execute(
-        "INSERT INTO ingest_poison (topic, partition, record_offset, reason, value) VALUES ($1, $2, $3, $4, $5) \
-         ON CONFLICT DO NOTHING",
+        "INSERT INTO ingest_poison (topic, partition, record_offset, reason, value) VALUES ($1, $2, $3, $4, $5)",
         &[&clean(topic), &partition, &poison.offset, &clean(&poison.reason), &poison.value],
     )
     .await?;
