@@ -293,6 +293,7 @@ fn a_plan_is_shown_with_its_origins() {
             on_driver_loss: redistribute                            # default
             http: 1.1                                               # default
             phases: false                                           # default
+            events: errors                                          # default
             seed: 1                                                 # default
             on_unready_driver: fail                                 # default
             drain: 30s                                              # default
