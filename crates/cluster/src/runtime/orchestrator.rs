@@ -18,10 +18,9 @@ use store::{EventRow, RunRow, Store};
 use transport::{Connect, FileInfo, SendError, Start, Ticket, Topic, Transport, Uuid};
 
 use super::collector::{Collector, News, Order};
-use super::ending;
 use super::ingest::{self, Hurry, Source};
 use super::sending::{Ready, Sending};
-use super::{locked, resuming, shown};
+use super::{ending, locked, resuming, shown};
 use crate::board::{Board, Current};
 use crate::collector::Gathering;
 use crate::files::Shelf;
@@ -67,6 +66,8 @@ pub struct Ground<'a> {
     pub shelf: Option<Shelf>,
     /// Where raw events are read, if this process is to store them.
     pub events: Option<Source>,
+    /// Whether the broker is known not to stamp heartbeats; the first of ours tells in any case.
+    pub unstamped: bool,
     /// The command that makes the broker stamp heartbeats, for whoever starts a run while it does not.
     pub stamp_command: Option<String>,
     /// What lists show of a result.
@@ -167,7 +168,6 @@ pub fn start(mut ground: Ground<'_>) -> Result<Running, StartError> {
         start_lead: ground.start_lead,
         arm_timeout: ground.arm_timeout,
     };
-
     let board = Arc::new(Board::default());
     let store = Arc::new(Mutex::new(ground.store));
     let shutdown = Arc::new(AtomicBool::new(false));
@@ -209,7 +209,7 @@ pub fn start(mut ground: Ground<'_>) -> Result<Running, StartError> {
         has_ingest: ground.events.is_some(),
         stamp_command: ground.stamp_command,
         figures: ground.figures,
-        unstamped: false,
+        unstamped: ground.unstamped,
         exit: false,
     };
     let (hurry, ingest_over) = (control.hurry.clone(), Arc::new(AtomicBool::new(false)));

@@ -61,6 +61,7 @@ pub fn orchestrate(
         log_survives,
         shelf,
         events,
+        unstamped: kafka.is_some_and(Cluster::prevents_arming),
         stamp_command,
         figures: api::figures,
         connect,

@@ -10,6 +10,8 @@
 //! Invariants: sending never blocks; consumers are assigned partitions and offsets, never members of a group, and commit
 //! nothing; a record is handed over once and in order within its partition.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rdkafka::error::KafkaError;
@@ -118,13 +120,20 @@ pub struct Cluster {
     id: String,
     /// Brokers that the cluster has, which bounds how often a topic can be replicated.
     brokers: usize,
+    /// Whether the last look at the topics found one by whose settings nobody can arm.
+    prevents_arming: Arc<AtomicBool>,
 }
 
 impl Cluster {
     /// Finds the brokers; takes at most about fifteen seconds.
     pub fn connect(settings: &Settings) -> Result<Self, Error> {
         let found = connection::find(settings)?;
-        Ok(Self { settings: settings.clone(), id: found.cluster_id, brokers: found.brokers })
+        Ok(Self {
+            settings: settings.clone(),
+            id: found.cluster_id,
+            brokers: found.brokers,
+            prevents_arming: Arc::default(),
+        })
     }
 
     /// The cluster's own name for itself.
@@ -134,7 +143,15 @@ impl Cluster {
 
     /// Creates the topics that are missing, and checks those that exist.
     pub fn prepare_topics(&self) -> Result<Vec<Warning>, Error> {
-        topics::prepare(&self.settings, self.brokers)
+        let warnings = topics::prepare(&self.settings, self.brokers)?;
+        let prevents_arming = warnings.iter().any(|warning| warning.prevents_arming);
+        self.prevents_arming.store(prevents_arming, Ordering::Relaxed);
+        Ok(warnings)
+    }
+
+    /// Whether a topic was set so that nobody can arm, when [`Cluster::prepare_topics`] looked.
+    pub fn prevents_arming(&self) -> bool {
+        self.prevents_arming.load(Ordering::Relaxed)
     }
 
     /// The command that makes the broker stamp heartbeats, without which nobody arms.

@@ -1,7 +1,8 @@
 //! One node on Kafka: a producer for each kind of message that it sends, one consumer, one queue of events.
 //!
 //! Heartbeats, events and the rest have producers of their own, so that none delays the others. Each is made with the
-//! first message of its kind: a node that only sends events, or only reads, costs no more than that.
+//! first message of its kind, or at once where `control` is read: a node that only sends events, or only reads, costs no
+//! more than that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +46,7 @@ impl Node {
         } else {
             Some(Consumer::new(settings, &client_id, &connect.subscriptions, &health)?)
         };
-        Ok(Self {
+        let mut node = Self {
             events: Some(events),
             health,
             settings: settings.clone(),
@@ -54,7 +55,14 @@ impl Node {
             consumer,
             names: Topic::ALL.map(|topic| settings.topic_name(topic).into()),
             next_ticket: 0,
-        })
+        };
+        // Who takes part in runs learns by its first heartbeat whether the broker stamps them: it must not wait for a
+        // client to start.
+        if connect.subscriptions.iter().any(|(topic, _)| *topic == Topic::Control) {
+            node.producer(Lane::Heartbeats)?;
+            node.producer(Lane::Rest)?;
+        }
+        Ok(node)
     }
 
     fn producer(&mut self, lane: Lane) -> Result<&Producer, Error> {
