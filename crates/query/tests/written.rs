@@ -74,7 +74,7 @@ fn events_as_one_json_array() {
 fn windows_as_csv_have_their_histograms() {
     let dir = folder();
     let mut rows = Vec::new();
-    query::rows(&Reader::open(dir.path()).unwrap(), &[RUN.to_owned()], Table::Windows, |batch| {
+    query::rows(&Reader::open(dir.path()).unwrap(), RUN, Table::Windows, |batch| {
         rows.push(batch);
         true
     })
@@ -98,21 +98,4 @@ fn nothing_is_a_file_with_a_head() {
 fn a_jtl_of_windows_is_refused() {
     let refused = query::sink(Form::Jtl, &Table::Windows.schema(), RUN, Vec::new()).err().unwrap();
     assert!(refused.to_string().contains("raw events"), "{refused}");
-}
-
-#[test]
-fn enough_is_enough() {
-    let dir = folder();
-    let mut seen = 0;
-    query::rows(
-        &Reader::open(dir.path()).unwrap(),
-        &[RUN.to_owned(), RUN.to_owned()],
-        Table::Windows,
-        |_| {
-            seen += 1;
-            false
-        },
-    )
-    .unwrap();
-    assert_eq!(seen, 1);
 }

@@ -5,7 +5,6 @@
 //! not at all, so that whoever goes on from the position leaves nothing out and has nothing twice. Deliberately absent:
 //! the log, which `cluster` reads.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -47,9 +46,6 @@ pub trait EventStore: Send {
 
     /// Sets aside an event that cannot be understood and did not come from the log; `origin` says who sent it.
     fn set_aside_loose(&mut self, origin: &str, poison: &Poison) -> Result<(), Error>;
-
-    /// The rows that are stored of a run, by worker. Rows of batches without an identity are not among them.
-    fn counts(&mut self, run_id: &str) -> Result<BTreeMap<String, u64>, Error>;
 
     /// Gives the leases back, so that others need not wait for their end.
     fn release(&mut self);
@@ -94,10 +90,6 @@ impl EventStore for SharedEvents {
 
     fn set_aside_loose(&mut self, origin: &str, poison: &Poison) -> Result<(), Error> {
         self.locked().set_aside_loose(origin, poison)
-    }
-
-    fn counts(&mut self, run_id: &str) -> Result<BTreeMap<String, u64>, Error> {
-        self.locked().counts(run_id)
     }
 
     fn release(&mut self) {

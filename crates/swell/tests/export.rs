@@ -30,6 +30,17 @@ fn the_seconds_of_a_run_come_in_every_form() {
     assert_eq!(rows.iter().map(counted).sum::<u64>(), 200, "a bin for each request");
     let run_id = rows[0]["test_run_id"].as_str().unwrap();
 
+    for (what, column, sum) in [("iterations", "started", 200), ("drivers", "requests_sent", 200)] {
+        let lines = swell(&["export", "last", "--format", "ndjson", "--what", what]);
+        let rows = out(&lines);
+        let rows = rows.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        assert_eq!(rows.map(|row| row[column].as_u64().unwrap()).sum::<u64>(), sum, "{}", err(&lines));
+    }
+    for (what, count) in [("run", 1..2), ("timeline", 1..100), ("errors", 0..1)] {
+        let lines = swell(&["export", "last", "--format", "ndjson", "--what", what]);
+        assert!(count.contains(&out(&lines).lines().count()), "{what}: {}{}", out(&lines), err(&lines));
+    }
+
     let csv = swell(&["export", &run_id[..run_id.len() - 2], "--format", "csv", "--what", "windows"]);
     assert_eq!(out(&csv).lines().count(), rows.len() + 1, "{}", err(&csv));
     let refused = swell(&["export", "last", "--format", "jtl", "--what", "windows"]);

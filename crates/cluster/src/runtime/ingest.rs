@@ -77,7 +77,8 @@ pub(super) fn spawn(
     board: Arc<Board>,
     shutdown: Arc<AtomicBool>,
 ) -> Result<JoinHandle<()>, StartError> {
-    let show = move |ingest: &Ingest| board.change(|content| content.ingest = Some(ingest.clone()));
+    // Nobody waits for a change of it.
+    let show = move |ingest: &Ingest| board.look(|content| content.ingest = Some(ingest.clone()));
     let ingester = Ingester::new(node_id.to_owned(), store.events(node_id)?, source, hurry, Box::new(show));
     Ok(std::thread::Builder::new().name("ingest".to_owned()).spawn(move || ingester.run(&shutdown))?)
 }
@@ -223,6 +224,10 @@ impl Ingester {
             Ok(claimed) => claimed,
             Err(error) => return self.fault(&error),
         };
+        if self.waiting.batches.is_empty() && self.poison.is_none() {
+            // Nothing waits that would tell whether the store takes rows again.
+            self.shown.fault = None;
+        }
         let is_same = claimed.len() == self.parts.len()
             && claimed.iter().all(|claimed| {
                 self.parts.get(&claimed.partition).is_some_and(|part| part.stored == claimed.next_offset)

@@ -27,29 +27,13 @@ pub enum Table {
     Errors,
     /// Per driver and second.
     Drivers,
-    /// Runs.
+    /// The run itself.
     Runs,
-    /// What happened in runs.
+    /// What happened in the run.
     Events,
 }
 
 impl Table {
-    /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Windows, Self::Iterations, Self::Errors, Self::Drivers, Self::Runs, Self::Events];
-
-    /// Its name in SQL.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Windows => "run_windows",
-            Self::Iterations => "run_iterations",
-            Self::Errors => "run_errors",
-            Self::Drivers => "run_drivers",
-            Self::Runs => "runs",
-            Self::Events => "run_events",
-        }
-    }
-
     /// Its columns.
     pub fn schema(self) -> SchemaRef {
         rows::schema(self.columns())
@@ -67,21 +51,19 @@ impl Table {
     }
 }
 
-/// Hands over the rows of a table, of the runs of those names, until `each` says that it is
-/// enough.
+/// Hands over the rows of a table that are of one run, until `each` says that it is enough.
 ///
 /// # Errors
-/// The database cannot be read, or the plan of a run.
+/// The database cannot be read, or the plan of the run.
 pub fn rows(
     reader: &Reader,
-    runs: &[String],
+    run_id: &str,
     table: Table,
     mut each: impl FnMut(RecordBatch) -> bool,
 ) -> Result<(), Fault> {
     let mut rows = Rows::new(table.columns(), &mut each);
-    for run_id in runs {
-        // Of runs that are known by their raw events alone nothing else is kept.
-        let Some(run) = reader.run(run_id)? else { continue };
+    // Of a run that is known by its raw events alone nothing else is kept.
+    if let Some(run) = reader.run(run_id)? {
         match table {
             Table::Runs => runs::run(&run, &mut rows),
             Table::Events => runs::events(reader, &run, &mut rows)?,
@@ -89,9 +71,6 @@ pub fn rows(
             Table::Iterations => windows::iterations(reader, &Named::new(run)?, &mut rows)?,
             Table::Errors => windows::errors(reader, &Named::new(run)?, &mut rows)?,
             Table::Drivers => windows::drivers(reader, &Named::new(run)?, &mut rows)?,
-        }
-        if rows.is_enough() {
-            break;
         }
     }
     rows.finish();

@@ -167,11 +167,6 @@ impl<'e> Rows<'e> {
         Self { schema: schema(columns), builders, len: 0, bins: 0, each, enough: false }
     }
 
-    /// Whether nobody wants more rows.
-    pub(super) const fn is_enough(&self) -> bool {
-        self.enough
-    }
-
     /// Adds a row: a value for each column, in their order.
     pub(super) fn push(&mut self, values: &[Value<'_>]) {
         debug_assert_eq!(values.len(), self.builders.len(), "a value per column");

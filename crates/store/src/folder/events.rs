@@ -271,11 +271,6 @@ impl EventStore for Events {
             .map_err(|source| self.failed(source))
     }
 
-    fn counts(&mut self, run_id: &str) -> Result<BTreeMap<String, u64>, Error> {
-        let counts = ledger::counts(&self.connection, run_id).map_err(|source| self.failed(source))?;
-        Ok(counts.into_iter().collect())
-    }
-
     fn release(&mut self) {
         self.name_all();
     }

@@ -166,8 +166,7 @@ impl Reader {
 
     /// How many raw events of a run are stored; those of clients that do not number their batches are not counted.
     pub fn events_stored(&self, run_id: &str) -> Result<u64, Error> {
-        let counts = ledger::counts(&self.connection, run_id).map_err(|source| self.failed(source))?;
-        Ok(counts.into_iter().map(|(_, rows)| rows).sum())
+        ledger::stored(&self.connection, run_id).map_err(|source| self.failed(source))
     }
 
     /// The runs of which raw events are stored, by name. Those of foreign clients may have no other trace.

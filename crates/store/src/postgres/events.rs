@@ -139,23 +139,6 @@ impl EventStore for Events {
         self.link.transaction(Kind::Durable, DEADLINE, async |db| put_aside(db, (origin, 0), poison).await)
     }
 
-    fn counts(&mut self, run_id: &str) -> Result<BTreeMap<String, u64>, Error> {
-        // Durable, so that what is counted is on the server's disk, with all that was committed before.
-        self.link.transaction(Kind::Durable, STORE_DEADLINE, async |db| {
-            let rows = db
-                .query(
-                    "SELECT worker_id, sum(rows)::BIGINT FROM ingest_batch WHERE test_run_id = $1 GROUP BY worker_id",
-                    &[&run_id],
-                )
-                .await?;
-            let counts: BTreeMap<String, u64> =
-                rows.iter().map(|row| (row.get(0), u64::try_from(row.get::<_, i64>(1)).unwrap_or(0))).collect();
-            let all = i64::try_from(counts.values().sum::<u64>()).unwrap_or(i64::MAX);
-            db.execute("UPDATE runs SET events_stored = $2 WHERE test_run_id = $1", &[&run_id, &all]).await?;
-            Ok(counts)
-        })
-    }
-
     fn release(&mut self) {
         let collector = self.collector;
         let released = self.link.transaction(Kind::Loose, DEADLINE, async |db| {

@@ -52,4 +52,14 @@ pub enum What {
     Events,
     /// One row per step, stage and second, with histograms
     Windows,
+    /// One row per stage and second: iterations due, started and missed
+    Iterations,
+    /// One row per step, stage, second and kind of failure
+    Errors,
+    /// One row per driver and second
+    Drivers,
+    /// One row per line of the run's timeline
+    Timeline,
+    /// The run itself, one row
+    Run,
 }

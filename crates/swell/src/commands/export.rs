@@ -22,10 +22,10 @@ pub fn run(arguments: &Export, terminal: Terminal) -> anyhow::Result<Exit> {
         ExportFormat::Json => Form::Json,
         ExportFormat::Ndjson => Form::Ndjson,
     };
-    if form == Form::Jtl && arguments.what == What::Windows {
+    if form == Form::Jtl && arguments.what != What::Events {
         return Err(Ended::because(
             Exit::Usage,
-            "a JTL file holds single requests; --what windows goes with the other formats",
+            "a JTL file holds single requests; --what goes with the other formats",
         ));
     }
     let interrupts = Interrupts::listen()?;
@@ -34,7 +34,12 @@ pub fn run(arguments: &Export, terminal: Terminal) -> anyhow::Result<Exit> {
     let reader = Reader::open(&location).map_err(invalid)?;
     let run_id = chosen::one(&reader, &arguments.run)?;
     let rows = match arguments.what {
-        What::Windows => Rows::Windows { reader, run_id: &run_id },
+        What::Windows => Rows::Of { table: Table::Windows, reader, run_id: &run_id },
+        What::Iterations => Rows::Of { table: Table::Iterations, reader, run_id: &run_id },
+        What::Errors => Rows::Of { table: Table::Errors, reader, run_id: &run_id },
+        What::Drivers => Rows::Of { table: Table::Drivers, reader, run_id: &run_id },
+        What::Timeline => Rows::Of { table: Table::Events, reader, run_id: &run_id },
+        What::Run => Rows::Of { table: Table::Runs, reader, run_id: &run_id },
         What::Events => {
             let files = store::event_files(folder_of(&location, &run_id)?, &run_id).map_err(invalid)?;
             if files.is_empty() && !terminal.quiet {
@@ -63,7 +68,7 @@ fn folder_of<'a>(location: &'a Location, run_id: &str) -> anyhow::Result<&'a Pat
             format!(
                 "raw events that are in PostgreSQL are exported by its own tools, such as psql: \
                  \\copy (SELECT * FROM perf_results WHERE test_run_id = '{}') TO 'events.csv' WITH (FORMAT csv, HEADER); \
-                 --what windows is written here",
+                 all else that --what names is written here",
                 run_id.replace('\'', "''")
             ),
         )),
@@ -73,7 +78,7 @@ fn folder_of<'a>(location: &'a Location, run_id: &str) -> anyhow::Result<&'a Pat
 /// What is exported.
 enum Rows<'a> {
     Events { files: Vec<PathBuf>, run_id: &'a str },
-    Windows { reader: Reader, run_id: &'a str },
+    Of { table: Table, reader: Reader, run_id: &'a str },
 }
 
 /// Writes all rows, or says why not.
@@ -120,10 +125,10 @@ fn write_rows(
             }
             sink.finish()?;
         }
-        Rows::Windows { reader, run_id } => {
-            let mut sink = query::sink(form, &Table::Windows.schema(), run_id, &mut to)?;
+        Rows::Of { table, reader, run_id } => {
+            let mut sink = query::sink(form, &table.schema(), run_id, &mut to)?;
             let mut written = Ok(());
-            query::rows(&reader, &[run_id.to_owned()], Table::Windows, |rows| {
+            query::rows(&reader, run_id, table, |rows| {
                 written = if is_stopped() { Err(Fault::Stopped) } else { sink.write(&rows) };
                 written.is_ok()
             })?;

@@ -22,6 +22,8 @@ struct Kept {
     refused: Vec<u32>,
     unsaid: Vec<u32>,
     lost: Vec<u32>,
+    /// The next claim fails.
+    is_away: bool,
 }
 
 #[derive(Clone, Default)]
@@ -43,6 +45,9 @@ fn full() -> Error {
 
 impl EventStore for Shared {
     fn claim(&mut self, _topic: &str, _partitions: i32) -> Result<Vec<Claimed>, Error> {
+        if self.look(|kept| std::mem::take(&mut kept.is_away)) {
+            return Err(full());
+        }
         Ok(vec![Claimed { partition: 0, next_offset: self.look(|kept| kept.position) }])
     }
 
@@ -94,10 +99,6 @@ impl EventStore for Shared {
     fn set_aside_loose(&mut self, _origin: &str, poison: &Poison) -> Result<(), Error> {
         self.look(|kept| kept.aside.push(poison.clone()));
         Ok(())
-    }
-
-    fn counts(&mut self, _run_id: &str) -> Result<BTreeMap<String, u64>, Error> {
-        Ok(BTreeMap::new())
     }
 
     fn release(&mut self) {}
@@ -208,4 +209,22 @@ fn what_cannot_be_understood_is_set_aside_and_the_rest_goes_on() {
         assert!(aside[1].0 == 20 && aside[1].1.starts_with("not a batch of events"), "{aside:?}");
     });
     assert_eq!(shown.set_aside, 2);
+}
+
+#[test]
+fn a_store_that_is_back_is_no_fault_though_nothing_waits() {
+    let store = Shared(Arc::new(Mutex::new(Kept { is_away: true, ..Kept::default() })));
+    let broker = memory::Broker::new();
+    let lasting = Lasting { topic: "t".to_owned(), partitions: 1, begins_at_end: false, retention: None };
+    let source =
+        Source { connect: Arc::new(move |connect| Ok(broker.node(connect))), lasting: Some(lasting) };
+    let (told, shown) = crossbeam_channel::bounded(8);
+    let show = move |ingest: &Ingest| told.try_send(ingest.fault.is_some()).unwrap();
+    let mut ingester =
+        Ingester::new("c".to_owned(), Box::new(store), source, Hurry::default(), Box::new(show));
+    for is_faulty in [true, false] {
+        ingester.claim();
+        ingester.show();
+        assert_eq!(shown.recv().unwrap(), is_faulty);
+    }
 }

@@ -1,6 +1,6 @@
 //! The ledger of raw events as rows: read positions, batches, files, and what was set aside.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
 /// How far a partition has been read; `None` when it never was.
@@ -113,17 +113,13 @@ pub(crate) fn set_aside(
         .map(drop)
 }
 
-/// Rows stored of a run, by worker.
-pub(crate) fn counts(connection: &Connection, run_id: &str) -> rusqlite::Result<Vec<(String, u64)>> {
-    let read = |row: &Row<'_>| {
-        let rows: i64 = row.get(1)?;
-        Ok((row.get(0)?, u64::try_from(rows).unwrap_or(0)))
-    };
-    connection
+/// Rows stored of a run, of batches that have an identity.
+pub(crate) fn stored(connection: &Connection, run_id: &str) -> rusqlite::Result<u64> {
+    let rows: i64 = connection
         .prepare_cached(
-            "SELECT worker_id, sum(rows) FROM ingest_source JOIN ingest_batch ON source = ingest_source.id \
-             WHERE run_id = ?1 GROUP BY worker_id",
+            "SELECT coalesce(sum(rows), 0) FROM ingest_source JOIN ingest_batch ON source = ingest_source.id \
+             WHERE run_id = ?1",
         )?
-        .query_map([run_id], read)?
-        .collect()
+        .query_row([run_id], |row| row.get(0))?;
+    Ok(u64::try_from(rows).unwrap_or(0))
 }

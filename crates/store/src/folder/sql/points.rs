@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::each_blob;
 use super::windows::Through;
 
 /// The last rows that are in the points of the run; none where no point was ever kept.
@@ -61,20 +62,14 @@ pub(crate) fn span<E>(
     connection: &Connection,
     (run, resolution): (i64, u32),
     (from, to): (u32, u32),
-    mut each: impl FnMut(u32, &[u8]) -> Result<(), E>,
+    each: impl FnMut(u32, &[u8]) -> Result<(), E>,
     failed: impl Fn(rusqlite::Error) -> E,
 ) -> Result<(), E> {
-    let mut span = connection
+    let span = connection
         .prepare_cached(
             "SELECT second, figures FROM point WHERE run = ?1 AND resolution = ?2 AND second >= ?3 AND second < ?4 \
              ORDER BY second",
         )
         .map_err(&failed)?;
-    let mut rows = span.query((run, resolution, from, to)).map_err(&failed)?;
-    while let Some(row) = rows.next().map_err(&failed)? {
-        let second = row.get(0).map_err(&failed)?;
-        let figures = row.get_ref(1).and_then(|value| Ok(value.as_blob()?)).map_err(&failed)?;
-        each(second, figures)?;
-    }
-    Ok(())
+    each_blob(span, (run, resolution, from, to), each, failed)
 }

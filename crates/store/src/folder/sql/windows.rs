@@ -4,6 +4,7 @@ use metrics::Gauges;
 use rusqlite::{Connection, OptionalExtension, Row};
 use uuid::Uuid;
 
+use super::{blob, each_blob};
 use crate::points::DriverStates;
 use crate::{PointStates, Position};
 
@@ -57,21 +58,16 @@ pub(crate) fn span<E>(
     connection: &Connection,
     (run, step): (i64, i64),
     (from, to): (u32, u32),
-    mut each: impl FnMut(u32, &[u8]) -> Result<(), E>,
+    each: impl FnMut(u32, &[u8]) -> Result<(), E>,
     failed: impl Fn(rusqlite::Error) -> E,
 ) -> Result<(), E> {
-    let mut span = connection
+    let span = connection
         .prepare_cached(
             "SELECT second, measured FROM window WHERE run = ?1 AND step = ?2 AND second >= ?3 AND second < ?4 \
              ORDER BY second",
         )
         .map_err(&failed)?;
-    let mut rows = span.query((run, step, from, to)).map_err(&failed)?;
-    while let Some(row) = rows.next().map_err(&failed)? {
-        let second = row.get(0).map_err(&failed)?;
-        each(second, blob(row, 1).map_err(&failed)?)?;
-    }
-    Ok(())
+    each_blob(span, (run, step, from, to), each, failed)
 }
 
 /// Hands over all rows of the run but those of all steps together, by second.
@@ -98,10 +94,6 @@ pub(crate) fn by_second<E>(
 fn sum(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let sum: i64 = row.get(column)?;
     Ok(u64::try_from(sum).unwrap_or(0))
-}
-
-fn blob<'r>(row: &'r Row<'_>, column: usize) -> rusqlite::Result<&'r [u8]> {
-    Ok(row.get_ref(column)?.as_blob()?)
 }
 
 /// The last second of which the run has a row.

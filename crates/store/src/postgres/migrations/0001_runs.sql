@@ -18,7 +18,6 @@ CREATE TABLE runs (
   error_ratio DOUBLE PRECISION,
   achieved_per_s DOUBLE PRECISION,
   p99_ms DOUBLE PRECISION,
-  events_stored BIGINT,
   summary JSON,
   plan_source TEXT NOT NULL,
   extras TEXT);
