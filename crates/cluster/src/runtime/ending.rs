@@ -29,22 +29,19 @@ pub(super) fn events_stored(
 ) -> Option<u64> {
     let events = Accounting::of(merged, &[], 0).events;
     let kept = events.produced?.saturating_sub(events.dropped?);
-    let deadline = clock::now() + EVENTS_PATIENCE;
-    let mut stored = None;
-    while clock::now() < deadline {
-        hurry.ask();
-        let reader = locked(store).reader();
-        match reader.and_then(|reader| reader.events_stored(run_id)) {
-            Ok(found) => stored = Some(found),
-            Err(error) => {
-                tracing::warn!(run_id, %error, "the store does not say how many raw events it has");
-                return None;
+    let counted = locked(store).reader().and_then(|reader| {
+        let deadline = clock::now() + EVENTS_PATIENCE;
+        loop {
+            hurry.ask();
+            let stored = reader.events_stored(run_id)?;
+            if stored >= kept || clock::now() >= deadline {
+                return Ok(stored);
             }
+            thread::sleep(LOOK);
         }
-        if stored >= Some(kept) {
-            break;
-        }
-        thread::sleep(LOOK);
-    }
-    stored.filter(|stored| has_ingest || *stored > 0)
+    });
+    let stored = counted.inspect_err(
+        |error| tracing::warn!(run_id, %error, "the store does not say how many raw events it has"),
+    );
+    stored.ok().filter(|stored| has_ingest || *stored > 0)
 }

@@ -81,10 +81,10 @@ impl Events {
         Ok(())
     }
 
-    fn write(&mut self, spans: &[Span], batches: &[Batch]) -> Result<Stored, Error> {
+    fn write(&mut self, kind: Kind, spans: &[Span], batches: &[Batch]) -> Result<Stored, Error> {
         self.make_places(batches)?;
         let (collector, owned, relations) = (self.collector, &self.owned, &self.relations);
-        let result = self.link.transaction(Kind::Loose, STORE_DEADLINE, async |db| {
+        let result = self.link.transaction(kind, STORE_DEADLINE, async |db| {
             check(db, collector, owned, spans).await?;
             let stored = add(db, batches, relations).await?;
             advance(db, spans).await?;
@@ -119,11 +119,12 @@ impl EventStore for Events {
     }
 
     fn store(&mut self, spans: &[Span], batches: &[Batch]) -> Result<Stored, Error> {
-        self.write(spans, batches)
+        self.write(Kind::Loose, spans, batches)
     }
 
     fn store_loose(&mut self, batches: &[Batch]) -> Result<Stored, Error> {
-        self.write(&[], batches)
+        // No position leads back to what a crash of the server would lose.
+        self.write(Kind::Durable, &[], batches)
     }
 
     fn set_aside(&mut self, span: &Span, poison: &Poison) -> Result<(), Error> {
