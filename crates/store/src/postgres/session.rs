@@ -5,7 +5,7 @@
 //! begins on a sound connection, a new one where needed. Deliberately absent: repeating what failed, which is the
 //! caller's, but for a transaction that could not even begin since an idle connection had died.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -68,11 +68,14 @@ impl Kind {
 pub(super) struct Db {
     pub(super) client: Client,
     statements: RefCell<HashMap<String, Statement>>,
+    /// Whether the transaction has begun a COPY. When one fails, the client may take its last answer for that of the next
+    /// statement, so a connection on which that may have happened is left.
+    has_copied: Cell<bool>,
 }
 
 impl Db {
     fn new(client: Client) -> Self {
-        Self { client, statements: RefCell::default() }
+        Self { client, statements: RefCell::default(), has_copied: Cell::new(false) }
     }
 
     async fn prepared(&self, sql: &str) -> Result<Statement, tokio_postgres::Error> {
@@ -125,6 +128,7 @@ impl Db {
         &self,
         sql: &str,
     ) -> Result<tokio_postgres::CopyInSink<bytes::Bytes>, tokio_postgres::Error> {
+        self.has_copied.set(true);
         self.client.copy_in(&self.prepared(sql).await?).await
     }
 }
@@ -354,7 +358,10 @@ impl Link {
 
     fn begin(&mut self, kind: Kind) -> Result<(), Error> {
         let was_idle = self.session.is_some();
-        let begin = async |db: &Db| Ok(db.client.batch_execute(kind.begin()).await?);
+        let begin = async |db: &Db| {
+            db.has_copied.set(false);
+            Ok(db.client.batch_execute(kind.begin()).await?)
+        };
         let Err(failure) = self.session()?.run(DEADLINE, begin) else { return Ok(()) };
         let was_idle = was_idle && failure.is_of_connection();
         let error = self.failed(failure);
@@ -369,7 +376,10 @@ impl Link {
     fn failed(&mut self, failure: Failure) -> Error {
         let rolled_back = !failure.is_of_connection()
             && self.session.as_ref().is_some_and(|session| {
-                session.run(DEADLINE, async |db| Ok(db.client.batch_execute("ROLLBACK").await?)).is_ok()
+                !session.db.has_copied.get()
+                    && session
+                        .run(DEADLINE, async |db| Ok(db.client.batch_execute("ROLLBACK").await?))
+                        .is_ok()
             });
         if !rolled_back {
             self.session = None;
