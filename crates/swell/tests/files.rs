@@ -193,8 +193,8 @@ fn a_file_arrives_at_three_drivers_over_kafka() {
     assert_eq!(drivers.iter().map(fetched).collect::<Vec<_>>(), [1, 1, 1]);
     let summary: Value =
         serde_json::from_slice(&fs::read(folder.path().join("result.json")).unwrap()).unwrap();
-    assert_eq!(summary["drivers"].as_array().unwrap().len(), 3);
-    assert_eq!(summary["iterations"]["due"], 100);
+    assert_eq!(summary["drivers"].as_array().unwrap().len(), 3, "{}", err(&output));
+    assert_eq!(summary["iterations"]["due"], 100, "{}", err(&output));
 
     // The same files are there already the next time.
     let output = over_kafka(&kafka, folder.path()).output().unwrap();

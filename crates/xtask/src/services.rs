@@ -14,6 +14,7 @@ use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
@@ -283,19 +284,18 @@ pub fn jars() -> Result<PathBuf> {
 
 fn new_folder(prefix: &str) -> Result<PathBuf> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Once, and before this process has a folder: an earlier one of the same id is gone.
+    static REMOVED: LazyLock<()> = LazyLock::new(remove_abandoned);
+    LazyLock::force(&REMOVED);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    if number == 0 {
-        remove_abandoned()?;
-    }
     let folder = std::env::temp_dir().join(format!("{prefix}{}-{number}", std::process::id()));
     fs::create_dir_all(&folder)?;
     Ok(folder)
 }
 
 /// Removes the folders of test processes that are gone: a broker that all tests of a process share is never dropped.
-fn remove_abandoned() -> Result<()> {
-    for entry in fs::read_dir(std::env::temp_dir())? {
-        let entry = entry?;
+fn remove_abandoned() {
+    for entry in fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let of = |prefix| name.to_str().and_then(|name| name.strip_prefix(prefix)?.split('-').next());
         let owner = of(FOLDER_PREFIX).or_else(|| of(postgres::FOLDER_PREFIX));
@@ -306,7 +306,6 @@ fn remove_abandoned() -> Result<()> {
             fs::remove_dir_all(entry.path()).ok();
         }
     }
-    Ok(())
 }
 
 /// Two ports that were free a moment ago.
