@@ -1,12 +1,13 @@
 //! `swell collector`: stores raw events that come over Kafka and by the Scribe protocol.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use cluster::runtime::ingest::{Hurry, Ingester};
 use cluster::view::Ingest;
-use scribe::{Group, Server, SinkError};
+use scribe::{Categories, Group, Server, Settings, SinkError};
 use store::{EventStore, Location, Poison, SharedEvents};
 
 use super::{kafka, serving};
@@ -31,7 +32,8 @@ pub fn run(arguments: &Collector, terminal: Terminal) -> anyhow::Result<Exit> {
         .map_err(|error| Ended::because(Exit::Invalid, error.to_string()))?;
     let store = SharedEvents::new(store);
     let cluster = kafka::connect(&arguments.kafka)?;
-    let server = arguments.scribe.map(|address| listen(address, &store)).transpose()?;
+    let server =
+        arguments.scribe.map(|address| listen(address, &arguments.scribe_categories, &store)).transpose()?;
     let shown = Arc::new(Mutex::new(Ingest::default()));
     let ingest = match &cluster {
         Some(cluster) => {
@@ -60,10 +62,7 @@ pub fn run(arguments: &Collector, terminal: Terminal) -> anyhow::Result<Exit> {
         }
     }
     let died = interrupts.asked() == Asked::Nothing;
-    let counts = server.as_ref().map(Server::counts);
-    if let Some(server) = server {
-        server.stop();
-    }
+    let counts = server.map(Server::stop);
     let well = ingest.is_none_or(|thread| thread.join().is_ok());
     if died || !well {
         return Err(Ended::because(Exit::Internal, "the collector ended by itself; see the log"));
@@ -88,7 +87,7 @@ fn begin(arguments: &Collector, location: &Location, server: Option<&Server>) {
 }
 
 /// Takes events by the Scribe protocol.
-fn listen(address: std::net::SocketAddr, store: &SharedEvents) -> anyhow::Result<Server> {
+fn listen(address: SocketAddr, categories: &[String], store: &SharedEvents) -> anyhow::Result<Server> {
     let mut store = store.clone();
     let sink = move |group: &Group| -> Result<(), SinkError> {
         // The rows last: when anything fails, all of the group comes again, and events have no identity.
@@ -102,7 +101,12 @@ fn listen(address: std::net::SocketAddr, store: &SharedEvents) -> anyhow::Result
         store.store_loose(&group.batches)?;
         Ok(())
     };
-    Server::start(scribe::Settings::new(address), sink).map_err(|error| {
+    let categories = match categories {
+        [] => Categories::All,
+        named => Categories::Named(named.to_vec()),
+    };
+    let settings = Settings { categories, ..Settings::new(address) };
+    Server::start(settings, sink).map_err(|error| {
         let advice = "choose another address with --scribe";
         Ended::because(Exit::CannotListen, format!("{:#}; {advice}", anyhow::Error::new(error)))
     })
