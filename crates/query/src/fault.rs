@@ -1,8 +1,16 @@
-//! What can go wrong with rows, said so that whoever asked for them can mend it.
+//! What can go wrong with a question, said so that whoever asked can mend it.
 
-/// Why there are no more rows.
+/// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
+    /// The query is not one, or asks for what is not there.
+    #[error("{0}")]
+    Query(String),
+    /// It would take more memory than it may.
+    #[error(
+        "the query needs more memory than it may take: {0}; ask for less at once, approx_percentile_cont instead of percentile_cont, or allow more with --memory"
+    )]
+    Memory(String),
     /// Somebody asked it to stop.
     #[error("stopped")]
     Stopped,
@@ -23,4 +31,7 @@ pub enum Fault {
     /// Rows are not as they were said to be.
     #[error("{0}")]
     Rows(String),
+    /// The engine could not be started, or failed.
+    #[error("{0}")]
+    Engine(String),
 }

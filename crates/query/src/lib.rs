@@ -1,15 +1,18 @@
-//! The rows of runs: tables made of what a data folder keeps, written in the forms of other tools.
+//! SQL over the runs of a data folder, and its rows in the files of other tools.
 //!
-//! Tables have the names and columns that they have in PostgreSQL. Raw events come from their Parquet files, everything
-//! else from the database.
+//! Tables have the names and columns that they have in PostgreSQL, and functions the names of the schema `swell` there,
+//! so that a query moves between the two. Raw events are read from their Parquet files, everything else from the
+//! database, and only when a query asks for it.
 //!
-//! Invariant: what is held does not grow with the rows that are read and written. Deliberately absent: which runs there are
-//! and how they are named on a command line.
+//! Invariants: nothing is written, and nothing read that is not of the runs asked for; memory has a bound, whatever the
+//! query and the run. Deliberately absent: which runs there are and how they are named on a command line.
 
 mod fault;
 mod tables;
+mod engine;
 mod sink;
 
+pub use engine::{Answer, Engine, MEMORY_BYTES};
 pub use fault::Fault;
 pub use sink::{Form, Sink, sink};
 pub use tables::{Table, rows};

@@ -1,7 +1,8 @@
-//! Rows written as they come, in files of other tools.
+//! Rows written as they come, as tables for people and in files of other tools.
 //!
 //! Invariant: what a sink holds does not grow with the rows that went through it.
 
+mod aligned;
 mod jtl;
 
 use std::io::Write;
@@ -19,6 +20,8 @@ const TIME: &str = "%Y-%m-%dT%H:%M:%S%.fZ";
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
+    /// Columns for people.
+    Table,
     /// Comma-separated values with a line of names; lists as `[1, 2]`.
     Csv,
     /// The result file of JMeter, of raw events.
@@ -51,16 +54,17 @@ pub fn sink<'w>(
     to: impl Write + Send + 'w,
 ) -> Result<Box<dyn Sink + 'w>, Fault> {
     Ok(match form {
+        Form::Table => Box::new(aligned::Aligned::new(Arc::clone(schema), to)),
         Form::Csv => Box::new(Csv::new(schema, to)?),
         Form::Jtl => Box::new(jtl::Jtl::new(schema, to)?),
         Form::Parquet => Box::new(Parquet(store::ParquetFile::new(to, Arc::clone(schema), run_id)?)),
         Form::Json => {
             let writer = json().build::<_, arrow_json::writer::JsonArray>(to);
-            Box::new(Json(writer))
+            Box::new(Json { writer, end: b"\n" })
         }
         Form::Ndjson => {
             let writer = json().build::<_, arrow_json::writer::LineDelimited>(to);
-            Box::new(Json(writer))
+            Box::new(Json { writer, end: b"" })
         }
     })
 }
@@ -149,14 +153,19 @@ fn json() -> arrow_json::WriterBuilder {
     arrow_json::WriterBuilder::new().with_explicit_nulls(true).with_timestamp_tz_format(TIME.to_owned())
 }
 
-struct Json<W: Write, F: arrow_json::writer::JsonFormat>(arrow_json::Writer<W, F>);
+struct Json<W: Write, F: arrow_json::writer::JsonFormat> {
+    writer: arrow_json::Writer<W, F>,
+    /// What the form leaves to end its last line.
+    end: &'static [u8],
+}
 
 impl<W: Write, F: arrow_json::writer::JsonFormat> Sink for Json<W, F> {
     fn write(&mut self, rows: &RecordBatch) -> Result<(), Fault> {
-        self.0.write(&by_offset(rows).map_err(fault)?).map_err(fault)
+        self.writer.write(&by_offset(rows).map_err(fault)?).map_err(fault)
     }
 
     fn finish(&mut self) -> Result<(), Fault> {
-        self.0.finish().map_err(fault)
+        self.writer.finish().map_err(fault)?;
+        Ok(self.writer.get_mut().write_all(self.end)?)
     }
 }

@@ -81,8 +81,8 @@ fn windows_as_csv_have_their_histograms() {
     .unwrap();
     let text = written(Form::Csv, &Table::Windows.schema(), rows.into_iter());
     expect![[r#"
-        test_run_id,timestamp,second,endpoint,kind,stage,is_warmup,requests,succeeded,failed,cancelled,sent,bytes_in,bytes_out,response_time_bins,response_time_counts,response_time_sum_us,response_time_min_us,response_time_max_us,service_time_bins,service_time_counts,service_time_sum_us,service_time_min_us,service_time_max_us
-        benchmark_42,2026-03-01T12:10:00Z,0,GET /,step,warm,true,22,20,2,0,22,10000,0,"[11169, 12193, 12728, 13217, 13508, 13752, 13996, 14241, 14410, 14532, 17909]","[2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2]",310000.0,1000.0,100000.0,"[10973, 11997, 12582, 13021, 13386, 13606, 13826, 14045, 14265, 14410]","[2, 2, 2, 2, 2, 2, 2, 2, 2, 2]",99000.0,900.0,9000.0"#]].assert_eq(&text.lines().take(2).collect::<Vec<_>>().join("\n"));
+        test_run_id,timestamp,second,endpoint,kind,stage,is_warmup,requests,succeeded,failed,cancelled,sent,bytes_in,bytes_out,response_time_bins,response_time_counts,response_time_sum_us,response_time_min_us,response_time_max_us,service_time_bins,service_time_counts,service_time_sum_us,service_time_min_us,service_time_max_us,step_number,stage_number
+        benchmark_42,2026-03-01T12:10:00Z,0,GET /,step,warm,true,22,20,2,0,22,10000,0,"[11169, 12193, 12728, 13217, 13508, 13752, 13996, 14241, 14410, 14532, 17909]","[2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2]",310000.0,1000.0,100000.0,"[10973, 11997, 12582, 13021, 13386, 13606, 13826, 14045, 14265, 14410]","[2, 2, 2, 2, 2, 2, 2, 2, 2, 2]",99000.0,900.0,9000.0,0,0"#]].assert_eq(&text.lines().take(2).collect::<Vec<_>>().join("\n"));
 }
 
 #[test]

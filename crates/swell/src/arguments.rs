@@ -9,7 +9,7 @@ mod database;
 mod rows;
 
 pub use database::{Database, DbCommand, DbInit, DbPrune, DbStatus, Storage, location};
-pub use rows::{Export, ExportFormat, What};
+pub use rows::{Export, ExportFormat, RowFormat, Sql, What};
 
 /// `NAME=VALUE`.
 fn variable(text: &str) -> Result<(String, String), String> {
@@ -85,6 +85,8 @@ pub enum Command {
     Runs(Runs),
     /// Print the result of a past run
     Report(Report),
+    /// Ask the rows of a run in SQL
+    Sql(Sql),
     /// Write the rows of a run to a file of another tool
     Export(Export),
     /// Set up and look after a PostgreSQL or TimescaleDB store

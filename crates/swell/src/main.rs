@@ -48,6 +48,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Command::Explain(explain) => commands::explain::run(explain),
         Command::Runs(runs) => commands::runs::run(runs),
         Command::Report(report) => commands::report::run(report, terminal),
+        Command::Sql(sql) => commands::sql::run(sql),
         Command::Export(export) => commands::export::run(export, terminal),
         Command::Db { command } => commands::db::run(command),
         Command::Doctor(doctor) => commands::doctor::run(doctor),

@@ -34,6 +34,22 @@ pub enum Table {
 }
 
 impl Table {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Windows, Self::Iterations, Self::Errors, Self::Drivers, Self::Runs, Self::Events];
+
+    /// Its name in SQL.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Windows => "run_windows",
+            Self::Iterations => "run_iterations",
+            Self::Errors => "run_errors",
+            Self::Drivers => "run_drivers",
+            Self::Runs => "runs",
+            Self::Events => "run_events",
+        }
+    }
+
     /// Its columns.
     pub fn schema(self) -> SchemaRef {
         rows::schema(self.columns())

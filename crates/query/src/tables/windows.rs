@@ -32,6 +32,8 @@ pub(super) const WINDOWS: &[Column] = &[
     ("service_time_sum_us", Kind::Real),
     ("service_time_min_us", Kind::Real),
     ("service_time_max_us", Kind::Real),
+    ("step_number", Kind::Int),
+    ("stage_number", Kind::Int),
 ];
 
 pub(super) const ITERATIONS: &[Column] = &[
@@ -53,6 +55,7 @@ pub(super) const ITERATIONS: &[Column] = &[
     ("send_lag_counts", Kind::Counts),
     ("connection_wait_bins", Kind::Bins),
     ("connection_wait_counts", Kind::Counts),
+    ("stage_number", Kind::Int),
 ];
 
 pub(super) const ERRORS: &[Column] = &[
@@ -118,6 +121,8 @@ pub(super) fn windows(reader: &Reader, named: &Named, rows: &mut Rows<'_>) -> Re
                 sum_us(&service),
                 Value::maybe(service.min_ns(), us),
                 Value::maybe(service.max_ns(), us),
+                Value::Int(u32::from(step.step.0)),
+                Value::Int(u32::from(step.stage.0)),
             ]);
         }
     })?;
@@ -152,6 +157,7 @@ pub(super) fn iterations(reader: &Reader, named: &Named, rows: &mut Rows<'_>) ->
                 Value::Counts(histograms[1]),
                 Value::Bins(histograms[2]),
                 Value::Counts(histograms[2]),
+                Value::Int(u32::from(stage.stage.0)),
             ]);
         }
     })?;

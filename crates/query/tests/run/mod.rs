@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::unwrap_used, reason = "each test uses a part of it, and fails where it fails")]
 
+use std::path::Path;
+
 use events::{Builder, Identity, Row};
 use metrics::{DriverWindow, ErrorKind, Gauges, Outcome, StageWindow, StepWindow};
 use plan::{StageId, StepId};
@@ -145,4 +147,19 @@ pub fn written(
     sink.finish().unwrap();
     drop(sink);
     String::from_utf8(to).unwrap()
+}
+
+/// The answer to a query as a table, or what is wrong with it.
+pub fn ask(dir: &Path, runs: &[&str], sql: &str) -> String {
+    let runs: Vec<String> = runs.iter().map(|run| (*run).to_owned()).collect();
+    let engine = query::Engine::open(dir, &runs, query::MEMORY_BYTES).unwrap();
+    let asked = || {
+        let mut answer = engine.query(sql)?;
+        let mut rows = Vec::new();
+        while let Some(next) = answer.next(&std::sync::atomic::AtomicBool::new(false))? {
+            rows.push(next);
+        }
+        Ok::<_, query::Fault>(written(query::Form::Table, &answer.schema(), rows.into_iter()))
+    };
+    asked().unwrap_or_else(|fault| format!("error: {fault}\n"))
 }

@@ -1,10 +1,44 @@
-//! The command line of `export`.
+//! The command lines of `sql` and `export`.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use super::Storage;
+
+#[derive(Debug, Args)]
+pub struct Sql {
+    /// The run: its identity, the beginning of it, `last`, or `all`
+    #[arg(value_name = "RUN")]
+    pub run: String,
+
+    /// The query, or `-` for standard input
+    #[arg(value_name = "QUERY")]
+    pub query: String,
+
+    /// Form of the answer; by default a table on a terminal, else CSV
+    #[arg(short, long, value_enum)]
+    pub format: Option<RowFormat>,
+
+    /// Memory that the query may take, in MiB
+    #[arg(long, default_value_t = 1024, value_name = "MIB", value_parser = clap::value_parser!(u64).range(16..=1_048_576))]
+    pub memory: u64,
+
+    #[command(flatten)]
+    pub storage: Storage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RowFormat {
+    /// Columns for people
+    Table,
+    /// Comma-separated values
+    Csv,
+    /// An array of objects
+    Json,
+    /// One JSON object a line
+    Ndjson,
+}
 
 #[derive(Debug, Args)]
 pub struct Export {

@@ -1,9 +1,20 @@
-//! The run that a command line names: `last` (or `latest`), an identity, or the beginning of one.
+//! The runs that a command line names: `last` (or `latest`), an identity, the beginning of one, or `all`.
 
 use store::Reader;
 
 use super::report;
 use crate::exit::{Ended, Exit};
+
+/// The runs that `wanted` names, at least one.
+///
+/// # Errors
+/// There is none, or more than one begins so.
+pub fn runs(reader: &Reader, wanted: &str) -> anyhow::Result<Vec<String>> {
+    if wanted == "all" {
+        return all(reader);
+    }
+    one(reader, wanted).map(|run| vec![run])
+}
 
 /// The one run that `wanted` names.
 ///
@@ -22,6 +33,23 @@ pub fn one(reader: &Reader, wanted: &str) -> anyhow::Result<String> {
     match known.as_slice() {
         [run] => Ok(run.clone()),
         _ => Err(unknown),
+    }
+}
+
+fn all(reader: &Reader) -> anyhow::Result<Vec<String>> {
+    let mut runs = reader.runs_with_events().map_err(invalid)?;
+    let mut before: Option<String> = None;
+    loop {
+        let page = reader.runs(before.as_deref(), store::MAX_PAGE).map_err(invalid)?;
+        let Some(last) = page.last() else { break };
+        before = Some(last.run_id.clone());
+        runs.extend(page.into_iter().map(|run| run.run_id));
+    }
+    runs.sort_unstable();
+    runs.dedup();
+    match runs.is_empty() {
+        true => Err(Ended::because(Exit::Invalid, "no run is stored there yet")),
+        false => Ok(runs),
     }
 }
 

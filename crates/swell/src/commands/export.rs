@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use query::{Fault, Form, Table};
 use store::{EventRows, Location, Reader};
 
-use super::chosen;
+use super::{chosen, sql};
 use crate::arguments::{Export, ExportFormat, What};
 use crate::exit::{Ended, Exit};
 use crate::output::{self, Terminal};
@@ -55,7 +55,7 @@ pub fn run(arguments: &Export, terminal: Terminal) -> anyhow::Result<Exit> {
         _ if form == Form::Parquet && io::stdout().is_terminal() => {
             Err(Ended::because(Exit::Usage, "Parquet is not for a terminal; -o FILE writes it to a file"))
         }
-        _ => ended(write(rows, form, io::stdout(), &interrupts)),
+        _ => sql::ended(write(rows, form, io::stdout(), &interrupts)),
     }
 }
 
@@ -162,22 +162,5 @@ fn to_file(
         // What is half written is of no use to anybody.
         fs::remove_file(&part).ok();
     }
-    ended(written)
-}
-
-/// What the program ends with after rows were written, or not.
-fn ended(written: Result<(), Fault>) -> anyhow::Result<Exit> {
-    match written {
-        Ok(()) => Ok(Exit::Success),
-        // Whoever read has what it wanted.
-        Err(Fault::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Success),
-        Err(fault) => {
-            let exit = match &fault {
-                Fault::Stopped => Exit::Stopped,
-                Fault::Plan { .. } | Fault::Store(_) => Exit::Invalid,
-                Fault::Write(_) | Fault::Rows(_) => Exit::Internal,
-            };
-            Err(Ended::because(exit, fault.to_string()))
-        }
-    }
+    sql::ended(written)
 }

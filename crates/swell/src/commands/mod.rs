@@ -19,6 +19,7 @@ pub mod runs;
 pub mod report;
 pub mod export;
 pub mod db;
+pub mod sql;
 pub mod doctor;
 pub mod completions;
 
