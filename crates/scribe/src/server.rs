@@ -157,6 +157,12 @@ impl Server {
         self.shared.counters.counts()
     }
 
+    /// Whether a thread of it has died, by a fault of the program: then it takes nothing any more.
+    pub fn has_died(&self) -> bool {
+        let mut threads = self.committing.iter().chain(&self.accepting);
+        threads.any(JoinHandle::is_finished)
+    }
+
     /// Connections that are open.
     pub fn connections(&self) -> usize {
         self.shared.connections().len()

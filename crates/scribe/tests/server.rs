@@ -133,8 +133,14 @@ fn try_later_is_said_when_the_sink_fails_or_is_behind() {
 fn a_sink_that_panics_leaves_nobody_waiting() {
     let server = Server::start(settings(), |_| panic!("as the test wants it")).unwrap();
     let mut peer = Peer::connect(&server);
+    assert!(!server.has_died());
     assert_eq!(peer.log(1, "c", &events("a", 1)), ResultCode::TryLater);
     assert_eq!(peer.log(2, "c", &events("a", 1)), ResultCode::TryLater);
+    let mut looks = 0..1_000;
+    while !server.has_died() {
+        looks.next().expect("it is told that the server takes nothing any more");
+        thread::sleep(Duration::from_millis(10));
+    }
     server.stop();
 }
 

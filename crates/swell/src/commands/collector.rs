@@ -53,8 +53,11 @@ pub fn run(arguments: &Collector, terminal: Terminal) -> anyhow::Result<Exit> {
         begin(arguments, &location, server.as_ref());
     }
     let mut told = clock::now();
-    while interrupts.asked() == Asked::Nothing && !ingest.as_ref().is_some_and(|thread| thread.is_finished())
-    {
+    let has_died = || {
+        ingest.as_ref().is_some_and(|thread| thread.is_finished())
+            || server.as_ref().is_some_and(Server::has_died)
+    };
+    while interrupts.asked() == Asked::Nothing && !has_died() {
         thread::sleep(LOOK);
         if clock::now().since(told) >= TOLD {
             told = clock::now();
