@@ -157,6 +157,7 @@ CREATE TABLE run_drivers (
   queued BIGINT NOT NULL,
   connections BIGINT NOT NULL,
   cpu_percent DOUBLE PRECISION NOT NULL,
+  memory_bytes BIGINT,
   busiest_thread_percent DOUBLE PRECISION NOT NULL,
   starved_percent DOUBLE PRECISION NOT NULL,
   stolen_percent DOUBLE PRECISION NOT NULL,
