@@ -11,6 +11,7 @@ use arrow_ipc::reader::StreamDecoder;
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::ArrowError;
 
+use crate::rows::is_in_range;
 use crate::{Columns, MAX_ROWS, schema};
 
 /// Bytes that are not a batch.
@@ -46,14 +47,25 @@ pub fn decode(bytes: Vec<u8>) -> Result<RecordBatch, Malformed> {
     // The library checks what buffers hold, and panics where they do not lie within the message.
     let decoded = catch_unwind(AssertUnwindSafe(|| read(Buffer::from_vec(bytes))));
     let rows = decoded.map_err(|_| Malformed("a column lies outside the message".to_owned()))??;
-    if Columns::of(&rows).is_none() {
+    let Some(columns) = Columns::of(&rows) else {
         let found: Vec<&str> = rows.schema_ref().fields().iter().map(|field| field.name().as_str()).collect();
         return Err(Malformed(format!("other columns: {}", found.join(", "))));
+    };
+    if !is_storable(&columns) {
+        let reason = "a row has a time outside of the years 1970 to 9999, or a text with a zero character";
+        return Err(Malformed(reason.to_owned()));
     }
     if rows.num_rows() > MAX_ROWS {
         return Err(Malformed(format!("{} rows, more than {MAX_ROWS}", rows.num_rows())));
     }
     Ok(rows)
+}
+
+/// Whether every database takes the values: one that does not would refuse all that is committed with them.
+fn is_storable(columns: &Columns<'_>) -> bool {
+    let words = [columns.endpoint.words, columns.stage.words, columns.error.words];
+    let texts = words.into_iter().all(|words| words.iter().flatten().all(|word| !word.contains('\0')));
+    texts && columns.timestamp.values().iter().all(|us| is_in_range(*us))
 }
 
 fn read(mut bytes: Buffer) -> Result<RecordBatch, Malformed> {

@@ -3,8 +3,8 @@
 //! A [`Builder`] takes rows and makes a record batch of [`schema`]; [`encode`] and [`decode`] are the bytes between. A
 //! batch names its own endpoints, stages and errors, so that whoever reads it needs no plan.
 //!
-//! Invariant: whatever the bytes, decoding returns, and what it accepts has exactly these columns, valid text, and at most
-//! [`MAX_ROWS`] rows. Deliberately absent: run and worker as columns (a batch has one of each), and what can be computed
+//! Invariant: whatever the bytes, decoding returns, and what it accepts has exactly these columns, text and times that every
+//! store takes, and at most [`MAX_ROWS`] rows. Deliberately absent: run and worker as columns (a batch has one of each), and what can be computed
 //! from a row.
 
 mod rows;

@@ -17,6 +17,14 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 /// Rows of a batch at most: twice what a driver puts into one, and fewer than the words that a dictionary can name.
 pub const MAX_ROWS: usize = 16_384;
 
+/// The first microsecond after the year 9999.
+const END_US: i64 = 253_402_300_800_000_000;
+
+/// Whether so many Unix microseconds lie in the years 1970 to 9999, which every store has.
+pub(crate) fn is_in_range(us: i64) -> bool {
+    (0..END_US).contains(&us)
+}
+
 /// One request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Row<'a> {

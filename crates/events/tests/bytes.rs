@@ -58,6 +58,19 @@ fn more_bytes_than_a_column_holds_are_the_most_it_holds() {
 }
 
 #[test]
+fn what_a_store_cannot_hold_is_refused() {
+    let refused = |row: Row<'_>| events::decode(encoded(&[row], &mut Builder::new())).is_err();
+    let row = Row { endpoint: "a", ..Row::default() };
+    assert!(!refused(row));
+    assert!(refused(Row { endpoint: "a\0b", ..row }));
+    assert!(refused(Row { error: Some("\0"), ..row }));
+    assert!(refused(Row { stage: Some("\0"), ..row }));
+    assert!(!refused(Row { timestamp_us: 253_402_300_799_999_999, ..row }));
+    assert!(refused(Row { timestamp_us: 253_402_300_800_000_000, ..row }));
+    assert!(refused(Row { timestamp_us: -1, ..row }));
+}
+
+#[test]
 fn whatever_the_bytes_decoding_returns() {
     std::panic::set_hook(Box::new(|_| {}));
     let seed = fastrand::u64(..);

@@ -7,12 +7,11 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use events::{Batch, Columns, Identity};
+use events::{Batch, Identity};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::event::{NO_NAME, is_name};
-use crate::moment::is_in_range;
 
 /// The category of these entries.
 pub const CATEGORY: &str = "swell.events";
@@ -53,8 +52,6 @@ pub enum Fault {
     Arrow(#[from] events::Malformed),
     #[error("it has {found} rows and not {stated}")]
     Rows { stated: usize, found: usize },
-    #[error("a row has a time outside of the years 1970 to 9999, or a text with a zero character")]
-    Row,
 }
 
 /// The message of a batch.
@@ -103,16 +100,6 @@ pub fn read(message: &[u8]) -> Result<Batch, Fault> {
     if rows.num_rows() != message.rows {
         return Err(Fault::Rows { stated: message.rows, found: rows.num_rows() });
     }
-    if !Columns::of(&rows).is_some_and(|columns| is_storable(&columns)) {
-        return Err(Fault::Row);
-    }
     let (run_id, worker_id) = (message.test_run_id.into_owned(), message.worker_id.into_owned());
     Ok(Batch { run_id, worker_id, identity, rows })
-}
-
-/// Whether every database takes the values: one that does not would refuse all that is committed with them.
-fn is_storable(columns: &Columns<'_>) -> bool {
-    let words = [columns.endpoint.words, columns.stage.words, columns.error.words];
-    let texts = words.into_iter().all(|words| words.iter().flatten().all(|word| !word.contains('\0')));
-    texts && columns.timestamp.values().iter().all(|us| is_in_range(*us))
 }

@@ -12,11 +12,6 @@ const MILLISECONDS_FROM: f64 = 1e11;
 /// The first second after the year 9999.
 const END_S: i64 = 253_402_300_800;
 
-/// Whether so many microseconds lie in the years 1970 to 9999.
-pub fn is_in_range(us: i64) -> bool {
-    (0..END_S * 1_000_000).contains(&us)
-}
-
 /// Microseconds of a text, or `None`.
 pub fn of_text(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();

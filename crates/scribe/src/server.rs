@@ -163,9 +163,10 @@ impl Server {
     }
 
     /// Closes the listener, answers the calls that were taken in, closes the connections, and waits for all of it. Takes as
-    /// long as the sink does.
-    pub fn stop(mut self) {
+    /// long as the sink does. All that it counted.
+    pub fn stop(mut self) -> Counts {
         self.end();
+        self.counts()
     }
 
     fn end(&mut self) {

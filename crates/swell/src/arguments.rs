@@ -338,6 +338,10 @@ pub struct Collector {
     #[arg(long, env = "SWELL_SCRIBE", value_name = "ADDR[:PORT]", value_parser = scribe_address)]
     pub scribe: Option<SocketAddr>,
 
+    /// Take events of this Scribe category only, besides those of drivers; repeatable. By default of all
+    #[arg(long = "scribe-category", value_name = "NAME", requires = "scribe")]
+    pub scribe_categories: Vec<String>,
+
     /// Serve `/metrics` for Prometheus here, to whoever reaches the address
     #[arg(long, env = "SWELL_COLLECTOR_LISTEN", value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,

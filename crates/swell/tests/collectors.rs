@@ -117,7 +117,8 @@ fn a_collector_that_is_killed_again_and_again_stores_each_event_once() {
 fn a_driver_sends_its_events_to_a_collector_by_scribe() {
     let folder = tempdir().unwrap();
     let (kafka, target) = (Kafka::start().unwrap(), Target::start(folder.path()));
-    let mut command = with(&["collector", "--scribe", "127.0.0.1:0", "--store", "elsewhere"]);
+    let mut command =
+        with(&["collector", "--scribe", "127.0.0.1:0", "--scribe-category", "jobs", "--store", "elsewhere"]);
     let mut collector = Process::start("collector", &mut command, folder.path());
     let told = collector.line_after("collecting events from Scribe on ");
     let address = told.split_whitespace().next().unwrap().to_owned();

@@ -542,6 +542,9 @@ fn understood(record: Record) -> Result<(Batch, usize), Poison> {
         Ok(rows) => rows,
         Err(malformed) => return Err(poison(malformed.to_string(), beginning)),
     };
+    if [&test_id, &node_id].into_iter().any(|name| name.is_empty() || name.chars().any(char::is_control)) {
+        return Err(poison("its run or its driver has no name that can be stored".to_owned(), beginning));
+    }
     if usize::try_from(told).ok() != Some(rows.num_rows()) {
         let found = rows.num_rows();
         return Err(poison(format!("{told} rows are told, {found} are there"), beginning));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cluster::runtime::ingest::{Hurry, Ingester};
 use cluster::view::Ingest;
-use scribe::{Group, Server, SinkError};
+use scribe::{Categories, Group, Server, Settings, SinkError};
 use store::{EventStore, Location, Peer, Poison, SharedEvents};
 
 use super::{kafka, serving};
@@ -32,7 +32,9 @@ pub fn run(arguments: &Collector, terminal: Terminal) -> anyhow::Result<Exit> {
         .map_err(|error| Ended::because(Exit::Invalid, error.to_string()))?;
     let store = SharedEvents::new(store);
     let cluster = kafka::connect(&arguments.kafka)?;
-    let server = arguments.scribe.map(|address| listen(address, &store)).transpose()?.map(Arc::new);
+    let categories = &arguments.scribe_categories;
+    let server = arguments.scribe.map(|address| listen(address, categories, &store));
+    let server = server.transpose()?.map(Arc::new);
     let shown = Arc::new(Mutex::new(Ingest::default()));
     let scraped = arguments.listen.map(|address| serve(address, &shown, cluster.is_some(), server.as_ref()));
     let scraped = scraped.transpose()?;
@@ -67,9 +69,8 @@ pub fn run(arguments: &Collector, terminal: Terminal) -> anyhow::Result<Exit> {
     }
     let died = interrupts.asked() == Asked::Nothing;
     drop(scraped);
-    let counts = server.as_ref().map(|server| server.counts());
-    // Answers the calls that it took in: nobody else has it any more.
-    drop(server);
+    // Nobody else has it any more.
+    let counts = server.and_then(Arc::into_inner).map(Server::stop);
     let well = ingest.is_none_or(|thread| thread.join().is_ok());
     if died || !well {
         return Err(Ended::because(Exit::Internal, "the collector ended by itself; see the log"));
@@ -112,7 +113,7 @@ fn serve(
 }
 
 /// Takes events by the Scribe protocol.
-fn listen(address: SocketAddr, store: &SharedEvents) -> anyhow::Result<Server> {
+fn listen(address: SocketAddr, categories: &[String], store: &SharedEvents) -> anyhow::Result<Server> {
     let mut store = store.clone();
     let sink = move |group: &Group| -> Result<(), SinkError> {
         // The rows last: when anything fails, all of the group comes again, and events have no identity.
@@ -126,7 +127,12 @@ fn listen(address: SocketAddr, store: &SharedEvents) -> anyhow::Result<Server> {
         store.store_loose(&group.batches)?;
         Ok(())
     };
-    Server::start(scribe::Settings::new(address), sink).map_err(|error| {
+    let categories = match categories {
+        [] => Categories::All,
+        named => Categories::Named(named.to_vec()),
+    };
+    let settings = Settings { categories, ..Settings::new(address) };
+    Server::start(settings, sink).map_err(|error| {
         let advice = "choose another address with --scribe";
         Ended::because(Exit::CannotListen, format!("{:#}; {advice}", anyhow::Error::new(error)))
     })

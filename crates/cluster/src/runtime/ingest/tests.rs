@@ -205,15 +205,19 @@ fn what_cannot_be_understood_is_set_aside_and_the_rest_goes_on() {
     messages.insert(0, Message::Events(wrong.clone()));
     (wrong.bytes, wrong.rows) = (b"rubbish".to_vec(), 12);
     messages.insert(20, Message::Events(wrong));
+    let Message::Events(mut nameless) = batch(1_001) else { panic!() };
+    nameless.node_id = "d\0".to_owned();
+    messages.insert(30, Message::Events(nameless));
     let shown = ingest(&store, &messages, true);
     store.look(|kept| {
         let aside: Vec<_> = kept.aside.iter().map(|poison| (poison.offset, poison.reason.as_str())).collect();
-        assert_eq!((kept.rows, kept.position), (400, Some(42)));
-        assert_eq!(aside.len(), 2);
+        assert_eq!((kept.rows, kept.position), (400, Some(43)));
+        assert_eq!(aside.len(), 3);
         assert_eq!(aside[0], (0, "11 rows are told, 10 are there"));
         assert!(aside[1].0 == 20 && aside[1].1.starts_with("not a batch of events"), "{aside:?}");
+        assert!(aside[2].0 == 30 && aside[2].1.contains("no name"), "{aside:?}");
     });
-    assert_eq!(shown.set_aside, 2);
+    assert_eq!(shown.set_aside, 3);
 }
 
 #[test]
