@@ -168,12 +168,28 @@ export interface Driver {
   zone: string | null;
 }
 
+/** One that stores raw events. */
+export interface Collector {
+  name: string;
+  partitions: number;
+  rows: number;
+  lag_s: number;
+  lag_batches: number;
+}
+
+/** How storing goes; `troubles` has the worst first, and is empty when all is well. */
+export interface Storage {
+  troubles: { code: string; text: string }[];
+  events: { lag_s: number; lag_batches: number; set_aside: number; missing: number; collectors: Collector[] } | null;
+}
+
 export interface Snapshot {
   now: string;
   run: Run;
   totals: Totals | null;
   series: Series;
   fleet: Driver[];
+  storage: Storage;
 }
 
 /** What changed since the message before; what is absent did not. */
@@ -189,6 +205,7 @@ export interface Delta {
   thresholds?: Threshold[];
   drivers?: RunDriver[];
   fleet?: Driver[];
+  storage?: Storage;
   events?: RunEvent[];
 }
 
@@ -301,6 +318,7 @@ export const newest = async (): Promise<RunItem | null> =>
   (await get<{ runs: RunItem[] }>("runs?limit=1")).runs[0] ?? null;
 export const summary = (run: string): Promise<Summary> => get(`runs/${id(run)}/summary`);
 export const drivers = async (): Promise<Driver[]> => (await get<{ drivers: Driver[] }>("drivers")).drivers;
+export const storage = (): Promise<Storage> => get("storage");
 /** What a plan without faults would do; of one driver where `per_driver`, else of all. */
 export interface Checked {
   duration_s: Maybe;

@@ -4,6 +4,7 @@ import * as api from "./api";
 import type { Driver } from "./api";
 import * as fmt from "./format";
 import { usePolled } from "./page";
+import { StorageNow } from "./storage";
 
 /** Two missing heartbeats, at one a second. */
 const MISSING_MS = 2500;
@@ -13,6 +14,7 @@ export function FleetPage() {
   return (
     <main id="main">
       <h1 class="page-title">Fleet</h1>
+      <StorageNow whenWell />
       <FleetNow title="Drivers" />
     </main>
   );

@@ -4,7 +4,7 @@
 // the server thins. Absent on purpose: any averaging of percentiles, and any value for a second nobody reported.
 
 import { send, Refused } from "./api";
-import type { Delta, Driver, Maybe, Row, Run, SecondStats, Series, Snapshot, Totals } from "./api";
+import type { Delta, Driver, Maybe, Row, Run, SecondStats, Series, Snapshot, Storage, Totals } from "./api";
 
 const HISTORY_ROWS = 4000;
 const RETRY_FIRST_MS = 500;
@@ -22,6 +22,7 @@ export interface LiveState {
   run: Run;
   totals: Totals | null;
   fleet: Driver[];
+  storage: Storage;
   history: History;
   last: Row | null;
   /** `performance.now()` of the last row, and of the last word of the fleet. */
@@ -181,10 +182,10 @@ export class Live {
     else this.enter("live");
   }
 
-  private snapshot({ now, run, totals, series, fleet }: Snapshot): void {
+  private snapshot({ now, run, totals, series, fleet, storage }: Snapshot): void {
     const at = performance.now();
     this.state = {
-      run, totals, fleet, history: fromSeries(series), last: lastRow(series), rowAt: at, fleetAt: at,
+      run, totals, fleet, storage, history: fromSeries(series), last: lastRow(series), rowAt: at, fleetAt: at,
       clockSkew: Date.parse(now) - Date.now(),
     };
   }
@@ -201,6 +202,7 @@ export class Live {
       events: delta.events ? [...run.events, ...delta.events] : run.events,
     };
     state.totals = delta.totals ?? state.totals;
+    state.storage = delta.storage ?? state.storage;
     if (delta.fleet) {
       state.fleet = delta.fleet;
       state.fleetAt = performance.now();

@@ -3,7 +3,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import * as api from "./api";
 import { isOver } from "./api";
-import type { Run, Summary } from "./api";
+import type { Run, Storage, Summary } from "./api";
 import { Chart } from "./chart";
 import type { Line } from "./chart";
 import * as fmt from "./format";
@@ -13,6 +13,7 @@ import type { LiveState } from "./live";
 import { announce, useBeat } from "./page";
 import { DriverShare, Errors, Events, Percentiles, Steps, Thresholds, VerdictLine } from "./panels";
 import { RunHeader } from "./header";
+import { StorageLine, StorageNow } from "./storage";
 import { Tiles } from "./tiles";
 
 /** Older than this, a value is greyed: it is the last one known, not the present one. */
@@ -53,6 +54,7 @@ export function RunPage({ runId }: { runId: string }) {
   const state = live?.state ?? null;
   useBeat(live?.status !== "over", 1000);
   useSpokenState(state?.run);
+  useSpokenTrouble(state && !isOver(state.run) ? state.storage : undefined);
   if (!live || !state) {
     return live?.status === "missing" || live?.status === "lost" ? (
       <p class="banner bad" role="alert">{live.problem ?? "This run cannot be shown."}</p>
@@ -81,6 +83,18 @@ function useSpokenState(run: Run | undefined): void {
   }, [run?.state, run?.events.length]);
 }
 
+/** What storing suffers from is announced once, not with every second that it lasts. */
+function useSpokenTrouble(storage: Storage | undefined): void {
+  const codes = storage?.troubles.map((trouble) => trouble.code).join(" ");
+  const before = useRef<string | undefined>(undefined);
+  useEffect(() => {
+    const first = storage?.troubles[0];
+    if (first) announce(fmt.sentence(first.text));
+    else if (before.current && codes === "") announce("Storage keeps up again.");
+    before.current = codes;
+  }, [codes]);
+}
+
 function Shown({ live, state }: { live: Live; state: LiveState }) {
   const { run, totals, history, last } = state;
   const over = isOver(run);
@@ -103,6 +117,7 @@ function Shown({ live, state }: { live: Live; state: LiveState }) {
           run={run} balanced={summary?.accounting.balanced ?? null}
           lag={over ? summary?.send_lag_ms.p99 ?? null : totals?.send_lag_p99_ms ?? null}
         />
+        {over ? <StorageNow /> : <StorageLine storage={state.storage} />}
         <Tiles run={run} last={last} totals={totals} history={history} summary={summary} stale={stale} over={over} />
         <Chart title="Rate" note={note || "requests per second; planned counts iterations"} lines={RATE} format={perSecond} {...common} />
         <Chart

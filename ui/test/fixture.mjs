@@ -78,6 +78,17 @@ const fleet = (kind, silent = 0) => NODES.map((node_id, i) => ({
   memory_bytes: 61_400_000 + i * 2_100_000, version: "0.1.0", clock_offset_ms: [-0.3, 1.2, 0.1][i], clock_error_ms: 0.8,
   requests_sent: 31_240 + i, send_lag_p99_us: 180 + 30 * i, open_sockets: 71, zone: "eu-1" + "abc"[i] }));
 
+/** `bad` cannot store; elsewhere all is well, by two collectors. */
+const storage = (kind, seconds = 0) => kind === "bad"
+  ? { troubles: [
+      { code: "events_refused", text: `raw events have not been stored for ${12 + seconds} s, and wait in Kafka: postgres://swell@db.internal:5432/results cannot be reached: Connection refused; is PostgreSQL running, and does it listen there?` },
+      { code: "retention", text: "Kafka deletes events in 95 s that are not stored yet: start more collectors, or raise retention.ms and retention.bytes of Vd9x/swell.events" }],
+    events: { lag_s: 12.4 + seconds, lag_batches: 4210, set_aside: 1, missing: 0, collectors: [
+      { name: "orchestrator-eu-1", partitions: 4, rows: 1_204_551, lag_s: 12.4 + seconds, lag_batches: 4210 }] } }
+  : { troubles: [], events: { lag_s: 0.31, lag_batches: 4, set_aside: 0, missing: 0, collectors: [
+      { name: "orchestrator-eu-1", partitions: 2, rows: 612_004, lag_s: 0.31, lag_batches: 3 },
+      { name: "collector-node-7-1188", partitions: 2, rows: 598_310, lag_s: 0.12, lag_batches: 1 }] } };
+
 function makeRun(kind, created) {
   const started = new Date(created + 2000);
   const over = kind === "done" || kind === "short";
@@ -142,6 +153,7 @@ export async function start({ port = 0, newest = "live", empty = false } = {}) {
     if (path === "runs" && request.method === "POST") return createRun(request, json);
     if (path === "runs") return json(200, { runs: empty ? [] : order.map((kind) => item(runs[kind], rowsOf(kind))).slice(0, Number(url.searchParams.get("limit"))), next: null });
     if (path === "plans/check") return check(request, json);
+    if (path === "storage") return json(200, storage(newest));
     if (path === "drivers") return json(200, { drivers: fleet("live") });
     const [, kind, what] = path.match(/^runs\/01JD8K-(\w+)\/(\w+)$/) ?? [];
     if (!kind || !runs[kind]) return json(404, { type: "about:blank", title: "Not Found", status: 404, detail: "There is no such run." }, "application/problem+json");
@@ -181,13 +193,13 @@ export async function start({ port = 0, newest = "live", empty = false } = {}) {
     const event = (name, data, id) => response.write(`event: ${name}\n${id === undefined ? "" : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`);
     const rows = rowsOf(kind);
     const run = runs[kind];
-    event("snapshot", { now: new Date().toISOString(), run, totals: totals(rows), series: series(rows), fleet: fleet(kind) }, rows.length);
+    event("snapshot", { now: new Date().toISOString(), run, totals: totals(rows), series: series(rows), fleet: fleet(kind), storage: storage(kind) }, rows.length);
     if (run.ended_at) return response.end("event: end\ndata: {}\n\n");
     if (kind === "bad") return;
     const timer = setInterval(() => {
       const now = rowsOf(kind);
       event("delta", { now: new Date().toISOString(), state: run.state, state_reason: null, started_at: run.started_at, ended_at: null,
-        row: now.at(-1), totals: totals(now), fleet: fleet(kind), verdict: run.verdict, thresholds: run.thresholds }, now.length);
+        row: now.at(-1), totals: totals(now), fleet: fleet(kind), storage: storage(kind), verdict: run.verdict, thresholds: run.thresholds }, now.length);
     }, 1000);
     response.on("close", () => clearInterval(timer));
   }

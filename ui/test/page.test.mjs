@@ -89,6 +89,33 @@ describe("the page", () => {
     await close();
   });
 
+  test("storage is a quiet line while it keeps up, with the collectors on demand", async () => {
+    const { page, close } = await open(chromium, site.url);
+    const line = page.getByRole("region", { name: "Storage" });
+    await line.getByText("Storage keeps up").waitFor();
+    assert.match(await line.innerText(), /raw events 310 ms and 4 batches behind/);
+    assert.equal(await page.locator(".storage.verdict").count(), 0);
+    await line.getByText("2 collectors").click();
+    const row = line.getByRole("row", { name: /^collector-node-7-1188/ });
+    assert.deepEqual(await row.getByRole("cell").allInnerTexts(), ["2", "598,310", "120 ms", "1"]);
+    assert.deepEqual(await violations(page), []);
+    await close();
+  });
+
+  test("a store that refuses is told with its reason and since when, and spoken once", async () => {
+    const { page, close } = await open(chromium, run("bad"), { viewport: { width: 360, height: 800 } });
+    const line = page.getByRole("region", { name: "Storage" });
+    await line.getByText("Storage is in trouble").waitFor();
+    const said = await line.innerText();
+    assert.match(said, /not been stored for 12 s, and wait in Kafka: postgres:[^]*Connection refused/);
+    assert.match(said, /Kafka deletes events in 95 s/);
+    assert.match(said, /raw events 12\.4 s and 4,210 batches behind/);
+    assert.match(said, /1 batch not understood and set aside/);
+    assert.match(await page.locator("#say").innerText(), /^Raw events have not been stored/);
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
+    await close();
+  });
+
   test("thresholds say what they came to, and where there are none nothing is said", async () => {
     const { page, close } = await open(chromium, run("bad"));
     const rows = page.locator("section", { has: page.getByRole("heading", { name: "Thresholds" }) });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::orchestrator;
-use cluster::view::{DriverView, Ingest, RunState, RunView, Tick};
+use cluster::view::{DriverView, RunState, RunView, Storage, Tick};
 use cluster::{Failure, Handle, RunResult, Wanted};
 use plan::Plan;
 
@@ -16,8 +16,8 @@ pub trait Control: Send + Sync + 'static {
     /// The drivers, by node id.
     fn fleet(&self) -> Vec<DriverView>;
 
-    /// How the ingest of raw events stands, where this process has one.
-    fn ingest(&self) -> Option<Ingest>;
+    /// How storing goes.
+    fn storage(&self) -> Storage;
 
     /// The run under way, else the last one of this process.
     fn current(&self) -> Option<RunView>;
@@ -30,9 +30,6 @@ pub trait Control: Send + Sync + 'static {
 
     /// The result so far of such a run.
     fn result(&self, run_id: &str) -> Option<RunResult>;
-
-    /// Why results cannot be stored at the moment, if so.
-    fn store_fault(&self) -> Option<String>;
 
     /// Waits until the version is not `seen`, at most `patience`; the version then.
     fn wait_change(&self, seen: u64, patience: Duration) -> u64;
@@ -86,8 +83,8 @@ impl Control for Handle {
         self.fleet()
     }
 
-    fn ingest(&self) -> Option<Ingest> {
-        self.ingest()
+    fn storage(&self) -> Storage {
+        self.storage()
     }
 
     fn current(&self) -> Option<RunView> {
@@ -104,10 +101,6 @@ impl Control for Handle {
 
     fn result(&self, run_id: &str) -> Option<RunResult> {
         self.result(run_id)
-    }
-
-    fn store_fault(&self) -> Option<String> {
-        self.store_fault()
     }
 
     fn wait_change(&self, seen: u64, patience: Duration) -> u64 {

@@ -15,8 +15,8 @@ pub(crate) async fn live() -> Json<Value> {
 
 /// `GET /readyz`: results can be stored.
 pub(crate) async fn ready(State(app): State<App>) -> Result<Json<Value>, Problem> {
-    match app.control.store_fault() {
+    match app.control.storage().results_fault {
         None => Ok(Json(json!({ "status": "ready" }))),
-        Some(why) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Not ready").detail(why)),
+        Some(fault) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Not ready").detail(fault.why)),
     }
 }

@@ -24,8 +24,10 @@ mod json;
 mod figures;
 mod row;
 mod fleet;
+mod storage;
 mod health;
 mod prometheus;
+mod scraped;
 mod assets;
 mod time;
 mod control;
@@ -33,6 +35,7 @@ mod summary;
 
 pub use control::{Control, Refused};
 pub use figures::figures;
+pub use scraped::{Collected, Scraped, serve_metrics};
 pub use server::{Error, Server, Settings, serve};
 pub use summary::summary;
 pub use tokens::NewTokens;

@@ -32,8 +32,8 @@ pub(crate) async fn metrics(State(app): State<App>) -> Result<Response, Problem>
     let text = tokio::task::spawn_blocking(move || {
         let mut text = Text::default();
         text.fleet(&control.fleet(), viewers);
-        if let Some(ingest) = control.ingest() {
-            text.ingest(&ingest);
+        if let Some(ingest) = control.storage().ingest {
+            text.ingest(&ingest, clock::unix_ms());
         }
         if let Some(result) = control.current().and_then(|view| control.result(&view.run_id)) {
             text.run(&result);
@@ -42,13 +42,20 @@ pub(crate) async fn metrics(State(app): State<App>) -> Result<Response, Problem>
     });
     let text =
         text.await.map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The metrics failed"))?;
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+    Ok(([(header::CONTENT_TYPE, Text::KIND)], text).into_response())
 }
 
+/// The text as it grows.
 #[derive(Default)]
-struct Text(String);
+pub(crate) struct Text(String);
 
 impl Text {
+    pub(crate) const KIND: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+    pub(crate) fn into_string(self) -> String {
+        self.0
+    }
+
     fn head(&mut self, name: &str, kind: &str, help: &str) {
         self.line(format_args!("# HELP groundswell_{name} {help}"));
         self.line(format_args!("# TYPE groundswell_{name} {kind}"));
@@ -71,7 +78,7 @@ impl Text {
         self.line(format_args!("groundswell_live_viewers {viewers}"));
     }
 
-    fn ingest(&mut self, ingest: &Ingest) {
+    pub(crate) fn ingest(&mut self, ingest: &Ingest, now_ms: i64) {
         let counters = [
             ("events_stored_total", ingest.rows, "Raw events stored."),
             (
@@ -99,8 +106,15 @@ impl Text {
         }
         self.head("events_lag_seconds", "gauge", "Age of the oldest batch that is not stored.");
         for lag in &ingest.partitions {
-            let (partition, seconds) = (lag.partition, lag.ms as f64 / 1e3);
+            let (partition, seconds) = (lag.partition, ingest.lag_of(lag, now_ms) as f64 / 1e3);
             self.line(format_args!("groundswell_events_lag_seconds{{partition=\"{partition}\"}} {seconds}"));
+        }
+    }
+
+    pub(crate) fn scribe(&mut self, counts: &[(&str, u64)]) {
+        for (what, count) in counts {
+            self.head(&format!("scribe_{what}_total"), "counter", "As docs/scribe.md says.");
+            self.line(format_args!("groundswell_scribe_{what}_total {count}"));
         }
     }
 
@@ -216,6 +230,7 @@ fn escaped(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use cluster::view::Fault;
     use metrics::{PhaseTimings, Phases};
     use plan::StageId;
 
@@ -224,12 +239,13 @@ mod tests {
     #[test]
     fn the_ingest_says_how_far_behind_it_is() {
         let mut text = Text::default();
-        text.ingest(&Ingest {
+        let ingest = Ingest {
             rows: 7,
-            partitions: vec![PartitionLag { partition: 3, messages: 12, ms: 2_500 }],
-            fault: Some("the database is away".to_owned()),
+            partitions: vec![PartitionLag { partition: 3, messages: 12, oldest_ms: Some(10_000) }],
+            fault: Some(Fault { why: "the database is away".to_owned(), since_ms: 9_000 }),
             ..Ingest::default()
-        });
+        };
+        text.ingest(&ingest, 12_500);
         for line in [
             "groundswell_events_stored_total 7",
             "groundswell_events_store_up 0",

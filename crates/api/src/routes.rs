@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 
 use crate::problem::Problem;
 use crate::state::App;
-use crate::{access, assets, commands, fleet, health, prometheus, runs};
+use crate::{access, assets, commands, fleet, health, prometheus, runs, storage};
 
 pub(crate) fn router(app: App) -> Router {
     let api = Router::new()
@@ -21,6 +21,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/runs/{run_id}/series", get(runs::seconds))
         .route("/runs/{run_id}/live", get(runs::live))
         .route("/drivers", get(fleet::list))
+        .route("/storage", get(storage::now))
         .route("/plans/check", post(commands::check))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))

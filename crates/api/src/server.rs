@@ -129,7 +129,11 @@ pub fn serve(settings: Settings, control: impl Control) -> Result<Server, Error>
 }
 
 /// Serves until told to stop, then gives calls under way [`GRACE`] to finish.
-async fn until_stopped(listener: TcpListener, router: axum::Router, stopped: oneshot::Receiver<()>) {
+pub(crate) async fn until_stopped(
+    listener: TcpListener,
+    router: axum::Router,
+    stopped: oneshot::Receiver<()>,
+) {
     let (closing, closed) = oneshot::channel::<()>();
     let graceful = axum::serve(listener, router).with_graceful_shutdown(async move {
         // An error means that the server was dropped without a word, which stops it too.

@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
 use api::{Server, Settings};
+use cluster::view::{Fault, Ingest, PartitionLag, Storage};
 use scripted::Scripted;
 use serde_json::{Value, json};
 
@@ -290,6 +291,42 @@ fn the_document_names_exactly_the_routes() {
     let built = routes.matches("get(").count() + routes.matches("post(").count();
     // The three files of the page are no part of the interface.
     assert_eq!(named, built - 3);
+}
+
+#[test]
+fn viewers_learn_how_storing_goes() {
+    let site = site();
+    let run = site.create();
+    site.control.start(&run);
+    assert_eq!(site.get("/api/v1/storage").json(), json!({"troubles": [], "events": null}));
+    assert_eq!(site.get("/api/v1/readyz").status, 200);
+    let mut viewer = site.viewer(&run, None);
+    assert_eq!(viewer.next().unwrap().data["storage"]["troubles"], json!([]));
+
+    let partition = PartitionLag { partition: 0, messages: 4, oldest_ms: Some(clock::unix_ms() - 2_000) };
+    let other =
+        store::Peer { name: "b".to_owned(), partitions: 1, lag_batches: 38, ..store::Peer::default() };
+    let fault = |why: &str| Some(Fault { why: why.to_owned(), since_ms: clock::unix_ms() - 12_000 });
+    site.control.storing(Storage {
+        results_fault: fault("the disk is full"),
+        ingest: Some(Ingest {
+            name: "a".to_owned(),
+            partitions: vec![partition],
+            fault: fault("PostgreSQL is away"),
+            ..Ingest::default()
+        }),
+        others: vec![other],
+    });
+    site.control.tick(1);
+    let told = viewer.next_row().data["storage"].clone();
+    assert_eq!(told["events"]["lag_batches"], 42);
+    assert!(told["events"]["lag_s"].as_f64().unwrap() >= 2.0, "{told}");
+    let names = told["events"]["collectors"].as_array().unwrap().iter().map(|one| one["name"].clone());
+    assert_eq!(names.collect::<Vec<_>>(), ["a", "b"]);
+    let codes = told["troubles"].as_array().unwrap().iter().map(|one| one["code"].clone());
+    assert_eq!(codes.collect::<Vec<_>>(), ["results_refused", "events_refused"]);
+    assert!(told["troubles"][1]["text"].as_str().unwrap().ends_with("wait in memory: PostgreSQL is away"));
+    assert_eq!(site.get("/api/v1/readyz").status, 503);
 }
 
 #[test]

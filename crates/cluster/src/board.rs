@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::collector::Gathering;
 use crate::result::{Ending, RunResult};
-use crate::view::{DriverView, Ingest, RunView, Tick, TimelineEvent};
+use crate::view::{DriverView, RunView, Storage, Tick, TimelineEvent};
 
 /// Events kept of one run; a run with more has a problem that the first ones tell.
 const MAX_EVENTS: usize = 2_000;
@@ -27,10 +27,7 @@ pub(crate) struct Content {
     version: u64,
     pub(crate) fleet: Vec<DriverView>,
     pub(crate) current: Option<Current>,
-    /// Why results cannot be stored at the moment.
-    pub(crate) store_fault: Option<String>,
-    /// How the ingest of raw events stands, where this process has one.
-    pub(crate) ingest: Option<Ingest>,
+    pub(crate) storage: Storage,
 }
 
 /// The run under way, or the last one.
@@ -77,6 +74,11 @@ impl Board {
         let content = self.lock();
         let waited = self.changed.wait_timeout_while(content, patience, |content| content.version == seen);
         waited.unwrap_or_else(PoisonError::into_inner).0.version
+    }
+
+    /// Why results cannot be stored at the moment.
+    pub(crate) fn results_fault(&self) -> Option<String> {
+        self.look(|content| content.storage.results_fault.as_ref().map(|fault| fault.why.clone()))
     }
 
     pub(crate) fn ticks(&self, run_id: &str) -> Vec<Arc<Tick>> {

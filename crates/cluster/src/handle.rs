@@ -10,7 +10,7 @@ use plan::Plan;
 use crate::board::Board;
 use crate::orchestrator::{Command, Refused};
 use crate::result::RunResult;
-use crate::view::{DriverView, Ingest, RunState, RunView, Tick};
+use crate::view::{DriverView, RunState, RunView, Storage, Tick};
 
 /// How long an answer may take: a start waits for the claim to come back from the log.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(20);
@@ -88,9 +88,9 @@ impl Handle {
         self.board.look(|content| content.fleet.clone())
     }
 
-    /// How the ingest of raw events stands, where this process has one.
-    pub fn ingest(&self) -> Option<Ingest> {
-        self.board.look(|content| content.ingest.clone())
+    /// How storing goes.
+    pub fn storage(&self) -> Storage {
+        self.board.look(|content| content.storage.clone())
     }
 
     /// The run under way, or the last one.
@@ -111,11 +111,6 @@ impl Handle {
     /// Its result so far.
     pub fn result(&self, run_id: &str) -> Option<RunResult> {
         self.board.result(run_id)
-    }
-
-    /// Why results cannot be stored at the moment, if so.
-    pub fn store_fault(&self) -> Option<String> {
-        self.board.look(|content| content.store_fault.clone())
     }
 
     /// Waits until the version is not `seen`, at most `patience`; the version then.

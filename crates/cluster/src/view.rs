@@ -10,6 +10,10 @@ use std::sync::Arc;
 use metrics::{Stats, threshold::Judged, verdict::Verdict};
 use plan::Plan;
 
+mod storage;
+
+pub use storage::{Fault, Ingest, PartitionLag, Storage, Trouble};
+
 /// Where a run stands (`wire.md`, "Life of a run").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RunState {
@@ -255,46 +259,4 @@ pub struct DriverView {
     pub labels: BTreeMap<String, String>,
     /// Why it is in its state, for example why it could not prepare a run.
     pub reason: Option<String>,
-}
-
-/// How the ingest of raw events stands.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Ingest {
-    /// Rows stored since it began.
-    pub rows: u64,
-    /// Rows that came again and had been stored before.
-    pub duplicates: u64,
-    /// Records that could not be understood and were set aside.
-    pub set_aside: u64,
-    /// Offsets that the log deleted before they were read.
-    pub missing: u64,
-    /// The partitions that it reads.
-    pub partitions: Vec<PartitionLag>,
-    /// Why it cannot store at the moment.
-    pub fault: Option<String>,
-    /// That the log will soon delete what is not stored.
-    pub warning: Option<String>,
-}
-
-impl Ingest {
-    /// Age of the oldest record that is not stored, in milliseconds.
-    pub fn lag_ms(&self) -> i64 {
-        self.partitions.iter().map(|partition| partition.ms).max().unwrap_or(0)
-    }
-
-    /// Records that are not stored.
-    pub fn lag_messages(&self) -> i64 {
-        self.partitions.iter().map(|partition| partition.messages).sum()
-    }
-}
-
-/// How far the store is behind one partition of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PartitionLag {
-    /// Its number.
-    pub partition: i32,
-    /// Records that are not stored.
-    pub messages: i64,
-    /// Age of the oldest of them in milliseconds.
-    pub ms: i64,
 }

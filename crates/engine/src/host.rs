@@ -1,8 +1,9 @@
-//! What this machine does to the process: CPU it used, CPU it was refused, and CPU that the machine itself did not get.
+//! What this machine does to the process: CPU it used, CPU it was refused, and CPU that the machine itself did not get;
+//! and the memory that the process has.
 //!
 //! The files stay open: a process that has no descriptors left must not look as if it were throttled.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
@@ -26,6 +27,8 @@ pub(crate) struct Host {
     ticks: Ticks,
     /// `/proc/stat`.
     stat: Option<File>,
+    /// `/proc/self/statm`.
+    statm: Option<File>,
     /// The `cpu.stat` of the process's cgroup; `None` where there is none.
     cpu_stat: Option<File>,
 }
@@ -39,6 +42,7 @@ impl Host {
             throttled_us: 0,
             ticks: Ticks::default(),
             stat: File::open("/proc/stat").ok(),
+            statm: File::open("/proc/self/statm").ok(),
             cpu_stat: find_cpu_stat().and_then(|path| File::open(path).ok()),
         };
         (host.throttled_us, host.ticks) = host.read();
@@ -46,8 +50,9 @@ impl Host {
     }
 
     /// Fills in what happened since the last call: the process's CPU, how long its cgroup held it back, and what the
-    /// hypervisor gave to others.
+    /// hypervisor gave to others; and the memory that it has now.
     pub(crate) fn sample(&mut self, gauges: &mut Gauges) {
+        gauges.memory_bytes = self.statm.as_ref().and_then(beginning).map_or(0, |text| resident_bytes(&text));
         let at = clock::now();
         let span_ns = clock::nanos(at.since(self.at));
         if span_ns < LEAST_SPAN_NS {
@@ -108,6 +113,17 @@ fn ticks(stat: &str) -> Ticks {
     }
 }
 
+/// Resident memory of this process; 0 where the system does not tell.
+pub fn memory_bytes() -> u64 {
+    fs::read_to_string("/proc/self/statm").map_or(0, |text| resident_bytes(&text))
+}
+
+/// The second column of `statm`, in pages.
+fn resident_bytes(statm: &str) -> u64 {
+    let pages = statm.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or(0).saturating_mul(rustix::param::page_size() as u64)
+}
+
 fn cpu_ns() -> u64 {
     clock::nanos(clock::process_cpu())
 }
@@ -144,6 +160,16 @@ mod tests {
         assert_eq!(after.stolen_permille_since(before), 150);
         assert_eq!(before.stolen_permille_since(after), 0);
         assert_eq!(ticks("").stolen_permille_since(Ticks::default()), 0);
+    }
+
+    #[test]
+    fn memory_is_counted_in_pages() {
+        let page = rustix::param::page_size() as u64;
+        assert_eq!(resident_bytes("9000 1500 800 1 0 700 0\n"), 1500 * page);
+        assert_eq!(resident_bytes(""), 0);
+        let mut gauges = Gauges::default();
+        Host::new().sample(&mut gauges);
+        assert!(gauges.memory_bytes > 100_000, "{gauges:?}");
     }
 
     #[test]

@@ -45,6 +45,7 @@ mod running;
 pub mod rehearsal;
 
 pub use allow::{Allow, InvalidRule, Refused};
+pub use host::memory_bytes;
 pub use io::{InvalidIo, Io, uring_support};
 pub use job::{Job, PrepareError, Secrets};
 pub use machine::{Clocks, Descriptors, Machine, Memory, Ports, Processors, stolen_ticks};

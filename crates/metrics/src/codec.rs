@@ -15,8 +15,8 @@ mod parts;
 use bytes::{Reader, Writer};
 
 /// The newest version. Version 1 has no phases, and no gauges of starved and stolen CPU; version 2 no raw events among
-/// totals.
-pub const VERSION: u8 = 3;
+/// totals; version 3 no gauge of memory.
+pub const VERSION: u8 = 4;
 
 /// The oldest version that is read.
 const OLDEST_VERSION: u8 = 1;
@@ -27,13 +27,22 @@ const SINCE_2: u8 = 2;
 /// The version that brought raw events.
 const SINCE_3: u8 = 3;
 
-/// The first kind in which totals are. Those before are as in version 2, and are written so: what travels between programs
-/// of several ages is of them.
+/// The version that brought the memory of a driver's process.
+const SINCE_4: u8 = 4;
+
+/// The kind in which gauges are.
+const WITH_GAUGES: u8 = 1;
+
+/// The first kind in which totals are. Others are as in version 2, and are written so.
 const FIRST_WITH_TOTALS: u8 = 5;
 
 /// The version in which a kind is written: the one that changed it last.
 const fn version_of(kind: u8) -> u8 {
-    if kind < FIRST_WITH_TOTALS { SINCE_2 } else { VERSION }
+    match kind {
+        WITH_GAUGES => SINCE_4,
+        FIRST_WITH_TOTALS.. => SINCE_3,
+        _ => SINCE_2,
+    }
 }
 
 /// Rows or stages of one window: as many as their ids can name.

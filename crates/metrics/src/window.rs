@@ -242,6 +242,8 @@ pub struct Gauges {
     pub throttled_us: u64,
     /// CPU of the process, in thousandths of one core.
     pub cpu_permille: u32,
+    /// Resident memory of the process. 0 where the system does not tell.
+    pub memory_bytes: u64,
     /// How long the engine thread that fared worst was ready to run and had no CPU, in thousandths of the time. 0
     /// where the system does not tell.
     pub starved_permille: u16,
@@ -262,6 +264,7 @@ impl Gauges {
         self.never_waited |= other.never_waited;
         self.throttled_us = self.throttled_us.max(other.throttled_us);
         self.cpu_permille = self.cpu_permille.max(other.cpu_permille);
+        self.memory_bytes = self.memory_bytes.max(other.memory_bytes);
         self.starved_permille = self.starved_permille.max(other.starved_permille);
         self.stolen_permille = self.stolen_permille.max(other.stolen_permille);
         self.causes = match (self.causes, other.causes) {

@@ -58,7 +58,8 @@ fn every_truncation_is_refused() {
 fn what_cannot_be_is_refused_with_its_reason() {
     let timing = codec::encode_timing(&metrics::Timing::new());
     assert_eq!(timing, [2, 4, 0]);
-    assert_eq!(codec::encode_totals(&metrics::Totals::default())[..2], [codec::VERSION, 5]);
+    assert_eq!(codec::encode_window(&DriverWindow::default())[..2], [codec::VERSION, 1]);
+    assert_eq!(codec::encode_totals(&metrics::Totals::default())[..2], [3, 5]);
     assert_eq!(codec::decode_timing(&[0, 4, 0]), Err(DecodeError::Version(0)));
     let decode = |bytes: &[u8]| codec::decode_timing(bytes).unwrap_err();
     assert_eq!(decode(&[]), DecodeError::Truncated);
@@ -109,6 +110,16 @@ fn what_version_1_wrote_is_read() {
     let totals = merged.driver("d1").totals();
     merged.driver("d1").finish(&totals);
     assert_eq!(codec::decode_merged(&bytes_of(MERGED_1)), Ok(merged));
+}
+
+#[test]
+fn what_version_2_wrote_is_read() {
+    let mut window = second_of_version_1();
+    (window.gauges.starved_permille, window.gauges.stolen_permille) = (5, 7);
+    // Two gauges after the causes, and no phases at the end of the only step.
+    let bytes =
+        WINDOW_1.replacen("0101", "0201", 1).replacen("d4070124", "d40701240507", 1).replace(' ', "") + "00";
+    assert_eq!(codec::decode_window(&bytes_of(&bytes)), Ok(window));
 }
 
 /// [`second_of_version_1`] as version 1 wrote it, in hexadecimal.

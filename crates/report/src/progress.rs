@@ -53,6 +53,8 @@ pub struct Progress {
     pub send_lag_p99_ms: Option<f64>,
     /// `valid`, `suspect` or `invalid`, as far as is known.
     pub verdict: Option<String>,
+    /// What storing suffers from at the moment.
+    pub storage_trouble: Option<String>,
     /// The last event of the timeline, with its time.
     pub last_event: Option<String>,
 }
@@ -102,8 +104,10 @@ pub fn progress_line(progress: &Progress) -> String {
     line.print(160, false)
 }
 
-/// Nine lines of at most `width` columns, with ANSI colours if asked.
+/// Nine lines of at most `width` columns, with ANSI colours if asked; ten while storing suffers from something.
 pub fn live_block(progress: &Progress, color: bool, width: usize) -> Vec<String> {
+    let trouble = progress.storage_trouble.as_ref();
+    let trouble = trouble.map(|text| label("storage").toned(Tone::Warning, text));
     let lines = [
         head(progress, width),
         bar(progress, width),
@@ -115,7 +119,7 @@ pub fn live_block(progress: &Progress, color: bool, width: usize) -> Vec<String>
         verdict(progress),
         label("event").text(progress.last_event.as_deref().unwrap_or(NOTHING)),
     ];
-    lines.iter().map(|line| line.print(width, color)).collect()
+    lines.iter().chain(&trouble).map(|line| line.print(width, color)).collect()
 }
 
 fn label(name: &str) -> Line {

@@ -27,6 +27,7 @@ fn progress() -> Progress {
         drivers: 3,
         send_lag_p99_ms: Some(0.08),
         verdict: Some("valid".to_owned()),
+        storage_trouble: None,
         last_event: Some("03:05 stage spike begins".to_owned()),
     }
 }
@@ -67,6 +68,9 @@ fn block_of_a_run_in_trouble() {
         missed: 77,
         drivers_reporting: 2,
         verdict: Some("suspect".to_owned()),
+        storage_trouble: Some(
+            "raw events have not been stored for 12 s, and wait in Kafka: /data has no space left".to_owned(),
+        ),
         last_event: Some(
             "03:05 driver d2 lost: no heartbeat for 5 s, its share moved to d1 and d3, and more".to_owned(),
         ),
@@ -81,7 +85,8 @@ fn block_of_a_run_in_trouble() {
         response   p50 1.23 ms   p99 4.50 ms   max 31.7 ms   (95,988 samples)
         drivers    2 of 3 reporting   send lag p99 80.0 µs
         verdict    suspect
-        event      03:05 driver d2 lost: no heartbeat for 5 s, its share moved to d1 an…"#]]
+        event      03:05 driver d2 lost: no heartbeat for 5 s, its share moved to d1 an…
+        storage    raw events have not been stored for 12 s, and wait in Kafka: /data h…"#]]
     .assert_eq(&live_block(&troubled, false, 80).join("\n"));
 }
 

@@ -185,6 +185,7 @@ fn any_progress(random: &mut fastrand::Rng) -> Progress {
         drivers: random.u32(..),
         send_lag_p99_ms: maybe(random, float),
         verdict: maybe(random, name),
+        storage_trouble: maybe(random, name),
         last_event: maybe(random, name),
     }
 }

@@ -23,6 +23,10 @@ pub trait EventStore: Send {
     /// `topic` names the topic among all that are or were: the cluster's id, a slash, its name.
     fn claim(&mut self, topic: &str, partitions: i32) -> Result<Vec<Claimed>, Error>;
 
+    /// Tells the other collectors of `topic` how this one stands, and says how they do: those whose lease has not ended,
+    /// by name. To be called after [`EventStore::claim`]. A data folder has no others.
+    fn meet(&mut self, topic: &str, own: &Peer) -> Result<Vec<Peer>, Error>;
+
     /// How much this store likes to take at once.
     fn portion(&self) -> Portion;
 
@@ -72,6 +76,10 @@ impl EventStore for SharedEvents {
         self.locked().claim(topic, partitions)
     }
 
+    fn meet(&mut self, topic: &str, own: &Peer) -> Result<Vec<Peer>, Error> {
+        self.locked().meet(topic, own)
+    }
+
     fn portion(&self) -> Portion {
         self.locked().portion()
     }
@@ -113,6 +121,23 @@ pub struct Claimed {
     pub partition: i32,
     /// The offset to read next; `None` when it has never been read.
     pub next_offset: Option<i64>,
+}
+
+/// How a collector stands, as it tells the others.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Peer {
+    /// Its name.
+    pub name: String,
+    /// Partitions that it reads.
+    pub partitions: u32,
+    /// Rows that it stored since it began.
+    pub rows: u64,
+    /// Records of its partitions that are not stored.
+    pub lag_batches: i64,
+    /// Age of the oldest of them, in milliseconds.
+    pub lag_ms: i64,
+    /// What an operator should know of.
+    pub trouble: Option<String>,
 }
 
 /// The part of a partition that a transaction takes in.

@@ -20,7 +20,7 @@ pub mod postgres;
 mod store;
 
 pub use error::Error;
-pub use events::{Claimed, EventStore, Poison, Portion, SharedEvents, Span, Stored};
+pub use events::{Claimed, EventStore, Peer, Poison, Portion, SharedEvents, Span, Stored};
 pub use folder::{BUSY_TIMEOUT, Events, event_files};
 pub use parquet::{EventRows, ParquetFile, perf_results};
 pub use points::{MAX_POINTS, Point, PointIterations, PointRequests, PointStates};

@@ -26,6 +26,8 @@ pub struct DriverSecond {
     pub queued: u32,
     /// Open connections.
     pub connections: u32,
+    /// Resident memory of its process; 0 where it did not tell.
+    pub memory_bytes: u64,
 }
 
 impl DriverSecond {
@@ -38,6 +40,7 @@ impl DriverSecond {
         self.in_flight = self.in_flight.max(state.in_flight);
         self.queued = self.queued.max(state.queued);
         self.connections = self.connections.max(state.connections);
+        self.memory_bytes = self.memory_bytes.max(state.memory_bytes);
     }
 }
 
@@ -84,6 +87,7 @@ fn raise(state: &mut Gauges, window: &DriverWindow) {
     state.busiest_thread_permille = state.busiest_thread_permille.max(said.busiest_thread_permille);
     state.throttled_us = state.throttled_us.max(said.throttled_us);
     state.cpu_permille = state.cpu_permille.max(said.cpu_permille);
+    state.memory_bytes = state.memory_bytes.max(said.memory_bytes);
     state.starved_permille = state.starved_permille.max(said.starved_permille);
     state.stolen_permille = state.stolen_permille.max(said.stolen_permille);
 }

@@ -365,7 +365,7 @@ const ANSWERS: &[(&str, usize, usize)] = &[
     ("timestamp endpoint worker_id response_ms service_ms status_code", 20, 20),
     ("worker_id requests service_ms send_lag_ms", 2, 2),
     ("due started missed_by_drivers missed_by_target missed_by_limit", 1, 1),
-    ("worker_id requests cpu_percent busiest_thread_percent worst_send_lag_p99_ms", 2, 2),
+    ("worker_id requests cpu_percent memory_mb busiest_thread_percent worst_send_lag_p99_ms", 2, 2),
     ("second worker_id send_lag_p99_ms cpu_percent starved_percent stolen_percent throttled_us", 200, 260),
     ("endpoint p95_ms before_ms change", 2, 2),
     ("started_at test_run_id verdict requests p95_ms", 2, 2),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use raw::{batch, loose, span};
 use server::{database, server};
 use store::postgres::{self, Address, Events, Prune, Setup};
-use store::{Claimed, Error, EventStore, Poison, Stored};
+use store::{Claimed, Error, EventStore, Peer, Poison, Stored};
 
 const RUN: &str = "run's 1";
 
@@ -112,6 +112,35 @@ fn a_span_from_elsewhere_is_refused_and_stores_nothing() {
         server().sql(&name, aside).unwrap(),
         "scribe/here perf|0|7|no JSON\nscribe/here perf|0|7|no JSON"
     );
+}
+
+#[test]
+fn collectors_hear_of_each_other() {
+    let (name, address, mut first) = shared();
+    let mut second = Events::open(&address, "second").unwrap();
+    let mut watcher = Events::open(&address, "watcher").unwrap();
+    first.claim("c/t", 5).unwrap();
+    second.claim("c/t", 5).unwrap();
+    let standing = |name: &str, lag_ms| Peer {
+        name: name.to_owned(),
+        partitions: 3,
+        rows: 1 << 40,
+        lag_batches: 12,
+        lag_ms,
+        trouble: Some("it is slow".to_owned()),
+    };
+    let told = first.meet("c/t", &standing("first", 700)).unwrap();
+    assert_eq!(told, [Peer { name: "second".to_owned(), ..Peer::default() }]);
+    let told = second.meet("c/t", &standing("second", 900)).unwrap();
+    let first_told = standing(&told[0].name, 700);
+    assert_eq!(told, [first_told]);
+    // Who has claimed nothing hears, and is not heard of.
+    assert_eq!(watcher.meet("c/t", &Peer::default()).unwrap().len(), 2);
+    assert_eq!(second.meet("c/t", &standing("second", 900)).unwrap().len(), 1);
+    assert_eq!(watcher.meet("c/another", &Peer::default()).unwrap(), []);
+    let later = "UPDATE ingest_collector SET alive_until = now() - INTERVAL '1 second' WHERE name = 'second'";
+    server().sql(&name, later).unwrap();
+    assert_eq!(first.meet("c/t", &standing("first", 700)).unwrap(), []);
 }
 
 #[test]

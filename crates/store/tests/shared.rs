@@ -75,6 +75,14 @@ fn sql_finds_what_was_measured() {
     assert_eq!(sql("SELECT sum(started), sum(missed_ours) > 0 FROM run_iterations"), format!("{started}|t"));
     let sent: u64 = all.drivers.values().map(|driver| driver.requests_sent).sum();
     assert_eq!(sql("SELECT sum(requests_sent), max(cpu_percent) > 0 FROM run_drivers"), format!("{sent}|t"));
+    // Who reports no window tells no memory.
+    let told = "SELECT count(*) > 0, min(memory_bytes) >= 10000000 FROM run_drivers WHERE second IS NOT NULL";
+    assert_eq!(sql(told), "t|t");
+    assert_eq!(sql("SELECT count(memory_bytes) FROM run_drivers WHERE second IS NULL"), "0");
+    let mut least = u64::MAX;
+    let each = |driver: &store::DriverSecond| least = least.min(driver.memory_bytes);
+    store.reader().unwrap().driver_seconds(RUN, each).unwrap();
+    assert!(least >= 10_000_000, "{least}");
     assert_eq!(sql("SELECT summary->>'a', started_at FROM runs"), "1|1970-01-01 00:01:00+00");
     assert_eq!(store.reader().unwrap().run(RUN).unwrap(), Some(ended));
 }

@@ -344,6 +344,10 @@ pub struct Collector {
     #[arg(long = "scribe-category", value_name = "NAME", requires = "scribe")]
     pub scribe_categories: Vec<String>,
 
+    /// Serve `/metrics` for Prometheus here, to whoever reaches the address
+    #[arg(long, env = "SWELL_COLLECTOR_LISTEN", value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+
     #[command(flatten)]
     pub kafka: Kafka,
     #[command(flatten)]

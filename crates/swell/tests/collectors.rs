@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use support::{Api, Process, Target, err, out, run, swell, wait_for};
 use tempfile::tempdir;
-use xtask::services::Kafka;
+use xtask::services::{Kafka, Postgres};
 
 fn plan(target: &Target, rate: u32, seconds: u32) -> Value {
     json!({
@@ -131,4 +131,53 @@ fn a_driver_sends_its_events_to_a_collector_by_scribe() {
     wait_for("2,000 rows", || (rows(folder.path(), "elsewhere", &run_id).0 == 2_000).then_some(()));
     end(collector);
     assert_eq!(rows(folder.path(), "elsewhere", &run_id).0, 2_000);
+}
+
+#[test]
+fn a_database_that_is_away_is_told_and_collectors_are_seen() {
+    let folder = tempdir().unwrap();
+    let (kafka, target) = (Kafka::start().unwrap(), Target::start(folder.path()));
+    let mut postgres = Postgres::start().unwrap();
+    let store = postgres.url(&postgres.new_database().unwrap());
+    let made = run(&["db", "init", "--store", &store], folder.path());
+    assert!(made.status.success(), "{}", err(&made));
+    let (_orchestrator, api) = orchestrator(&kafka, folder.path(), &["--no-collector", "--store", &store]);
+    let _driver = driver(&kafka, folder.path(), "d0", &[]);
+    api.drivers_ready(1);
+    assert_eq!(api.get("/storage"), json!({"troubles": [], "events": null}));
+    let arguments = ["collector", "--kafka", &kafka.address(), "--store", &store, "--listen", "127.0.0.1:0"];
+    let mut collector = Process::start("collector", &mut with(&arguments), folder.path());
+    let metrics = collector.line_after("metrics on ");
+    let says = |line: &str| {
+        let text = ureq::get(&metrics).call().unwrap().body_mut().read_to_string().unwrap();
+        text.lines().any(|found| found == line)
+    };
+
+    let run_id = api.start_run(&plan(&target, 100, 20));
+    wait_for("the collector and its rows", || {
+        let storage = api.get("/storage");
+        let collector = &storage["events"]["collectors"][0];
+        (collector["rows"].as_u64()? > 0 && collector["name"].as_str()?.starts_with("collector-"))
+            .then_some(())
+    });
+    assert!(says("groundswell_events_store_up 1"));
+    postgres.kill().unwrap();
+    let told = wait_for("the orchestrator to say so", || {
+        let trouble = api.get("/storage")["troubles"][0].clone();
+        (trouble["code"] == "results_refused").then_some(trouble)
+    });
+    let text = told["text"].as_str().unwrap();
+    assert!(text.starts_with("results have not been stored for ") && text.contains("postgres://"), "{text}");
+    assert_eq!(api.get("/runs?limit=1")["runs"][0]["run_id"], run_id.as_str(), "the page still opens");
+    wait_for("the collector to say so", || says("groundswell_events_store_up 0").then_some(()));
+    postgres.restart().unwrap();
+    wait_for("all to be well", || {
+        let storage = api.get("/storage");
+        let is_well = storage["troubles"] == json!([]) && storage["events"]["collectors"][0]["rows"].is_u64();
+        (is_well && says("groundswell_events_store_up 1")).then_some(())
+    });
+    api.finished(&run_id);
+    wait_for("4,000 rows", || (rows(folder.path(), &store, &run_id).0 == 4_000).then_some(()));
+    end(collector);
+    assert_eq!(rows(folder.path(), &store, &run_id).0, 4_000);
 }

@@ -36,6 +36,10 @@ fn the_seconds_of_a_run_come_in_every_form() {
         let rows = rows.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         assert_eq!(rows.map(|row| row[column].as_u64().unwrap()).sum::<u64>(), sum, "{}", err(&lines));
     }
+    let lines = swell(&["export", "last", "--format", "ndjson", "--what", "drivers"]);
+    let drivers = out(&lines);
+    let told = |line: &str| serde_json::from_str::<Value>(line).unwrap()["memory_bytes"].as_u64();
+    assert!(drivers.lines().map(told).min().unwrap() > Some(1_000_000), "{drivers}");
     for (what, count) in [("run", 1..2), ("timeline", 1..100), ("errors", 0..1)] {
         let lines = swell(&["export", "last", "--format", "ndjson", "--what", what]);
         assert!(count.contains(&out(&lines).lines().count()), "{what}: {}{}", out(&lines), err(&lines));

@@ -14,6 +14,7 @@ use crate::problem::Problem;
 use crate::row::{self, Row, Series};
 use crate::runs;
 use crate::state::Shelf;
+use crate::storage::Storage;
 use crate::time::rfc3339;
 
 /// Points of a snapshot: what a chart can show, in some 100 KB.
@@ -29,6 +30,7 @@ pub(super) struct Snapshot {
     totals: Option<Totals>,
     series: Series,
     fleet: Vec<Driver>,
+    storage: Storage,
 }
 
 /// What changed; what is absent did not.
@@ -51,6 +53,8 @@ pub(super) struct Delta {
     drivers: Option<Vec<RunDriver>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fleet: Option<Vec<Driver>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    storage: Option<Storage>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     events: Vec<Event>,
 }
@@ -70,6 +74,7 @@ impl Delta {
             thresholds: None,
             drivers: None,
             fleet: None,
+            storage: None,
             events: Vec::new(),
         }
     }
@@ -85,6 +90,7 @@ impl Delta {
     ) -> Self {
         let drivers = json::drivers(view);
         let fleet = control.fleet();
+        let storage = Storage::of(&control.storage(), clock::unix_ms());
         let turn = |rows: usize| sequence.is_multiple_of(rows.div_ceil(DRIVERS_PER_DELTA).max(1) as u64);
         let states = |view: &RunView| view.drivers.iter().map(|driver| driver.state).collect::<Vec<_>>();
         let moved = states(before) != states(view) || before.state != view.state;
@@ -101,6 +107,7 @@ impl Delta {
             thresholds: (before.thresholds != view.thresholds).then(|| json::thresholds(view)),
             drivers: (moved || turn(drivers.len())).then_some(drivers),
             fleet: (moved || turn(fleet.len())).then(|| fleet.into_iter().map(Driver::from).collect()),
+            storage: turn(storage.rows()).then_some(storage),
             events: view.events.iter().skip(before.events.len()).map(json::event).collect(),
         }
     }
@@ -142,6 +149,7 @@ pub(super) fn snapshot(
         totals: latest.map(Totals::of_tick),
         series,
         fleet: control.fleet().into_iter().map(Driver::from).collect(),
+        storage: Storage::of(&control.storage(), clock::unix_ms()),
     })
 }
 
@@ -156,6 +164,7 @@ pub(super) fn stored(control: &dyn Control, shelf: &Shelf, run_id: &str) -> Resu
             series: runs::series(reader, &view, None, None, MAX_ROWS)?,
             run: Run::of_view(&view),
             fleet: control.fleet().into_iter().map(Driver::from).collect(),
+            storage: Storage::of(&control.storage(), clock::unix_ms()),
         })
     })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use api::{Control, Refused};
 use cluster::RunResult;
-use cluster::view::{DriverView, ErrorCount, RunDriver, RunState, RunView, Tick, TimelineEvent};
+use cluster::view::{DriverView, ErrorCount, RunDriver, RunState, RunView, Storage, Tick, TimelineEvent};
 use metrics::{Accounting, Merged, Stats, Verdict};
 use plan::Plan;
 use store::{RunRow, Store};
@@ -24,6 +24,7 @@ struct Stage {
     ticks: Vec<Arc<Tick>>,
     /// Bytes of text in each second, to fill sockets.
     fat: usize,
+    storage: Storage,
 }
 
 fn stats() -> Stats {
@@ -47,7 +48,8 @@ fn stats() -> Stats {
 impl Scripted {
     pub fn new(folder: &Path) -> Self {
         let store = Store::open(folder).unwrap();
-        let stage = Stage { store, version: 1, run: None, ticks: Vec::new(), fat: 0 };
+        let stage =
+            Stage { store, version: 1, run: None, ticks: Vec::new(), fat: 0, storage: Storage::default() };
         Self(Arc::new((Mutex::new(stage), Condvar::new())))
     }
 
@@ -76,6 +78,10 @@ impl Scripted {
 
     pub fn finish(&self, run_id: &str) {
         self.step(run_id, &[RunState::Running, RunState::Draining], RunState::Finished).unwrap();
+    }
+
+    pub fn storing(&self, storage: Storage) {
+        self.change(|stage| stage.storage = storage);
     }
 
     pub fn fatten(&self, bytes: usize) {
@@ -158,8 +164,8 @@ fn tick(second: u32, fat: usize) -> Tick {
 }
 
 impl Control for Scripted {
-    fn ingest(&self) -> Option<cluster::view::Ingest> {
-        None
+    fn storage(&self) -> Storage {
+        self.look(|stage| stage.storage.clone())
     }
 
     fn fleet(&self) -> Vec<DriverView> {
@@ -208,10 +214,6 @@ impl Control for Scripted {
             lost_drivers: Vec::new(),
             teardown_fault: None,
         })
-    }
-
-    fn store_fault(&self) -> Option<String> {
-        None
     }
 
     fn wait_change(&self, seen: u64, patience: Duration) -> u64 {

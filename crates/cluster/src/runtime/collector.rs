@@ -17,7 +17,7 @@ use super::locked;
 use crate::board::Board;
 use crate::collector::{Gathering, Taken};
 use crate::orchestrator::Collected;
-use crate::view::RunState;
+use crate::view::{Fault, RunState};
 
 /// How long a turn waits for a message.
 const TURN: Duration = Duration::from_millis(50);
@@ -225,15 +225,17 @@ impl Collector {
     }
 
     fn note_store_fault(&self, fault: Option<String>) {
-        let changed = self.board.look(|content| content.store_fault != fault);
-        if changed {
+        if self.board.results_fault() != fault {
             match &fault {
                 Some(error) => {
                     tracing::error!(error, "results cannot be stored; they are kept and tried again")
                 }
                 None => tracing::info!("results are stored again"),
             }
-            self.board.change(|content| content.store_fault.clone_from(&fault));
+            self.board.change(|content| {
+                let shown = &mut content.storage.results_fault;
+                *shown = fault.clone().map(|why| Fault::go_on(shown.as_ref(), why, clock::unix_ms()));
+            });
             self.tell(News::StoreFault(fault));
         }
     }

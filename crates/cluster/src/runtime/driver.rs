@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
-use std::{fs, iter, mem};
+use std::{iter, mem};
 
 use clock::Instant;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
@@ -479,7 +479,7 @@ impl Host {
             None => {}
         }
         self.vitals_read = Some((now, cpu));
-        self.vitals.memory_bytes = resident_bytes();
+        self.vitals.memory_bytes = engine::memory_bytes();
     }
 }
 
@@ -519,11 +519,4 @@ fn send_lag_p99_us(window: &metrics::DriverWindow) -> u64 {
     let mut lag = metrics::Timing::new();
     window.stages.iter().for_each(|stage| lag.merge(&stage.send_lag));
     lag.quantile(0.99).unwrap_or(0) / 1000
-}
-
-/// Resident memory of this process; 0 where `/proc` does not tell.
-fn resident_bytes() -> u64 {
-    const PAGE: u64 = 4096;
-    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * PAGE
 }

@@ -5,7 +5,7 @@
 //! when the store says that a partition stands elsewhere, what was read of it is dropped and read again. Deliberately
 //! absent: drivers, which never wait for any of this.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use clock::Instant;
 use events::Batch;
-use store::{Error, EventStore, Poison, Portion, Span, Store};
+use store::{Error, EventStore, Peer, Poison, Portion, Span, Store};
 use transport::{Connect, EventBatch, Malformed, Message, Record, Start, Topic, Transport};
 
 use super::files::Connector;
 use super::orchestrator::StartError;
 use crate::board::Board;
-use crate::view::{Ingest, PartitionLag};
+use crate::view::{Fault, Ingest, PartitionLag};
 
 /// How long a turn waits for a batch.
 const TURN: Duration = Duration::from_millis(50);
@@ -33,6 +33,8 @@ const MAX_WAITING_BYTES: usize = 256 << 20;
 const MAX_SHOWN_BYTES: usize = 4096;
 /// Without anything for so long, the drivers of this process have handed over their last.
 const SILENCE: Duration = Duration::from_millis(100);
+/// Looks at the lag, a second apart, that tell whether it grows: more than the slowest store waits between two transactions.
+const LAGS: usize = 10;
 /// How long the last transaction may be tried when the process ends.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -40,6 +42,8 @@ const GOODBYE: Duration = Duration::from_secs(5);
 pub struct Source {
     /// Connects to the log.
     pub connect: Connector,
+    /// Whether this process stores them; else collectors do, and it says how they stand.
+    pub is_ours: bool,
     /// The log that outlives this process. Without it positions mean nothing, and everything is read from its beginning.
     pub lasting: Option<Lasting>,
 }
@@ -68,7 +72,8 @@ impl Hurry {
     }
 }
 
-/// Starts a thread that ingests from `source` until `shutdown`, and shows on the board how it stands.
+/// Starts a thread that ingests from `source` until `shutdown`, or watches those who do, and shows on the board how it
+/// stands.
 pub(super) fn spawn(
     node_id: &str,
     store: &Store,
@@ -77,10 +82,35 @@ pub(super) fn spawn(
     board: Arc<Board>,
     shutdown: Arc<AtomicBool>,
 ) -> Result<JoinHandle<()>, StartError> {
+    let events = store.events(node_id)?;
+    let thread = std::thread::Builder::new().name("ingest".to_owned());
+    if !source.is_ours {
+        return Ok(thread.spawn(move || watch(events, &source, &board, &shutdown))?);
+    }
     // Nobody waits for a change of it.
-    let show = move |ingest: &Ingest| board.look(|content| content.ingest = Some(ingest.clone()));
-    let ingester = Ingester::new(node_id.to_owned(), store.events(node_id)?, source, hurry, Box::new(show));
-    Ok(std::thread::Builder::new().name("ingest".to_owned()).spawn(move || ingester.run(&shutdown))?)
+    let show = move |ingest: &Ingest, others: &[Peer]| {
+        board.look(|content| {
+            content.storage.ingest = Some(ingest.clone());
+            content.storage.others = others.to_vec();
+        });
+    };
+    let ingester = Ingester::new(node_id.to_owned(), events, source, hurry, Box::new(show));
+    Ok(thread.spawn(move || ingester.run(&shutdown))?)
+}
+
+/// Shows how the collectors stand, as far as the store knows them, without being one.
+fn watch(mut events: Box<dyn EventStore>, source: &Source, board: &Board, shutdown: &AtomicBool) {
+    let (topic, mut asked) = (source.lasting.as_ref().map(|lasting| lasting.topic.as_str()), None::<Instant>);
+    while !shutdown.load(Ordering::Relaxed) {
+        let now = clock::now();
+        if asked.is_none_or(|at| now.since(at) >= CLAIM) {
+            asked = Some(now);
+            let others = topic.map_or_else(|| Ok(Vec::new()), |topic| events.meet(topic, &Peer::default()));
+            // Of a store that is away, who writes results into it tells.
+            board.look(|content| content.storage.others = others.unwrap_or_default());
+        }
+        std::thread::sleep(TURN);
+    }
 }
 
 /// A partition that is read.
@@ -107,6 +137,9 @@ struct Waiting {
     since: Option<Instant>,
 }
 
+/// Hears about once a second how an ingest stands, and how the other collectors do.
+pub type Show = Box<dyn Fn(&Ingest, &[Peer]) + Send>;
+
 /// Reads and stores until it is told to end.
 pub struct Ingester {
     node_id: String,
@@ -120,19 +153,26 @@ pub struct Ingester {
     hurry: Hurry,
     hurried: u64,
     shown: Ingest,
-    show: Box<dyn Fn(&Ingest) + Send>,
+    /// What the lag was at the last looks.
+    lags: VecDeque<i64>,
+    /// Whether the last claim reached the store.
+    is_claimed: bool,
+    others: Vec<Peer>,
+    show: Show,
 }
 
 impl Ingester {
-    /// An ingest into `store`, which tells about once a second how it stands.
+    /// An ingest into `store`, which tells about once a second how it and the others stand.
     pub fn new(
         node_id: String,
         store: Box<dyn EventStore>,
         source: Source,
         hurry: Hurry,
-        show: Box<dyn Fn(&Ingest) + Send>,
+        show: Show,
     ) -> Self {
+        let is_lasting = source.lasting.is_some();
         Self {
+            shown: Ingest { name: node_id.clone(), is_lasting, ..Ingest::default() },
             node_id,
             store,
             source,
@@ -142,7 +182,9 @@ impl Ingester {
             poison: None,
             hurry,
             hurried: 0,
-            shown: Ingest::default(),
+            lags: VecDeque::new(),
+            is_claimed: false,
+            others: Vec::new(),
             show,
         }
     }
@@ -220,9 +262,15 @@ impl Ingester {
             }
             return;
         };
-        let claimed = match self.store.claim(&lasting.topic, lasting.partitions) {
+        let claimed = self.store.claim(&lasting.topic, lasting.partitions);
+        self.is_claimed = claimed.is_ok();
+        let claimed = match claimed {
             Ok(claimed) => claimed,
-            Err(error) => return self.fault(&error),
+            Err(error) => {
+                // Nobody knows.
+                self.others.clear();
+                return self.fault(&error);
+            }
         };
         if self.waiting.batches.is_empty() && self.poison.is_none() {
             // Nothing waits that would tell whether the store takes rows again.
@@ -392,7 +440,7 @@ impl Ingester {
         if self.shown.fault.is_none() {
             tracing::error!(%error, "events cannot be stored; they wait in the log");
         }
-        self.shown.fault = Some(error.to_string());
+        self.shown.fault = Some(Fault::go_on(self.shown.fault.as_ref(), error.to_string(), clock::unix_ms()));
     }
 
     fn show(&mut self) {
@@ -400,15 +448,42 @@ impl Ingester {
         let lag = |(partition, part): (&i32, &Part)| PartitionLag {
             partition: *partition,
             messages: part.end.saturating_sub(part.stored.or(part.read).unwrap_or(self.first(part))).max(0),
-            ms: part.lag_ms(now_ms),
+            oldest_ms: part.oldest_unstored_ms(),
         };
         self.shown.partitions = self.parts.iter().map(lag).collect();
-        let warning = self.warning();
+        self.shown.looked_ms = now_ms;
+        let warning = self.warning(now_ms);
         if let Some(warning) = warning.as_ref().filter(|_| self.shown.warning.is_none()) {
             tracing::warn!("{warning}");
         }
         self.shown.warning = warning;
-        (self.show)(&self.shown);
+        if self.lags.len() == LAGS {
+            self.lags.pop_front();
+        }
+        let lag_ms = self.shown.lag_ms(now_ms);
+        self.lags.push_back(lag_ms);
+        self.shown.lag_before_ms = self.lags.front().copied().unwrap_or(lag_ms);
+        self.meet(now_ms);
+        (self.show)(&self.shown, &self.others);
+    }
+
+    /// Hears of the other collectors, and lets them hear of this one.
+    fn meet(&mut self, now_ms: i64) {
+        // Whoever is away is asked once a second, not twice.
+        let Some(lasting) = self.source.lasting.as_ref().filter(|_| self.is_claimed) else { return };
+        let troubles = self.shown.troubles(now_ms);
+        let own = Peer {
+            name: self.node_id.clone(),
+            partitions: u32::try_from(self.shown.partitions.len()).unwrap_or(u32::MAX),
+            rows: self.shown.rows,
+            lag_batches: self.shown.lag_messages(),
+            lag_ms: self.shown.lag_ms(now_ms),
+            trouble: troubles.into_iter().next().map(|trouble| trouble.text),
+        };
+        match self.store.meet(&lasting.topic, &own) {
+            Ok(others) => self.others = others,
+            Err(error) => tracing::debug!(%error, "the other collectors are not heard of"),
+        }
     }
 
     /// Where reading a partition began that has no position.
@@ -418,9 +493,9 @@ impl Ingester {
     }
 
     /// What is said when the log will soon delete what is not stored.
-    fn warning(&self) -> Option<String> {
+    fn warning(&self, now_ms: i64) -> Option<String> {
         let retention_ms = i64::try_from(self.source.lasting.as_ref()?.retention?.as_millis()).ok()?;
-        let lag_ms = self.shown.lag_ms();
+        let lag_ms = self.shown.lag_ms(now_ms);
         // A tenth of the time before, and never less than two minutes.
         let left_ms = retention_ms - lag_ms;
         let is_near = lag_ms > 0 && left_ms < (retention_ms / 10).max(120_000);
@@ -442,11 +517,10 @@ impl Ingester {
 }
 
 impl Part {
-    /// How old the oldest record is that is not stored.
-    fn lag_ms(&self, now_ms: i64) -> i64 {
+    /// When the log took the oldest record that is not stored.
+    fn oldest_unstored_ms(&self) -> Option<i64> {
         let is_behind = self.stored.is_none_or(|stored| stored < self.end) && self.end > self.oldest;
-        let since_ms = self.first_unstored_ms.or(self.last_read_ms.filter(|_| is_behind));
-        since_ms.map_or(0, |since_ms| (now_ms - since_ms).max(0))
+        self.first_unstored_ms.or(self.last_read_ms.filter(|_| is_behind))
     }
 }
 

@@ -64,7 +64,7 @@ pub struct Ground<'a> {
     pub log_survives: bool,
     /// Where the drivers of this process find the files of runs. Without it they are sent through the log.
     pub shelf: Option<Shelf>,
-    /// Where raw events are read, if this process is to store them.
+    /// Where raw events are read, by this process or by collectors.
     pub events: Option<Source>,
     /// Whether the broker is known not to stamp heartbeats; the first of ours tells in any case.
     pub unstamped: bool,
@@ -206,7 +206,7 @@ pub fn start(mut ground: Ground<'_>) -> Result<Running, StartError> {
         events_unsaved: VecDeque::new(),
         save_fault: None,
         hurry: Hurry::default(),
-        has_ingest: ground.events.is_some(),
+        has_ingest: ground.events.as_ref().is_some_and(|source| source.is_ours),
         stamp_command: ground.stamp_command,
         figures: ground.figures,
         unstamped: ground.unstamped,
@@ -486,8 +486,7 @@ impl Control {
         }
         self.save();
         if self.row_unsaved {
-            let waits_for =
-                self.save_fault.clone().or_else(|| self.board.look(|content| content.store_fault.clone()));
+            let waits_for = self.save_fault.clone().or_else(|| self.board.results_fault());
             return Err(Failure::Unsaved(waits_for.unwrap_or_default()));
         }
         let row = self.stored(run_id)?;
@@ -560,7 +559,7 @@ impl Control {
         }
         let Some(row) = self.row.as_ref().filter(|_| self.row_unsaved) else { return Ok(()) };
         // A run is over in the store only when its reports are: else a restart would not read them again.
-        let reports_wait = row.ended_ms.is_some() && self.board.look(|content| content.store_fault.is_some());
+        let reports_wait = row.ended_ms.is_some() && self.board.results_fault().is_some();
         if !reports_wait {
             store.update_run(row)?;
             self.row_unsaved = false;

@@ -6,7 +6,8 @@ use plan::{StageId, StepId};
 
 use super::bytes::{Reader, Writer};
 use super::{
-    Coded, DecodeError, MAX_CAUSE_SETS, MAX_DRIVERS, MAX_NAME_BYTES, MAX_OUTCOMES, MAX_ROWS, SINCE_2, SINCE_3,
+    Coded, DecodeError, MAX_CAUSE_SETS, MAX_DRIVERS, MAX_NAME_BYTES, MAX_OUTCOMES, MAX_ROWS, SINCE_2,
+    SINCE_3, SINCE_4,
 };
 use crate::{
     BINS, Causes, DriverTotals, DriverWindow, ErrorKind, EventCounts, Gauges, Histogram, Merged, Missed,
@@ -229,6 +230,7 @@ impl Coded for Gauges {
         put_option(self.causes.as_ref(), to);
         to.number(u64::from(self.starved_permille));
         to.number(u64::from(self.stolen_permille));
+        to.number(self.memory_bytes);
     }
 
     fn get(from: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -246,6 +248,9 @@ impl Coded for Gauges {
         if from.is_since(SINCE_2) {
             gauges.starved_permille = from.small("gauge")?;
             gauges.stolen_permille = from.small("gauge")?;
+        }
+        if from.is_since(SINCE_4) {
+            gauges.memory_bytes = from.number()?;
         }
         Ok(gauges)
     }

@@ -113,6 +113,7 @@ pub fn gauges(rng: &mut Rng) -> Gauges {
         never_waited: rng.bool(),
         throttled_us: count(rng),
         cpu_permille: rng.u32(..64_000),
+        memory_bytes: count(rng),
         starved_permille: rng.u16(..=1000),
         stolen_permille: rng.u16(..=1000),
         causes: if rng.bool() { Some(causes(rng)) } else { None },

@@ -88,6 +88,7 @@ pub(super) const DRIVERS: &[Column] = &[
     ("queued", Kind::Long),
     ("connections", Kind::Long),
     ("cpu_percent", Kind::Real),
+    ("memory_bytes", Kind::Long),
     ("send_lag_p50_us", Kind::Real),
     ("send_lag_p99_us", Kind::Real),
 ];
@@ -212,6 +213,7 @@ pub(super) fn drivers(reader: &Reader, named: &Named, rows: &mut Rows<'_>) -> Re
             Value::Long(u64::from(driver.queued)),
             Value::Long(u64::from(driver.connections)),
             Value::maybe(did.cpu_percent(), Value::Real),
+            Value::maybe(Some(driver.memory_bytes).filter(|bytes| *bytes > 0), Value::Long),
             Value::maybe(p50, us),
             Value::maybe(p99, us),
         ]);

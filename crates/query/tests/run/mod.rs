@@ -91,7 +91,13 @@ fn delivery(driver: &str, second: u32) -> Delivery {
         to_s: second + 1,
         steps: vec![step],
         stages: vec![iterations],
-        gauges: Gauges { in_flight: 3, connections: 8, cpu_permille: 250, ..Gauges::default() },
+        gauges: Gauges {
+            in_flight: 3,
+            connections: 8,
+            cpu_permille: 250,
+            memory_bytes: 61_400_000,
+            ..Gauges::default()
+        },
     };
     Delivery {
         node_id: driver.to_owned(),

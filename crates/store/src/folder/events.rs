@@ -21,7 +21,7 @@ use super::lock::Folder;
 use super::sql::events as ledger;
 use super::{place, writer};
 use crate::Error;
-use crate::events::{Claimed, EventStore, Poison, Portion, Span, Stored};
+use crate::events::{Claimed, EventStore, Peer, Poison, Portion, Span, Stored};
 use crate::parquet::{EventFile, WriteError};
 
 /// A file of a busy run is one full row group, and one of a quiet run what came in this time: an hour of it is 720 files.
@@ -240,6 +240,10 @@ impl EventStore for Events {
             Ok(Claimed { partition, next_offset })
         });
         claimed.collect::<rusqlite::Result<_>>().map_err(|source| self.failed(source))
+    }
+
+    fn meet(&mut self, _topic: &str, _own: &Peer) -> Result<Vec<Peer>, Error> {
+        Ok(Vec::new())
     }
 
     fn portion(&self) -> Portion {

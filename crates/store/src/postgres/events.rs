@@ -17,7 +17,7 @@ use super::error::Failure;
 use super::session::{DEADLINE, Db, Kind, Link};
 use super::{Address, rows};
 use crate::Error;
-use crate::events::{Claimed, EventStore, Poison, Portion, Span, Stored};
+use crate::events::{Claimed, EventStore, Peer, Poison, Portion, Span, Stored};
 
 /// How long a lease lasts: several times what a claim or a transaction takes.
 const LEASE: &str = "10 seconds";
@@ -112,6 +112,11 @@ impl EventStore for Events {
         }
         claimed.sort_unstable_by_key(|claimed| claimed.partition);
         Ok(claimed)
+    }
+
+    fn meet(&mut self, topic: &str, own: &Peer) -> Result<Vec<Peer>, Error> {
+        let collector = self.collector;
+        self.link.transaction(Kind::Loose, DEADLINE, async |db| meet(db, topic, collector, own).await)
     }
 
     fn portion(&self) -> Portion {
@@ -226,6 +231,41 @@ async fn claim(
         owned.extend(taken.iter().map(read));
     }
     Ok(owned)
+}
+
+/// Says how this collector stands, and reads how the others do.
+async fn meet(db: &Db, topic: &str, collector: Uuid, own: &Peer) -> Result<Vec<Peer>, Failure> {
+    let long = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    db.execute(
+        "UPDATE ingest_collector SET partitions = $3, rows = $4, lag_batches = $5, lag_ms = $6, trouble = $7 \
+         WHERE topic = $1 AND collector = $2",
+        &[
+            &topic,
+            &collector,
+            &long(own.partitions.into()),
+            &long(own.rows),
+            &own.lag_batches,
+            &own.lag_ms,
+            &own.trouble.as_deref().map(clean),
+        ],
+    )
+    .await?;
+    let others = db
+        .query(
+            "SELECT name, partitions, rows, lag_batches, lag_ms, trouble FROM ingest_collector \
+             WHERE topic = $1 AND collector <> $2 AND alive_until > clock_timestamp() ORDER BY name, collector",
+            &[&topic, &collector],
+        )
+        .await?;
+    let read = |row: &tokio_postgres::Row| Peer {
+        name: row.get(0),
+        partitions: u32::try_from(row.get::<_, i64>(1)).unwrap_or(0),
+        rows: u64::try_from(row.get::<_, i64>(2)).unwrap_or(0),
+        lag_batches: row.get(3),
+        lag_ms: row.get(4),
+        trouble: row.get(5),
+    };
+    Ok(others.iter().map(read).collect())
 }
 
 /// How many of the partitions are the share of the collector that stands at `place` among all: they differ by one at most,

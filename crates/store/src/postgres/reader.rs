@@ -192,8 +192,8 @@ impl Reader {
         self.read(async |db| {
             exists(db, run_id, &place).await?;
             let mut open: Option<DriverSecond> = None;
-            let rows = "SELECT second, worker_id, in_flight, queued, connections, measured FROM run_drivers \
-                        WHERE test_run_id = $1 AND second IS NOT NULL ORDER BY second, worker_id COLLATE \"C\"";
+            let rows = "SELECT second, worker_id, in_flight, queued, connections, measured, coalesce(memory_bytes, 0) \
+                        FROM run_drivers WHERE test_run_id = $1 AND second IS NOT NULL ORDER BY second, worker_id COLLATE \"C\"";
             stream(db, rows, &[&run_id], |row| {
                 let (second, node_id): (u32, &str) = (number(row.get(0)), row.get(1));
                 if let Some(whole) = open.take_if(|open| open.second != second || open.node_id != node_id) {
@@ -203,7 +203,8 @@ impl Reader {
                 whole.totals.merge(&driver(row, 5, &place)?);
                 let gauge = |column: usize| u32::try_from(row.get::<_, i64>(column)).unwrap_or(u32::MAX);
                 let (in_flight, queued, connections) = (gauge(2), gauge(3), gauge(4));
-                whole.raise(&Gauges { in_flight, queued, connections, ..Gauges::default() });
+                let memory_bytes = u64::try_from(row.get::<_, i64>(6)).unwrap_or(0);
+                whole.raise(&Gauges { in_flight, queued, connections, memory_bytes, ..Gauges::default() });
                 Ok(())
             })
             .await?;

@@ -294,7 +294,7 @@ impl<'a> Drivers<'a> {
         totals: &DriverTotals,
     ) {
         let (named, rows) = (self.named, &mut self.rows);
-        rows.row(24);
+        rows.row(25);
         rows.text(named.run_id);
         rows.timestamp(named.second_us(second.unwrap_or(totals.last_second)));
         match second {
@@ -326,6 +326,10 @@ impl<'a> Drivers<'a> {
         ];
         permille.into_iter().for_each(|share: u32| rows.double(f64::from(share) / 10.0));
         rows.count(gauges.throttled_us);
+        match gauges.memory_bytes {
+            0 => rows.null(),
+            bytes => rows.count(bytes),
+        }
         let lag = totals.send_lag.histogram();
         for q in [0.5, 0.99] {
             rows.double_or_null(lag.quantile(q).map(|ns| ns as f64 / 1e3));
@@ -340,8 +344,8 @@ impl<'a> Drivers<'a> {
         }
         let statement = "COPY run_drivers (test_run_id, timestamp, second, worker_id, requests_sent, succeeded, failed, \
                          cancelled, due, started, missed, bytes_in, bytes_out, in_flight, queued, connections, cpu_percent, \
-                         busiest_thread_percent, starved_percent, stolen_percent, throttled_us, send_lag_p50_us, \
-                         send_lag_p99_us, measured) FROM STDIN (FORMAT binary)";
+                         busiest_thread_percent, starved_percent, stolen_percent, throttled_us, memory_bytes, \
+                         send_lag_p50_us, send_lag_p99_us, measured) FROM STDIN (FORMAT binary)";
         send(db, statement, self.rows).await
     }
 }

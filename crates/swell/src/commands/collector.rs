@@ -8,7 +8,7 @@ use std::time::Duration;
 use cluster::runtime::ingest::{Hurry, Ingester};
 use cluster::view::Ingest;
 use scribe::{Categories, Group, Server, Settings, SinkError};
-use store::{EventStore, Location, Poison, SharedEvents};
+use store::{EventStore, Location, Peer, Poison, SharedEvents};
 
 use super::{kafka, serving};
 use crate::arguments::Collector;
@@ -32,14 +32,17 @@ pub fn run(arguments: &Collector, terminal: Terminal) -> anyhow::Result<Exit> {
         .map_err(|error| Ended::because(Exit::Invalid, error.to_string()))?;
     let store = SharedEvents::new(store);
     let cluster = kafka::connect(&arguments.kafka)?;
-    let server =
-        arguments.scribe.map(|address| listen(address, &arguments.scribe_categories, &store)).transpose()?;
+    let categories = &arguments.scribe_categories;
+    let server = arguments.scribe.map(|address| listen(address, categories, &store));
+    let server = server.transpose()?.map(Arc::new);
     let shown = Arc::new(Mutex::new(Ingest::default()));
+    let scraped = arguments.listen.map(|address| serve(address, &shown, cluster.is_some(), server.as_ref()));
+    let scraped = scraped.transpose()?;
     let ingest = match &cluster {
         Some(cluster) => {
-            let source = serving::events_over(cluster, false)?;
+            let source = serving::events_over(cluster, true, false)?;
             let told = Arc::clone(&shown);
-            let show = move |ingest: &Ingest| {
+            let show = move |ingest: &Ingest, _: &[Peer]| {
                 told.lock().unwrap_or_else(PoisonError::into_inner).clone_from(ingest);
             };
             let events = Box::new(store.clone());
@@ -50,7 +53,10 @@ pub fn run(arguments: &Collector, terminal: Terminal) -> anyhow::Result<Exit> {
         None => None,
     };
     if !terminal.quiet {
-        begin(arguments, &location, server.as_ref());
+        begin(arguments, &location, server.as_deref());
+        if let Some(scraped) = &scraped {
+            output::tell(&format!("metrics on http://{}/metrics", scraped.local_addr()));
+        }
     }
     let mut told = clock::now();
     let has_died = || {
@@ -61,11 +67,13 @@ pub fn run(arguments: &Collector, terminal: Terminal) -> anyhow::Result<Exit> {
         thread::sleep(LOOK);
         if clock::now().since(told) >= TOLD {
             told = clock::now();
-            tell(&shown, server.as_ref(), terminal.quiet);
+            tell(&shown, server.as_deref(), terminal.quiet);
         }
     }
     let died = interrupts.asked() == Asked::Nothing;
-    let counts = server.map(Server::stop);
+    drop(scraped);
+    // Nobody else has it any more.
+    let counts = server.and_then(Arc::into_inner).map(Server::stop);
     let well = ingest.is_none_or(|thread| thread.join().is_ok());
     if died || !well {
         return Err(Ended::because(Exit::Internal, "the collector ended by itself; see the log"));
@@ -87,6 +95,24 @@ fn begin(arguments: &Collector, location: &Location, server: Option<&Server>) {
     let scribe = server.map(|server| format!("Scribe on {}", server.address()));
     let from: Vec<String> = kafka.into_iter().chain(scribe).collect();
     output::tell(&format!("collecting events from {} into {location}", from.join(" and ")));
+}
+
+/// Says to Prometheus how it goes.
+fn serve(
+    address: SocketAddr,
+    shown: &Arc<Mutex<Ingest>>,
+    has_kafka: bool,
+    scribe: Option<&Arc<Server>>,
+) -> anyhow::Result<api::Scraped> {
+    let (shown, scribe) = (Arc::clone(shown), scribe.map(Arc::clone));
+    let look = move || api::Collected {
+        ingest: has_kafka.then(|| shown.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+        scribe: scribe.as_ref().map_or_else(Vec::new, |server| server.counts().named()),
+    };
+    api::serve_metrics(address, look).map_err(|error| {
+        let advice = "choose another address with --listen, or port 0 for a free one";
+        Ended::because(Exit::CannotListen, format!("{:#}; {advice}", anyhow::Error::new(error)))
+    })
 }
 
 /// Takes events by the Scribe protocol.
@@ -120,8 +146,8 @@ fn tell(shown: &Mutex<Ingest>, server: Option<&Server>, is_quiet: bool) {
     if !is_quiet {
         output::tell(&line(&ingest, server.map(Server::counts)));
     }
-    for trouble in ingest.fault.iter().chain(&ingest.warning) {
-        output::tell(&format!("warning: {trouble}"));
+    for trouble in ingest.troubles(clock::unix_ms()) {
+        output::tell(&format!("warning: {}", trouble.text));
     }
 }
 
@@ -141,7 +167,7 @@ fn line(ingest: &Ingest, scribe: Option<scribe::Counts>) -> String {
             add(count, &format!("by Scribe: {what}"));
         }
     }
-    let (messages, ms) = (ingest.lag_messages(), ingest.lag_ms());
+    let (messages, ms) = (ingest.lag_messages(), ingest.lag_ms(clock::unix_ms()));
     if messages > 0 {
         line.push_str(&format!("; {messages} batches behind, {:.1} s", ms as f64 / 1e3));
     }

@@ -56,7 +56,7 @@ pub fn to_the_end(
                 Ended::because(Exit::Internal, format!("the result of run {run_id} is gone"))
             });
         }
-        screen.show(&view, clock::now());
+        screen.show(&view, &handle, clock::now());
     }
 }
 
@@ -86,12 +86,14 @@ struct Screen {
 }
 
 impl Screen {
-    fn show(&mut self, view: &RunView, now: Instant) {
+    fn show(&mut self, view: &RunView, handle: &Handle, now: Instant) {
         let pause = if self.terminal.live { REDRAW } else { LINE };
         if self.terminal.quiet || self.last.is_some_and(|last| now.since(last) < pause) {
             return;
         }
-        let progress = progress(view);
+        let mut progress = progress(view);
+        let troubles = handle.storage().troubles(clock::unix_ms());
+        progress.storage_trouble = troubles.into_iter().next().map(|trouble| trouble.text);
         if self.terminal.live {
             let lines = report::live_block(&progress, self.terminal.color_err, output::WIDTH);
             self.draw(&lines);
@@ -109,6 +111,8 @@ impl Screen {
         for line in lines {
             text += &format!("\x1b[2K{line}\n");
         }
+        // The block before may have been longer.
+        text += "\x1b[0J";
         self.drawn = lines.len();
         // A terminal that is gone shows nothing.
         std::io::stderr().lock().write_all(text.as_bytes()).ok();
@@ -160,6 +164,7 @@ fn progress(view: &RunView) -> Progress {
         drivers: u32::try_from(view.drivers.len()).unwrap_or(u32::MAX),
         send_lag_p99_ms: tick.and_then(|tick| tick.send_lag_p99_ms),
         verdict: tick.map(|_| view.verdict.value.as_str().to_owned()),
+        storage_trouble: None,
         last_event: view.events.last().map(|event| event.text.clone()),
     }
 }

@@ -17,10 +17,10 @@ pub fn run(arguments: &Orchestrator, terminal: Terminal) -> anyhow::Result<Exit>
     let location = arguments.storage.location()?;
     let store = serving::open_store(&location)?;
     let cluster = kafka::require(&arguments.kafka, "orchestrator")?;
-    let events = if arguments.no_collector { None } else { Some(serving::events_over(&cluster, false)?) };
+    let events = serving::events_over(&cluster, !arguments.no_collector, false)?;
     let connect = |connect| Ok(cluster.node(connect)?);
     let orchestrator =
-        serving::orchestrate(store, serving::OVER_KAFKA, Some(&cluster), None, events, &connect)?;
+        serving::orchestrate(store, serving::OVER_KAFKA, Some(&cluster), None, Some(events), &connect)?;
     let server = serving::serve(arguments.listen, &orchestrator.handle(), &location)?;
     if !terminal.quiet {
         output::tell(&format!("dashboard on http://{}", server.local_addr()));

@@ -44,7 +44,7 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
     let (orchestrator, drivers, wanted) = match &remote {
         Some(cluster) => {
             let connect = |connect| Ok(cluster.node(connect)?);
-            let events = Some(serving::events_over(cluster, true)?);
+            let events = Some(serving::events_over(cluster, true, true)?);
             let orchestrator =
                 serving::orchestrate(store, serving::OVER_KAFKA, Some(cluster), None, events, &connect)?;
             let max_drivers = arguments.drivers.map_or(cluster::MAX_DRIVERS, usize::from);
@@ -87,14 +87,15 @@ pub fn run(arguments: &Run, terminal: Terminal) -> anyhow::Result<Exit> {
         linger(&interrupts);
     }
     // Whatever became of the run, its drivers hear that it is over before this process goes.
-    let store_fault = handle.store_fault();
+    let results_fault = handle.storage().results_fault;
     orchestrator::end(orchestrator, &interrupts)?;
     drop(server);
     let (result, ()) = (result?, told?);
     if drivers.is_some_and(|drivers| !drivers.end()) {
         return Err(Ended::because(Exit::Internal, "a driver died; see the log"));
     }
-    if let Some(why) = store_fault {
+    if let Some(fault) = results_fault {
+        let why = fault.why;
         return Err(Ended::because(Exit::Internal, format!("the result above is not stored: {why}")));
     }
     Ok(exit_of(&result, arguments.strict))

@@ -79,17 +79,19 @@ pub fn orchestrate(
 /// Raw events as they come in one process.
 pub fn events_here(broker: &memory::Broker) -> Source {
     let broker = broker.clone();
-    Source { connect: Arc::new(move |connect| Ok(broker.node(connect))), lasting: None }
+    Source { connect: Arc::new(move |connect| Ok(broker.node(connect))), is_ours: true, lasting: None }
 }
 
-/// Raw events as they come over Kafka; with `begins_at_end` a new store leaves out those of earlier runs.
-pub fn events_over(cluster: &Cluster, begins_at_end: bool) -> anyhow::Result<Source> {
+/// Raw events as they come over Kafka, stored by this process where they are ours; with `begins_at_end` a new store leaves
+/// out those of earlier runs.
+pub fn events_over(cluster: &Cluster, is_ours: bool, begins_at_end: bool) -> anyhow::Result<Source> {
     let unusable = |error| Ended::because(Exit::Preflight, format!("{:#}", anyhow::Error::new(error)));
     let (partitions, retention) = cluster.extent(Topic::Events).map_err(unusable)?;
     let topic = format!("{}/{}", cluster.id(), cluster.topic_name(Topic::Events));
     let cluster = cluster.clone();
     let connect: Connector = Arc::new(move |connect| Ok(cluster.node(connect)?));
-    Ok(Source { connect, lasting: Some(Lasting { topic, partitions, begins_at_end, retention }) })
+    let lasting = Lasting { topic, partitions, begins_at_end, retention };
+    Ok(Source { connect, is_ours, lasting: Some(lasting) })
 }
 
 /// Serves REST and the page.

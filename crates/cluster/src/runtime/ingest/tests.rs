@@ -51,6 +51,10 @@ impl EventStore for Shared {
         Ok(vec![Claimed { partition: 0, next_offset: self.look(|kept| kept.position) }])
     }
 
+    fn meet(&mut self, _topic: &str, own: &Peer) -> Result<Vec<Peer>, Error> {
+        Ok(vec![Peer { name: format!("another than {}", own.name), ..own.clone() }])
+    }
+
     fn portion(&self) -> Portion {
         Portion { rows: 100, wait: Duration::from_millis(20) }
     }
@@ -132,11 +136,12 @@ fn ingest(store: &Shared, messages: &[Message], lasting: bool) -> Ingest {
         begins_at_end: false,
         retention: None,
     });
-    let source = Source { connect: Arc::new(move |connect| Ok(broker.node(connect))), lasting };
+    let source =
+        Source { connect: Arc::new(move |connect| Ok(broker.node(connect))), is_ours: true, lasting };
     let shown = Arc::new(Mutex::new(Ingest::default()));
     let show = {
         let shown = Arc::clone(&shown);
-        move |ingest: &Ingest| *shown.lock().unwrap() = ingest.clone()
+        move |ingest: &Ingest, _: &[Peer]| *shown.lock().unwrap() = ingest.clone()
     };
     let shutdown = Arc::new(AtomicBool::new(false));
     let ingester =
@@ -216,19 +221,40 @@ fn what_cannot_be_understood_is_set_aside_and_the_rest_goes_on() {
 }
 
 #[test]
+fn who_leaves_events_to_collectors_says_how_they_stand() {
+    let broker = memory::Broker::new();
+    let lasting = Lasting { topic: "t".to_owned(), partitions: 1, begins_at_end: false, retention: None };
+    let connect: Connector = Arc::new(move |connect| Ok(broker.node(connect)));
+    let source = Source { connect, is_ours: false, lasting: Some(lasting) };
+    let (board, shutdown) = (Arc::new(Board::default()), Arc::new(AtomicBool::new(false)));
+    let watching = thread::spawn({
+        let (board, shutdown) = (Arc::clone(&board), Arc::clone(&shutdown));
+        move || watch(Box::new(Shared::default()), &source, &board, &shutdown)
+    });
+    while board.look(|content| content.storage.others.is_empty()) {
+        thread::sleep(Duration::from_millis(5));
+    }
+    shutdown.store(true, Ordering::Relaxed);
+    watching.join().unwrap();
+    assert!(board.look(|content| content.storage.ingest.is_none()));
+}
+
+#[test]
 fn a_store_that_is_back_is_no_fault_though_nothing_waits() {
     let store = Shared(Arc::new(Mutex::new(Kept { is_away: true, ..Kept::default() })));
     let broker = memory::Broker::new();
     let lasting = Lasting { topic: "t".to_owned(), partitions: 1, begins_at_end: false, retention: None };
-    let source =
-        Source { connect: Arc::new(move |connect| Ok(broker.node(connect))), lasting: Some(lasting) };
+    let connect: Connector = Arc::new(move |connect| Ok(broker.node(connect)));
+    let source = Source { connect, is_ours: true, lasting: Some(lasting) };
     let (told, shown) = crossbeam_channel::bounded(8);
-    let show = move |ingest: &Ingest| told.try_send(ingest.fault.is_some()).unwrap();
+    let show = move |ingest: &Ingest, others: &[Peer]| {
+        told.try_send((ingest.fault.is_some(), others.len())).unwrap();
+    };
     let mut ingester =
         Ingester::new("c".to_owned(), Box::new(store), source, Hurry::default(), Box::new(show));
-    for is_faulty in [true, false] {
+    for expected in [(true, 0), (false, 1)] {
         ingester.claim();
         ingester.show();
-        assert_eq!(shown.recv().unwrap(), is_faulty);
+        assert_eq!(shown.recv().unwrap(), expected);
     }
 }

@@ -10,13 +10,13 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 const APPLICATION_ID: i64 = 0x7377_656c;
 
 /// Each makes the schema version of its place, counted from 1.
-const MIGRATIONS: [&str; 3] = [FIRST, RAW_EVENTS, HISTORY];
+const MIGRATIONS: [&str; 4] = [FIRST, RAW_EVENTS, HISTORY, MEMORY];
 
 /// What the write-ahead log is cut back to once its content is in the database.
 const JOURNAL_LIMIT_BYTES: i64 = 64 << 20;
 
 /// The schema version this program writes and reads.
-pub(crate) const VERSION: i64 = 3;
+pub(crate) const VERSION: i64 = 4;
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -161,6 +161,9 @@ CREATE TABLE kept (
   windows_through INTEGER NOT NULL,
   drivers_through INTEGER NOT NULL) STRICT;
 ";
+
+/// Null where a driver did not tell.
+const MEMORY: &str = "ALTER TABLE driver_second ADD COLUMN memory_bytes INTEGER;";
 
 /// Prepares a writing connection and brings the database up to date. The caller has checked [`version`].
 pub(crate) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {

@@ -113,8 +113,8 @@ pub(crate) fn insert_driver(
 ) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO driver_second (run, node_id, second, in_flight, queued, connections, measured) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO driver_second (run, node_id, second, in_flight, queued, connections, measured, memory_bytes) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute((
             run,
@@ -124,6 +124,7 @@ pub(crate) fn insert_driver(
             state.map_or(0, |(_, state)| state.queued),
             state.map_or(0, |(_, state)| state.connections),
             measured,
+            state.map(|(_, state)| state.memory_bytes.cast_signed()).filter(|bytes| *bytes > 0),
         ))
         .map(drop)
 }
@@ -137,7 +138,7 @@ pub(crate) fn driver_rows<E>(
 ) -> Result<(), E> {
     let mut table = connection
         .prepare_cached(
-            "SELECT second, node_id, in_flight, queued, connections, measured FROM driver_second \
+            "SELECT second, node_id, in_flight, queued, connections, measured, coalesce(memory_bytes, 0) FROM driver_second \
              WHERE run = ?1 AND second IS NOT NULL ORDER BY second, node_id",
         )
         .map_err(&failed)?;
@@ -148,6 +149,7 @@ pub(crate) fn driver_rows<E>(
                 in_flight: row.get(2)?,
                 queued: row.get(3)?,
                 connections: row.get(4)?,
+                memory_bytes: u64::try_from(row.get::<_, i64>(6)?).unwrap_or(0),
                 ..Gauges::default()
             };
             Ok((row.get(0)?, row.get(1)?, state))

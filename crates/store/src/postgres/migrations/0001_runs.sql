@@ -157,6 +157,7 @@ CREATE TABLE run_drivers (
   queued BIGINT NOT NULL,
   connections BIGINT NOT NULL,
   cpu_percent DOUBLE PRECISION NOT NULL,
+  memory_bytes BIGINT,
   busiest_thread_percent DOUBLE PRECISION NOT NULL,
   starved_percent DOUBLE PRECISION NOT NULL,
   stolen_percent DOUBLE PRECISION NOT NULL,
@@ -181,6 +182,11 @@ CREATE TABLE ingest_collector (
   collector UUID NOT NULL,
   name TEXT NOT NULL,
   alive_until TIMESTAMPTZ NOT NULL,
+  partitions BIGINT NOT NULL DEFAULT 0,
+  rows BIGINT NOT NULL DEFAULT 0,
+  lag_batches BIGINT NOT NULL DEFAULT 0,
+  lag_ms BIGINT NOT NULL DEFAULT 0,
+  trouble TEXT,
   PRIMARY KEY (topic, collector));
 CREATE TABLE ingest_offset (
   topic TEXT NOT NULL,
