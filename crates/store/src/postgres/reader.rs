@@ -22,7 +22,7 @@ use crate::{
 
 const RUN: &str = "test_run_id, plan_name, plan_source, state, (extract(EPOCH FROM created_at) * 1000)::BIGINT, \
                    (extract(EPOCH FROM started_at) * 1000)::BIGINT, (extract(EPOCH FROM ended_at) * 1000)::BIGINT, \
-                   loop_kind, drivers, extras, verdict, summary::TEXT, requests_sent, error_ratio, achieved_per_s, p99_ms";
+                   loop_kind, drivers, extras, verdict, requests_sent, error_ratio, achieved_per_s, p99_ms";
 
 /// Of a run what a list shows.
 const LINE: &str = "test_run_id, plan_name, state, (extract(EPOCH FROM created_at) * 1000)::BIGINT, \
@@ -251,8 +251,7 @@ fn run_row(row: &Row) -> RunRow {
         drivers: row.get(8),
         extras: row.get(9),
         verdict: row.get(10),
-        summary_json: row.get(11),
-        figures: figures(row, 12),
+        figures: figures(row, 11),
     }
 }
 

@@ -97,17 +97,16 @@ impl Store {
             let added = db
                 .execute(
                     "INSERT INTO runs (test_run_id, plan_name, plan_source, state, created_at, started_at, ended_at, \
-                     loop_kind, drivers, extras, verdict, summary, requests_sent, error_ratio, achieved_per_s, p99_ms) \
+                     loop_kind, drivers, extras, verdict, requests_sent, error_ratio, achieved_per_s, p99_ms) \
                      VALUES ($1, $2, $3, $4, \
                      TIMESTAMPTZ 'epoch' + $5::BIGINT * INTERVAL '1 millisecond', \
                      TIMESTAMPTZ 'epoch' + $6::BIGINT * INTERVAL '1 millisecond', \
-                     TIMESTAMPTZ 'epoch' + $7::BIGINT * INTERVAL '1 millisecond', $8, $9, $10, $11, $12::TEXT::JSON, \
-                     $13, $14, $15, $16) \
+                     TIMESTAMPTZ 'epoch' + $7::BIGINT * INTERVAL '1 millisecond', $8, $9, $10, $11, $12, $13, $14, $15) \
                      ON CONFLICT DO NOTHING",
                     &[
                         &run.run_id, &clean(&run.plan_name), &clean(&run.plan_source), &run.state, &run.created_ms,
                         &run.started_ms, &run.ended_ms, &run.loop_kind, &run.drivers, &run.extras, &run.verdict,
-                        &run.summary_json, &sent, &figures.error_ratio, &figures.achieved_per_s, &figures.p99_ms,
+                        &sent, &figures.error_ratio, &figures.achieved_per_s, &figures.p99_ms,
                     ],
                 )
                 .await?;
@@ -127,12 +126,12 @@ impl Store {
                      created_at = TIMESTAMPTZ 'epoch' + $5::BIGINT * INTERVAL '1 millisecond', \
                      started_at = TIMESTAMPTZ 'epoch' + $6::BIGINT * INTERVAL '1 millisecond', \
                      ended_at = TIMESTAMPTZ 'epoch' + $7::BIGINT * INTERVAL '1 millisecond', loop_kind = $8, \
-                     drivers = $9, extras = $10, verdict = $11, summary = $12::TEXT::JSON, requests_sent = $13, \
-                     error_ratio = $14, achieved_per_s = $15, p99_ms = $16 WHERE test_run_id = $1",
+                     drivers = $9, extras = $10, verdict = $11, requests_sent = $12, error_ratio = $13, achieved_per_s = $14, \
+                     p99_ms = $15 WHERE test_run_id = $1",
                     &[
                         &run.run_id, &clean(&run.plan_name), &clean(&run.plan_source), &run.state, &run.created_ms,
                         &run.started_ms, &run.ended_ms, &run.loop_kind, &run.drivers, &run.extras, &run.verdict,
-                        &run.summary_json, &sent, &figures.error_ratio, &figures.achieved_per_s, &figures.p99_ms,
+                        &sent, &figures.error_ratio, &figures.achieved_per_s, &figures.p99_ms,
                     ],
                 )
                 .await?;

@@ -18,7 +18,6 @@ CREATE TABLE runs (
   error_ratio DOUBLE PRECISION,
   achieved_per_s DOUBLE PRECISION,
   p99_ms DOUBLE PRECISION,
-  summary JSON,
   plan_source TEXT NOT NULL,
   extras TEXT);
 CREATE INDEX runs_by_age ON runs (created_at, test_run_id COLLATE "C");
