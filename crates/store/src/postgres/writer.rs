@@ -4,7 +4,7 @@
 //! drops with its connection. What is said of runs is on the server's disk when a call returns, and with it everything
 //! committed before; windows alone are not, since they share their transaction with the positions in the log.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use metrics::{Gauges, Merged, StepWindow, codec};
@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::copy::clean;
 use super::error::Failure;
 use super::reader;
+use super::series::Series;
 use super::session::{DEADLINE, Db, Kind, Link};
 use super::windows::{Drivers, Errors, Iterations, Named, Table, Windows};
 use super::{Address, Events, Fault, Reader};
@@ -204,7 +205,8 @@ impl Store {
         Ok(ingested)
     }
 
-    /// Brings minutes and totals of the run up to date, so that [`Reader::load`] begins from there.
+    /// Brings minutes, totals and points of the run up to date, so that [`Reader::load`] and [`Reader::series`] begin from
+    /// there.
     pub fn checkpoint(&mut self, run_id: &str) -> Result<(), Error> {
         let path = self.place();
         let plan = self.runs.get(run_id).filter(|known| known.plan_is_known).map(|known| known.plan.clone());
@@ -362,15 +364,23 @@ async fn set_positions(db: &Db, positions: &[Position]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Adds what came since the last one to the minutes, and replaces totals and checkpoint.
+/// Adds what came since the last one to the minutes, replaces totals and checkpoint, and keeps the points of what came.
 async fn checkpoint(db: &Db, named: &Named<'_>, place: &str) -> Result<(), Failure> {
     let run_id = named.run_id;
     let (mut merged, through) = reader::kept(db, run_id, place).await?;
     let mut minutes: BTreeMap<(u32, StageId, StepId), StepWindow> = BTreeMap::new();
+    let mut stale = BTreeSet::new();
     let last = reader::after(db, run_id, through, place, |part| {
-        if let reader::Part::Step(second, window) = &part {
-            let key = (second - second % MINUTE, window.stage, window.step);
-            minutes.entry(key).or_insert_with(|| StepWindow::new(window.step, window.stage)).merge(window);
+        match &part {
+            reader::Part::Step(second, window) => {
+                let key = (second - second % MINUTE, window.stage, window.step);
+                minutes
+                    .entry(key)
+                    .or_insert_with(|| StepWindow::new(window.step, window.stage))
+                    .merge(window);
+            }
+            reader::Part::Driver(second, ..) => stale.extend(*second),
+            reader::Part::Stage(_) => {}
         }
         part.add_to(&mut merged);
     })
@@ -396,6 +406,7 @@ async fn checkpoint(db: &Db, named: &Named<'_>, place: &str) -> Result<(), Failu
     minutes.iter().for_each(|((minute, ..), window)| rows.push(*minute, window));
     rows.send(db).await?;
     replace_totals(db, named, &merged).await?;
+    Series { db, run_id, place }.keep(&stale).await?;
     db.execute(
         "INSERT INTO run_checkpoint (test_run_id, windows_through, iterations_through, drivers_through, merged) \
          VALUES ($1, $2, $3, $4, $5) ON CONFLICT (test_run_id) DO UPDATE SET windows_through = excluded.windows_through, \
