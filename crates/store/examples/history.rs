@@ -1,5 +1,6 @@
-//! Fills a data folder with history, as the store takes it in: an hour of 500 steps, and as many further runs as asked
-//! for. `cargo xtask bench history` starts it: `cargo run --release -p store --example history -- DIR RUNS`.
+//! Fills a store with history, as it takes it in: an hour of 500 steps, and as many further runs as asked for; then asks it
+//! what a page would. `cargo xtask bench history` starts it: `cargo run --release -p store --example history -- STORE RUNS`.
+//! STORE is a folder or the address of a database that has our tables.
 
 #![allow(
     clippy::print_stdout,
@@ -17,12 +18,14 @@ use std::time::Duration;
 use fixture::delivery;
 use metrics::{DriverWindow, ErrorKind, Gauges, Merged, Outcome, StageWindow, StepWindow, Timing};
 use plan::{StageId, StepId};
-use store::{Batch, Delivery, Identity, RunRow, Store};
+use store::{Batch, Delivery, Identity, Location, Reader, Resolution, RunRow, Store};
 use uuid::Uuid;
 
 const STEPS: u16 = 500;
 const SECONDS: u32 = 3_600;
 const DRIVERS: u32 = 3;
+/// How often each question is asked.
+const ASKED: usize = 11;
 /// Requests of a step in a second of a driver, on average.
 const REQUESTS: u64 = 10;
 /// The long run's identity; the bench asks for it.
@@ -34,9 +37,10 @@ const EPOCH_MS: i64 = 1_770_000_000_000;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let dir = arguments.next().expect("a folder");
+    let place = arguments.next().expect("a store");
+    let location = Location::parse(&place, &|name| std::env::var(name).ok()).unwrap();
     let runs: u32 = arguments.next().and_then(|runs| runs.parse().ok()).expect("a number of runs");
-    let mut store = Store::open(Path::new(&dir)).unwrap();
+    let mut store = Store::open(&location).unwrap();
     let started = clock::now();
     for number in 0..runs {
         short_run(&mut store, number);
@@ -48,7 +52,39 @@ fn main() {
         "an hour of {DRIVERS} drivers and {STEPS} steps in {:.1} s, slowest second {slowest_ms:.0} ms",
         clock::now().since(started).as_secs_f64()
     );
-    println!("{:.0} MB", size(dir.as_ref()) as f64 / 1e6);
+    if let Location::Folder(dir) = &location {
+        println!("{:.0} MB", size(dir) as f64 / 1e6);
+    }
+    ask(&location);
+}
+
+/// How long the store takes for what is asked of it most.
+fn ask(location: &Location) {
+    let took = |what: &str, ask: &dyn Fn(&Reader) -> usize| {
+        let reader = Reader::open(location).unwrap();
+        let mut times_ms: Vec<f64> = Vec::new();
+        let mut found = 0;
+        for _ in 0..ASKED {
+            let started = clock::now();
+            found = ask(&reader);
+            times_ms.push(clock::now().since(started).as_secs_f64() * 1e3);
+        }
+        let first = times_ms[0];
+        times_ms.sort_unstable_by(f64::total_cmp);
+        println!("{what:<40} {found:>6} found, first {first:>7.1} ms, middle {:>7.1}", times_ms[ASKED / 2]);
+    };
+    took("a list of 10,000 runs", &|reader| reader.runs(None, 10_000).unwrap().len());
+    took("the merged totals of the hour", &|reader| reader.load(HOUR).unwrap().steps.len());
+    for resolution in Resolution::ALL {
+        for step in [None, Some(StepId(STEPS / 2))] {
+            let what = format!(
+                "the series of {} at {} s",
+                if step.is_some() { "a step" } else { "all steps" },
+                resolution.seconds()
+            );
+            took(&what, &|reader| reader.series(HOUR, step, (0, u32::MAX), resolution).unwrap().len());
+        }
+    }
 }
 
 /// A plan whose stages the fixture's windows are of: `ramp` for 5 s, then `hold`.

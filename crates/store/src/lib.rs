@@ -13,6 +13,7 @@ mod error;
 mod rows;
 mod seconds;
 mod points;
+mod kept;
 mod events;
 mod parquet;
 mod folder;

@@ -34,8 +34,6 @@ pub struct RunRow {
     pub extras: Option<String>,
     /// `valid`, `suspect` or `invalid`, once judged.
     pub verdict: Option<String>,
-    /// The summary of the run (`groundswell/summary/v1`), once it ended.
-    pub summary_json: Option<String>,
     /// What lists show of its result, once it ended.
     pub figures: Figures,
 }

@@ -165,12 +165,12 @@ impl Store {
         either!(self, Self, store => store.checkpoint(run_id))
     }
 
-    /// Keeps the points of the run as far as it is in, so that [`Reader::series`] finds them ready. A database makes them
-    /// from its rows.
+    /// Keeps the points of the run as far as it is in, so that [`Reader::series`] finds them ready. A database keeps
+    /// them with its checkpoints.
     pub fn keep_points(&mut self, run_id: &str) -> Result<(), Error> {
         match self {
             Self::Folder(store) => store.keep_points(run_id),
-            Self::Postgres(_) => Ok(()),
+            Self::Postgres(store) => store.checkpoint(run_id),
         }
     }
 }

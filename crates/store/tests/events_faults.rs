@@ -2,12 +2,9 @@
 //!
 //! Tests that need to mount a file system say so and pass where they may not.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "says what was not tested, and fails where it fails"
-)]
+#![allow(clippy::unwrap_used, reason = "fails where it fails")]
 
+mod disk;
 mod raw;
 
 use std::collections::BTreeSet;
@@ -15,6 +12,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use disk::SmallDisk;
 use raw::{batch, folder, number_of, rows_of, span};
 use store::{Error, EventRows, EventStore, Events, Reader, event_files};
 
@@ -132,9 +130,9 @@ fn a_number_is_never_used_twice() {
 #[test]
 fn a_full_disk_loses_nothing_and_leaves_no_half_file() {
     let Some(disk) = SmallDisk::new("3m") else { return };
-    let ballast = disk.0.path().join("ballast");
+    let ballast = disk.path().join("ballast");
     fs::write(&ballast, vec![0; 1 << 20]).unwrap();
-    let data = disk.0.path().join("data");
+    let data = disk.path().join("data");
     let mut events = Events::open(&data).unwrap();
     let mut from = None;
     let mut refused = 0;
@@ -157,29 +155,4 @@ fn a_full_disk_loses_nothing_and_leaves_no_half_file() {
     drop(events);
     fs::remove_file(ballast).unwrap_or_default();
     assert_eq!(Some(assert_each_once(&data)), from);
-}
-
-/// A small file system in memory, unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    /// `None` where this user may not mount.
-    fn new(size: &str) -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        let options = format!("size={size}");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(dir.path()).stderr(Stdio::null());
-        if mount.status().is_ok_and(|status| status.success()) {
-            return Some(Self(dir));
-        }
-        println!("not tested: this user may not mount");
-        None
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
-        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.0.path().display());
-    }
 }

@@ -2,52 +2,18 @@
 //!
 //! Tests that need to mount a file system say so and pass where they may not.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "says what was not tested, and fails where it fails"
-)]
+#![allow(clippy::unwrap_used, reason = "fails where it fails")]
 
+mod disk;
 mod fixture;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use disk::{SmallDisk, mount};
 use fixture::{RUN, batch, delivery, merged, position, reports, run, store, window};
 use metrics::Merged;
 use store::{Batch, Error, Reader, Store};
-
-/// A small file system in memory, unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    /// `None` where this user may not mount.
-    fn new(size: &str) -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        let mounted = mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"], dir.path());
-        mounted.then_some(Self(dir))
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg("--lazy").arg(self.path()).status();
-        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.path().display());
-    }
-}
-
-fn mount(arguments: &[&str], on: &Path) -> bool {
-    let mount = Command::new("mount").args(arguments).arg(on).stderr(Stdio::null()).status();
-    let mounted = mount.is_ok_and(|status| status.success());
-    if !mounted {
-        println!("not tested: this user may not mount");
-    }
-    mounted
-}
 
 /// F13: the batch that met the full disk is taken whole when there is room again.
 #[test]

@@ -8,10 +8,11 @@ mod server;
 
 use std::collections::BTreeMap;
 
-use both::both;
+use both::{Place, both};
 use fixture::{RUN, batch, delivery, merged, position, reports, window};
 use metrics::{DriverWindow, Gauges, Merged, StepWindow};
 use plan::{StageId, StepId};
+use store::postgres::Fault;
 use store::{Batch, Error, Point, Reader, Resolution, Store};
 
 /// The invariant of the store: shuffled, doubled, late, in batches of any size, with checkpoints anywhere.
@@ -22,7 +23,7 @@ fn a_run_is_rebuilt_bit_for_bit() {
     }
 }
 
-fn rebuild(seed: u64, place: &both::Place, mut store: Store) {
+fn rebuild(seed: u64, place: &Place, mut store: Store) {
     let mut random = fastrand::Rng::with_seed(seed);
     let reports = reports(&mut random, 3, 8, 5);
     let expected = merged(&reports);
@@ -127,9 +128,15 @@ fn a_series_merges_what_came_late() {
 /// Points that are kept are those that the rows give, whenever they were kept and whatever came after.
 #[test]
 fn kept_points_are_those_of_their_rows() {
-    for seed in 0..3 {
+    let forget = |place: &Place| {
+        place.sql(
+            "SAVEPOINT s; DELETE FROM point; DELETE FROM kept; RELEASE s",
+            "BEGIN; DELETE FROM run_points; DELETE FROM run_checkpoint; DELETE FROM run_minutes; COMMIT",
+        );
+    };
+    let seed = fastrand::u64(..);
+    both(|place, mut store| {
         let mut random = fastrand::Rng::with_seed(seed);
-        let (dir, mut store) = fixture::store();
         let mut deliveries = reports(&mut random, 2, 130, 3);
         random.shuffle(&mut deliveries);
         // The second half comes when the points of the first have been kept.
@@ -139,13 +146,12 @@ fn kept_points_are_those_of_their_rows() {
         for few in late.chunks(110) {
             store.ingest(&batch(few.to_vec())).unwrap();
             let kept = series_of(&store.reader().unwrap());
-            let database = rusqlite::Connection::open(dir.path().join("swell.db")).unwrap();
-            database.execute_batch("SAVEPOINT s; DELETE FROM point; DELETE FROM kept; RELEASE s").unwrap();
+            forget(place);
             assert!(kept == series_of(&store.reader().unwrap()), "seed {seed}");
             store.keep_points(RUN).unwrap();
             assert!(kept == series_of(&store.reader().unwrap()), "seed {seed}");
         }
-    }
+    });
 }
 
 /// All series of the run: of each row, at each resolution, whole and in parts.
@@ -165,20 +171,30 @@ fn series_of(reader: &Reader) -> Vec<Vec<Point>> {
 
 #[test]
 fn a_kept_point_is_read_without_rows() {
-    let (dir, mut store) = fixture::store();
-    store.ingest(&batch(reports(&mut fastrand::Rng::with_seed(9), 2, 70, 3))).unwrap();
-    store.update_run(&store::RunRow { ended_ms: Some(2), ..fixture::run(RUN, 1_000) }).unwrap();
-    let series = |store: &Store| {
-        let reader = store.reader().unwrap();
-        Resolution::ALL.map(|resolution| reader.series(RUN, None, (0, u32::MAX), resolution).unwrap())
-    };
-    let before = series(&store);
-    let database = rusqlite::Connection::open(dir.path().join("swell.db")).unwrap();
-    database.execute("UPDATE window SET measured = x''", []).unwrap();
-    assert!(before == series(&store));
-    database.execute("UPDATE point SET figures = x'00' WHERE resolution = 60", []).unwrap();
-    let refused = store.reader().unwrap().series(RUN, None, (0, u32::MAX), Resolution::Minute).unwrap_err();
-    assert!(matches!(refused, Error::Corrupt { .. }), "{refused}");
+    both(|place, mut store| {
+        store.ingest(&batch(reports(&mut fastrand::Rng::with_seed(9), 2, 70, 3))).unwrap();
+        store.update_run(&store::RunRow { ended_ms: Some(2), ..fixture::run(RUN, 1_000) }).unwrap();
+        let series = |store: &Store| {
+            let reader = store.reader().unwrap();
+            Resolution::ALL.map(|resolution| reader.series(RUN, None, (0, u32::MAX), resolution).unwrap())
+        };
+        let before = series(&store);
+        place.sql(
+            "UPDATE window SET measured = x''",
+            "UPDATE run_seconds SET measured = ''; UPDATE run_iterations SET measured = ''",
+        );
+        assert!(before == series(&store));
+        place.sql(
+            "UPDATE point SET figures = x'00' WHERE resolution = 60",
+            "UPDATE run_points SET figures = '\\x00' WHERE resolution = 60",
+        );
+        let refused =
+            store.reader().unwrap().series(RUN, None, (0, u32::MAX), Resolution::Minute).unwrap_err();
+        assert!(
+            matches!(refused, Error::Corrupt { .. } | Error::Postgres(Fault::Damaged { .. })),
+            "{refused}"
+        );
+    });
 }
 
 #[test]

@@ -18,7 +18,6 @@ fn a_run_is_kept_as_it_was_said() {
             ended_ms: Some(3_000),
             extras: Some(r#"{"epoch":3}"#.to_owned()),
             verdict: Some("valid".to_owned()),
-            summary_json: Some("{}".to_owned()),
             figures: Figures {
                 requests_sent: Some(7),
                 error_ratio: Some(0.25),

@@ -15,7 +15,10 @@ pub(super) const RUNS: &[Column] = &[
     ("started_at", Kind::Time),
     ("ended_at", Kind::Time),
     ("drivers", Kind::Texts),
-    ("summary", Kind::Text),
+    ("requests_sent", Kind::Long),
+    ("error_ratio", Kind::Real),
+    ("achieved_per_s", Kind::Real),
+    ("p99_ms", Kind::Real),
     ("plan_source", Kind::Text),
 ];
 
@@ -39,7 +42,10 @@ pub(super) fn run(run: &RunRow, rows: &mut Rows<'_>) {
         Value::maybe(run.started_ms, Value::Time),
         Value::maybe(run.ended_ms, Value::Time),
         Value::Texts(&run.drivers),
-        Value::maybe(run.summary_json.as_deref(), Value::Text),
+        Value::maybe(run.figures.requests_sent, Value::Long),
+        Value::maybe(run.figures.error_ratio, Value::Real),
+        Value::maybe(run.figures.achieved_per_s, Value::Real),
+        Value::maybe(run.figures.p99_ms, Value::Real),
         Value::Text(&run.plan_source),
     ]);
 }

@@ -48,7 +48,6 @@ pub fn folder() -> TempDir {
         loop_kind: "open".to_owned(),
         drivers: vec!["d1".to_owned(), "d2".to_owned()],
         verdict: Some("valid".to_owned()),
-        summary_json: Some("{}".to_owned()),
         ..RunRow::default()
     };
     store.create_run(&run).unwrap();

@@ -115,7 +115,7 @@ async fn begin(db: &Db, address: &Address, schema: &str) -> Result<(), Failure> 
 }
 
 /// Names of tables and views that we make.
-const RELATIONS: [&str; 24] = [
+const RELATIONS: [&str; 25] = [
     "perf_results",
     "perf_results_per_second",
     "perf_results_per_minute",
@@ -130,6 +130,7 @@ const RELATIONS: [&str; 24] = [
     "run_errors",
     "run_drivers",
     "run_checkpoint",
+    "run_points",
     "run_partition",
     "report_source",
     "report_ledger",
@@ -513,6 +514,7 @@ async fn drop_run(db: &Db, run: &str) -> Result<(), Failure> {
         "run_errors",
         "run_drivers",
         "run_checkpoint",
+        "run_points",
         "run_events",
         "ingest_batch",
         "runs",

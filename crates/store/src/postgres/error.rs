@@ -330,9 +330,15 @@ fn of_connection(place: String, error: &tokio_postgres::Error) -> Fault {
         cause = next.source();
     }
     let why = why.trim_start_matches("error connecting to server: ").to_owned();
+    // A server that does not like our certificate says so by an alert, when it has been spoken to already.
+    let is_of_tls = words.contains("TLS handshake")
+        || words.contains("does not support TLS")
+        || why.contains("received fatal alert");
     match words.as_str() {
-        _ if words.contains("TLS handshake") || words.contains("does not support TLS") => {
-            Fault::Tls { place, why: why.trim_start_matches("error performing TLS handshake: ").to_owned() }
+        _ if is_of_tls => {
+            let why = why.trim_start_matches("error performing TLS handshake: ");
+            let why = why.trim_start_matches("error communicating with the server: ");
+            Fault::Tls { place, why: why.to_owned() }
         }
         _ if why.contains("password missing") => Fault::NoPassword { place },
         _ if words.starts_with("error connecting") || words.contains("invalid configuration") => {

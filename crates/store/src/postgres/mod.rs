@@ -14,6 +14,7 @@ mod schema;
 mod admin;
 mod copy;
 mod windows;
+mod series;
 mod writer;
 mod reader;
 mod rows;

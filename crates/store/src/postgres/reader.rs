@@ -11,18 +11,17 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::error::Failure;
+use super::series::Series;
 use super::session::{Db, Kind, Link, READ_DEADLINE};
 use super::{Address, Fault};
-use crate::points::{DriverStates, Points};
 use crate::seconds::DriverSecond;
 use crate::{
-    Error, EventRow, Figures, MAX_EVENTS, MAX_PAGE, MAX_POINTS, Point, PointStates, Position, Resolution,
-    RunLine, RunRow,
+    Error, EventRow, Figures, MAX_EVENTS, MAX_PAGE, MAX_POINTS, Point, Position, Resolution, RunLine, RunRow,
 };
 
 const RUN: &str = "test_run_id, plan_name, plan_source, state, (extract(EPOCH FROM created_at) * 1000)::BIGINT, \
                    (extract(EPOCH FROM started_at) * 1000)::BIGINT, (extract(EPOCH FROM ended_at) * 1000)::BIGINT, \
-                   loop_kind, drivers, extras, verdict, summary::TEXT, requests_sent, error_ratio, achieved_per_s, p99_ms";
+                   loop_kind, drivers, extras, verdict, requests_sent, error_ratio, achieved_per_s, p99_ms";
 
 /// Of a run what a list shows.
 const LINE: &str = "test_run_id, plan_name, state, (extract(EPOCH FROM created_at) * 1000)::BIGINT, \
@@ -143,14 +142,14 @@ impl Reader {
             let last = "SELECT max(second) FROM run_drivers WHERE test_run_id = $1";
             let last = db.query(last, &[&run_id]).await?;
             let last = last.first().and_then(|row| row.get::<_, Option<i32>>(0)).map(number);
-            let to_s = to_s.min(last.map_or(0, |last| last.saturating_add(1)));
+            let end_s = last.map_or(0, |last| last.saturating_add(1));
+            let (to_s, cut) = (to_s.min(end_s), to_s < end_s);
             let count = to_s.saturating_sub(from_s).div_ceil(resolution.seconds());
             if count > MAX_POINTS {
                 return Err(Error::TooManyPoints { points: count }.into());
             }
-            let mut points = Points::of(resolution.seconds());
-            fill(db, (run_id, step), (signed(from_s), signed(to_s)), &place, &mut points).await?;
-            Ok(points.into_points())
+            let series = Series { db, run_id, place: &place };
+            series.points(step, (from_s, to_s), resolution, cut).await
         })
     }
 
@@ -252,8 +251,7 @@ fn run_row(row: &Row) -> RunRow {
         drivers: row.get(8),
         extras: row.get(9),
         verdict: row.get(10),
-        summary_json: row.get(11),
-        figures: figures(row, 12),
+        figures: figures(row, 11),
     }
 }
 
@@ -283,11 +281,11 @@ fn figures(row: &Row, first: usize) -> Figures {
 }
 
 /// A second, which the database has as a signed number.
-fn number(second: i32) -> u32 {
+pub(super) fn number(second: i32) -> u32 {
     u32::try_from(second).unwrap_or(0)
 }
 
-fn signed(second: u32) -> i32 {
+pub(super) fn signed(second: u32) -> i32 {
     i32::try_from(second).unwrap_or(i32::MAX)
 }
 
@@ -296,48 +294,6 @@ async fn exists(db: &Db, run_id: &str, place: &str) -> Result<(), Failure> {
         Some(_) => Ok(()),
         None => Err(Error::UnknownRun { run_id: run_id.to_owned(), path: place.into() }.into()),
     }
-}
-
-async fn fill(
-    db: &Db,
-    (run_id, step): (&str, Option<StepId>),
-    (from, to): (i32, i32),
-    place: &str,
-    points: &mut Points,
-) -> Result<(), Failure> {
-    let of_step = "SELECT second, measured FROM run_windows \
-                   WHERE test_run_id = $1 AND second >= $2 AND second < $3 AND step_number = $4";
-    let of_all =
-        "SELECT second, measured FROM run_seconds WHERE test_run_id = $1 AND second >= $2 AND second < $3";
-    let rows = match step {
-        Some(step) => db.query(of_step, &[&run_id, &from, &to, &i32::from(step.0)]).await?,
-        None => db.query(of_all, &[&run_id, &from, &to]).await?,
-    };
-    for row in &rows {
-        points.at(number(row.get(0))).requests.merge(&step_of(row, 1, place)?);
-    }
-    let iterations =
-        "SELECT second, measured FROM run_iterations WHERE test_run_id = $1 AND second >= $2 AND second < $3";
-    for row in &db.query(iterations, &[&run_id, &from, &to]).await? {
-        points.at(number(row.get(0))).iterations.merge(&stage(row, 1, place)?);
-    }
-    let states = "SELECT second, count(*), sum(in_flight)::BIGINT, sum(queued)::BIGINT, sum(connections)::BIGINT FROM \
-                  (SELECT second, max(in_flight) AS in_flight, max(queued) AS queued, max(connections) AS connections \
-                  FROM run_drivers WHERE test_run_id = $1 AND second >= $2 AND second < $3 GROUP BY second, worker_id) \
-                  AS drivers GROUP BY second";
-    for row in &db.query(states, &[&run_id, &from, &to]).await? {
-        let sum = |column: usize| u64::try_from(row.get::<_, i64>(column)).unwrap_or(0);
-        points.add_states(&DriverStates {
-            second: number(row.get(0)),
-            states: PointStates {
-                drivers: u32::try_from(row.get::<_, i64>(1)).unwrap_or(u32::MAX),
-                in_flight: sum(2),
-                queued: sum(3),
-                connections: sum(4),
-            },
-        });
-    }
-    Ok(())
 }
 
 /// The last rows that are in something.
@@ -353,7 +309,8 @@ pub(super) enum Part {
     /// With its second.
     Step(u32, StepWindow),
     Stage(StageWindow),
-    Driver(String, DriverTotals),
+    /// With its second, but for what a driver said at its end.
+    Driver(Option<u32>, String, DriverTotals),
 }
 
 impl Part {
@@ -361,7 +318,7 @@ impl Part {
         match self {
             Self::Step(_, window) => merged.add_step(&window),
             Self::Stage(window) => merged.add_stage(&window),
-            Self::Driver(node_id, totals) => merged.driver(&node_id).merge(&totals),
+            Self::Driver(_, node_id, totals) => merged.driver(&node_id).merge(&totals),
         }
     }
 }
@@ -400,10 +357,12 @@ pub(super) async fn after(
         Ok(())
     })
     .await?;
-    let drivers = "SELECT id, worker_id, measured FROM run_drivers WHERE test_run_id = $1 AND id > $2";
+    let drivers =
+        "SELECT id, second, worker_id, measured FROM run_drivers WHERE test_run_id = $1 AND id > $2";
     stream(db, drivers, &[&run_id, &through.drivers], |row| {
         last.drivers = last.drivers.max(row.get(0));
-        each(Part::Driver(row.get(1), driver(row, 2, place)?));
+        let second = row.get::<_, Option<i32>>(1).map(number);
+        each(Part::Driver(second, row.get(2), driver(row, 3, place)?));
         Ok(())
     })
     .await?;
@@ -411,7 +370,7 @@ pub(super) async fn after(
 }
 
 /// Hands over the rows of a query one by one: there may be more than fit into memory.
-async fn stream(
+pub(super) async fn stream(
     db: &Db,
     sql: &str,
     values: &[&(dyn ToSql + Sync)],
@@ -424,11 +383,11 @@ async fn stream(
     Ok(())
 }
 
-fn step_of(row: &Row, column: usize, place: &str) -> Result<StepWindow, Failure> {
+pub(super) fn step_of(row: &Row, column: usize, place: &str) -> Result<StepWindow, Failure> {
     codec::decode_step(row.get(column)).map_err(|fault| damaged(place, &fault))
 }
 
-fn stage(row: &Row, column: usize, place: &str) -> Result<StageWindow, Failure> {
+pub(super) fn stage(row: &Row, column: usize, place: &str) -> Result<StageWindow, Failure> {
     codec::decode_stage(row.get(column)).map_err(|fault| damaged(place, &fault))
 }
 

@@ -4,7 +4,7 @@
 //! drops with its connection. What is said of runs is on the server's disk when a call returns, and with it everything
 //! committed before; windows alone are not, since they share their transaction with the positions in the log.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use metrics::{Gauges, Merged, StepWindow, codec};
@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::copy::clean;
 use super::error::Failure;
 use super::reader;
+use super::series::Series;
 use super::session::{DEADLINE, Db, Kind, Link};
 use super::windows::{Drivers, Errors, Iterations, Named, Table, Windows};
 use super::{Address, Events, Fault, Reader};
@@ -97,17 +98,16 @@ impl Store {
             let added = db
                 .execute(
                     "INSERT INTO runs (test_run_id, plan_name, plan_source, state, created_at, started_at, ended_at, \
-                     loop_kind, drivers, extras, verdict, summary, requests_sent, error_ratio, achieved_per_s, p99_ms) \
+                     loop_kind, drivers, extras, verdict, requests_sent, error_ratio, achieved_per_s, p99_ms) \
                      VALUES ($1, $2, $3, $4, \
                      TIMESTAMPTZ 'epoch' + $5::BIGINT * INTERVAL '1 millisecond', \
                      TIMESTAMPTZ 'epoch' + $6::BIGINT * INTERVAL '1 millisecond', \
-                     TIMESTAMPTZ 'epoch' + $7::BIGINT * INTERVAL '1 millisecond', $8, $9, $10, $11, $12::TEXT::JSON, \
-                     $13, $14, $15, $16) \
+                     TIMESTAMPTZ 'epoch' + $7::BIGINT * INTERVAL '1 millisecond', $8, $9, $10, $11, $12, $13, $14, $15) \
                      ON CONFLICT DO NOTHING",
                     &[
                         &run.run_id, &clean(&run.plan_name), &clean(&run.plan_source), &run.state, &run.created_ms,
                         &run.started_ms, &run.ended_ms, &run.loop_kind, &run.drivers, &run.extras, &run.verdict,
-                        &run.summary_json, &sent, &figures.error_ratio, &figures.achieved_per_s, &figures.p99_ms,
+                        &sent, &figures.error_ratio, &figures.achieved_per_s, &figures.p99_ms,
                     ],
                 )
                 .await?;
@@ -127,12 +127,12 @@ impl Store {
                      created_at = TIMESTAMPTZ 'epoch' + $5::BIGINT * INTERVAL '1 millisecond', \
                      started_at = TIMESTAMPTZ 'epoch' + $6::BIGINT * INTERVAL '1 millisecond', \
                      ended_at = TIMESTAMPTZ 'epoch' + $7::BIGINT * INTERVAL '1 millisecond', loop_kind = $8, \
-                     drivers = $9, extras = $10, verdict = $11, summary = $12::TEXT::JSON, requests_sent = $13, \
-                     error_ratio = $14, achieved_per_s = $15, p99_ms = $16 WHERE test_run_id = $1",
+                     drivers = $9, extras = $10, verdict = $11, requests_sent = $12, error_ratio = $13, achieved_per_s = $14, \
+                     p99_ms = $15 WHERE test_run_id = $1",
                     &[
                         &run.run_id, &clean(&run.plan_name), &clean(&run.plan_source), &run.state, &run.created_ms,
                         &run.started_ms, &run.ended_ms, &run.loop_kind, &run.drivers, &run.extras, &run.verdict,
-                        &run.summary_json, &sent, &figures.error_ratio, &figures.achieved_per_s, &figures.p99_ms,
+                        &sent, &figures.error_ratio, &figures.achieved_per_s, &figures.p99_ms,
                     ],
                 )
                 .await?;
@@ -205,7 +205,8 @@ impl Store {
         Ok(ingested)
     }
 
-    /// Brings minutes and totals of the run up to date, so that [`Reader::load`] begins from there.
+    /// Brings minutes, totals and points of the run up to date, so that [`Reader::load`] and [`Reader::series`] begin from
+    /// there.
     pub fn checkpoint(&mut self, run_id: &str) -> Result<(), Error> {
         let path = self.place();
         let plan = self.runs.get(run_id).filter(|known| known.plan_is_known).map(|known| known.plan.clone());
@@ -363,15 +364,23 @@ async fn set_positions(db: &Db, positions: &[Position]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Adds what came since the last one to the minutes, and replaces totals and checkpoint.
+/// Adds what came since the last one to the minutes, replaces totals and checkpoint, and keeps the points of what came.
 async fn checkpoint(db: &Db, named: &Named<'_>, place: &str) -> Result<(), Failure> {
     let run_id = named.run_id;
     let (mut merged, through) = reader::kept(db, run_id, place).await?;
     let mut minutes: BTreeMap<(u32, StageId, StepId), StepWindow> = BTreeMap::new();
+    let mut stale = BTreeSet::new();
     let last = reader::after(db, run_id, through, place, |part| {
-        if let reader::Part::Step(second, window) = &part {
-            let key = (second - second % MINUTE, window.stage, window.step);
-            minutes.entry(key).or_insert_with(|| StepWindow::new(window.step, window.stage)).merge(window);
+        match &part {
+            reader::Part::Step(second, window) => {
+                let key = (second - second % MINUTE, window.stage, window.step);
+                minutes
+                    .entry(key)
+                    .or_insert_with(|| StepWindow::new(window.step, window.stage))
+                    .merge(window);
+            }
+            reader::Part::Driver(second, ..) => stale.extend(*second),
+            reader::Part::Stage(_) => {}
         }
         part.add_to(&mut merged);
     })
@@ -397,6 +406,7 @@ async fn checkpoint(db: &Db, named: &Named<'_>, place: &str) -> Result<(), Failu
     minutes.iter().for_each(|((minute, ..), window)| rows.push(*minute, window));
     rows.send(db).await?;
     replace_totals(db, named, &merged).await?;
+    Series { db, run_id, place }.keep(&stale).await?;
     db.execute(
         "INSERT INTO run_checkpoint (test_run_id, windows_through, iterations_through, drivers_through, merged) \
          VALUES ($1, $2, $3, $4, $5) ON CONFLICT (test_run_id) DO UPDATE SET windows_through = excluded.windows_through, \

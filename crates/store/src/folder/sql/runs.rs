@@ -5,15 +5,15 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use crate::{EventRow, Figures, RunLine, RunRow};
 
 const COLUMNS: &str = "run_id, plan_name, plan_source, state, created_ms, started_ms, ended_ms, loop_kind, drivers, \
-                       extras, verdict, summary_json, requests_sent, error_ratio, achieved_per_s, p99_ms";
+                       extras, verdict, requests_sent, error_ratio, achieved_per_s, p99_ms";
 
 /// Adds a run.
 pub(crate) fn insert(connection: &Connection, run: &RunRow) -> rusqlite::Result<()> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO run (run_id, plan_name, plan_source, state, created_ms, started_ms, ended_ms, loop_kind, \
-         drivers, extras, verdict, summary_json, requests_sent, error_ratio, achieved_per_s, p99_ms) \
+         drivers, extras, verdict, requests_sent, error_ratio, achieved_per_s, p99_ms) \
          VALUES (:run_id, :plan_name, :plan_source, :state, :created_ms, :started_ms, :ended_ms, :loop_kind, \
-         :drivers, :extras, :verdict, :summary_json, :requests_sent, :error_ratio, :achieved_per_s, :p99_ms)",
+         :drivers, :extras, :verdict, :requests_sent, :error_ratio, :achieved_per_s, :p99_ms)",
     )?;
     write(&mut insert, run).map(drop)
 }
@@ -23,7 +23,7 @@ pub(crate) fn update(connection: &Connection, run: &RunRow) -> rusqlite::Result<
     let mut update = connection.prepare_cached(
         "UPDATE run SET plan_name = :plan_name, plan_source = :plan_source, state = :state, \
          created_ms = :created_ms, started_ms = :started_ms, ended_ms = :ended_ms, loop_kind = :loop_kind, \
-         drivers = :drivers, extras = :extras, verdict = :verdict, summary_json = :summary_json, \
+         drivers = :drivers, extras = :extras, verdict = :verdict, \
          requests_sent = :requests_sent, error_ratio = :error_ratio, achieved_per_s = :achieved_per_s, \
          p99_ms = :p99_ms \
          WHERE run_id = :run_id",
@@ -37,7 +37,7 @@ fn write(statement: &mut rusqlite::CachedStatement<'_>, run: &RunRow) -> rusqlit
         ":run_id": run.run_id, ":plan_name": run.plan_name, ":plan_source": run.plan_source, ":state": run.state,
         ":created_ms": run.created_ms, ":started_ms": run.started_ms, ":ended_ms": run.ended_ms,
         ":loop_kind": run.loop_kind, ":drivers": drivers, ":extras": run.extras, ":verdict": run.verdict,
-        ":summary_json": run.summary_json, ":requests_sent": run.figures.requests_sent.map(u64::cast_signed),
+        ":requests_sent": run.figures.requests_sent.map(u64::cast_signed),
         ":error_ratio": run.figures.error_ratio, ":achieved_per_s": run.figures.achieved_per_s,
         ":p99_ms": run.figures.p99_ms,
     })
@@ -146,8 +146,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         drivers: names(row, 8)?,
         extras: row.get("extras")?,
         verdict: row.get("verdict")?,
-        summary_json: row.get("summary_json")?,
-        figures: figures(row, 12)?,
+        figures: figures(row, 11)?,
     })
 }
 

@@ -34,8 +34,7 @@ CREATE TABLE run (
   loop_kind TEXT NOT NULL,
   drivers TEXT NOT NULL,
   extras TEXT,
-  verdict TEXT,
-  summary_json TEXT) STRICT;
+  verdict TEXT) STRICT;
 CREATE INDEX run_by_age ON run (created_ms, run_id);
 
 CREATE TABLE event (

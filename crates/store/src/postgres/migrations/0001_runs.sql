@@ -18,7 +18,6 @@ CREATE TABLE runs (
   error_ratio DOUBLE PRECISION,
   achieved_per_s DOUBLE PRECISION,
   p99_ms DOUBLE PRECISION,
-  summary JSON,
   plan_source TEXT NOT NULL,
   extras TEXT);
 CREATE INDEX runs_by_age ON runs (created_at, test_run_id COLLATE "C");
@@ -175,6 +174,14 @@ CREATE TABLE run_checkpoint (
   iterations_through BIGINT NOT NULL,
   drivers_through BIGINT NOT NULL,
   merged BYTEA NOT NULL);
+
+-- The points of the series of all steps, as the program reads them, from the rows that are in the checkpoint.
+CREATE TABLE run_points (
+  test_run_id TEXT NOT NULL,
+  resolution INT NOT NULL,
+  second INT NOT NULL,
+  figures BYTEA NOT NULL,
+  PRIMARY KEY (test_run_id, resolution, second));
 
 -- Who reads the raw events, how far, and what came of them.
 CREATE TABLE ingest_collector (
