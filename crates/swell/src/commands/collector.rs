@@ -61,7 +61,7 @@ pub fn run(arguments: &Collector, terminal: Terminal) -> anyhow::Result<Exit> {
     let mut told = clock::now();
     let has_died = || {
         ingest.as_ref().is_some_and(|thread| thread.is_finished())
-            || server.as_ref().is_some_and(Server::has_died)
+            || server.as_deref().is_some_and(Server::has_died)
     };
     while interrupts.asked() == Asked::Nothing && !has_died() {
         thread::sleep(LOOK);
