@@ -30,4 +30,4 @@ pub use rows::{
     RunLine, RunRow,
 };
 pub use seconds::DriverSecond;
-pub use store::{Location, Reader, Store, open_events};
+pub use store::{Location, Reader, RecordBatches, Store, event_rows, open_events};

@@ -5,13 +5,14 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use arrow_array::RecordBatch;
 use metrics::{DriverWindow, Merged};
 use plan::StepId;
 
 use crate::postgres::{Address, Environment};
 use crate::{
-    Batch, DriverSecond, Error, EventRow, EventStore, Ingested, Point, Position, Resolution, RunLine, RunRow,
-    folder, postgres,
+    Batch, DriverSecond, Error, EventRow, EventRows, EventStore, Ingested, Point, Position, Resolution,
+    RunLine, RunRow, folder, postgres,
 };
 
 /// Where a store is.
@@ -261,6 +262,21 @@ impl Reader {
     pub fn runs_with_events(&self) -> Result<Vec<String>, Error> {
         either!(self, Self, reader => reader.runs_with_events())
     }
+}
+
+/// Rows that come batch by batch; a fault is the last of them.
+pub type RecordBatches = Box<dyn Iterator<Item = Result<RecordBatch, Error>> + Send>;
+
+/// The raw events of a run as the store has them, in batches of [`crate::perf_results`] of some thousand rows; nothing but
+/// those is held.
+///
+/// # Errors
+/// When the files of a folder cannot be listed, or the database lets nobody in.
+pub fn event_rows(location: &Location, run_id: &str) -> Result<RecordBatches, Error> {
+    Ok(match location {
+        Location::Folder(dir) => Box::new(EventRows::of(folder::event_files(dir, run_id)?)),
+        Location::Postgres(address) => Box::new(postgres::EventRows::open(address, run_id)?),
+    })
 }
 
 /// Opens the raw events of a store alone, for a collector that does nothing else. `name` is what others know it by.

@@ -99,13 +99,14 @@ fn every_request_is_a_row(
     let of_minute = |line: &&str| number(line.rsplit('|').next().unwrap());
     assert_eq!(answers[4..].iter().map(of_minute).sum::<f64>(), 800.0);
 
-    let refused = swell(&["export", run_id, "--format", "csv"]);
-    assert_eq!(refused.status.code(), Some(2));
-    assert!(
-        err(&refused).contains("\\copy (SELECT * FROM perf_results WHERE test_run_id = '"),
-        "{}",
-        err(&refused)
-    );
+    let lines = swell(&["export", "last", "--format", "ndjson"]);
+    assert_eq!(lines.status.code(), Some(0), "{}", err(&lines));
+    let rows: Vec<Value> = out(&lines).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows.len(), 800);
+    assert_eq!(rows.iter().filter(|row| row["error"] == "status: 503").count(), 400);
+    let jtl = swell(&["export", run_id, "--format", "jtl", "-o", "rows.jtl"]);
+    assert_eq!(jtl.status.code(), Some(0), "{}", err(&jtl));
+    assert_eq!(std::fs::read_to_string(folder.join("rows.jtl")).unwrap().lines().count(), 801);
     let windows = swell(&["export", run_id, "--format", "csv", "--what", "windows"]);
     assert_eq!(windows.status.code(), Some(0), "{}", err(&windows));
     assert!(out(&windows).lines().count() >= 5, "{}", out(&windows));

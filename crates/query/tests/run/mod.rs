@@ -36,7 +36,12 @@ const BEGIN_MS: i64 = 1_772_367_000_000;
 /// foreign client under a name that is no file name.
 pub fn folder() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let mut store = Store::open(dir.path()).unwrap();
+    fill(&mut Store::open(dir.path()).unwrap());
+    dir
+}
+
+/// Puts the same into a store.
+pub fn fill(store: &mut Store) {
     let run = RunRow {
         run_id: RUN.to_owned(),
         plan_name: "checkout".to_owned(),
@@ -67,7 +72,6 @@ pub fn folder() -> TempDir {
     let batches: Vec<_> = (0..4).map(|number| recorded(RUN, number, 100)).collect();
     events.store_loose(&batches).unwrap();
     events.store_loose(&[recorded("scribe run/1", 0, 10)]).unwrap();
-    dir
 }
 
 fn delivery(driver: &str, second: u32) -> Delivery {
@@ -107,7 +111,7 @@ fn delivery(driver: &str, second: u32) -> Delivery {
 }
 
 /// 100 requests a second; the latency of row n is n + 1 ms.
-fn recorded(run_id: &str, number: u64, rows: u64) -> events::Batch {
+pub fn recorded(run_id: &str, number: u64, rows: u64) -> events::Batch {
     let mut builder = Builder::new();
     for at in 0..rows {
         let n = i64::try_from(number * rows + at).unwrap();

@@ -12,3 +12,4 @@ pub use columns::perf_results;
 pub use file::ParquetFile;
 pub(crate) use file::{EventFile, WriteError};
 pub use reading::EventRows;
+pub(crate) use reading::ROWS;

@@ -12,7 +12,7 @@ use super::columns;
 use crate::Error;
 
 /// Rows that are held at once.
-const ROWS: usize = 8_192;
+pub(crate) const ROWS: usize = 8_192;
 
 /// The rows of files, one after the other, in batches of [`crate::perf_results`] of some thousand rows.
 #[derive(Debug)]

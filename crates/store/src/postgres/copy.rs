@@ -9,7 +9,7 @@ use super::error::Failure;
 use super::session::Db;
 
 /// Microseconds from the beginning of Unix time to that of PostgreSQL, the year 2000.
-const EPOCH_US: i64 = 946_684_800_000_000;
+pub(super) const EPOCH_US: i64 = 946_684_800_000_000;
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 const TRAILER: i16 = -1;
 const NULL: i32 = -1;

@@ -19,10 +19,12 @@ mod writer;
 mod reader;
 mod rows;
 mod events;
+mod event_rows;
 
 pub use address::{Address, Environment};
 pub use admin::{Done, Prune, READER_ROLE, Reading, Relation, Setup, Status, init, migrate, prune, status};
 pub use error::Fault;
+pub use event_rows::EventRows;
 pub use events::Events;
 pub use reader::Reader;
 pub use writer::Store;

@@ -113,6 +113,17 @@ pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// A text as a statement holds it that takes no parameters.
+pub(super) fn literal(text: &str) -> String {
+    let doubled = text.replace('\'', "''");
+    // In plain quotes a backslash means what the session is set to.
+    if doubled.contains('\\') {
+        format!("E'{}'", doubled.replace('\\', "\\\\"))
+    } else {
+        format!("'{doubled}'")
+    }
+}
+
 /// The schema with our tables: the one that was asked for, else the only one that has any, else where new tables go.
 pub(super) async fn find(db: &Db, address: &Address) -> Result<String, Failure> {
     if let Some(schema) = &address.schema {

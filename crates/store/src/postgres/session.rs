@@ -7,11 +7,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::binary_copy::{BinaryCopyOutRow, BinaryCopyOutStream};
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, NoTls, Row, RowStream, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -39,6 +42,11 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(10);
 const SETTINGS: &str = "SET TimeZone = 'UTC'; SET client_min_messages = warning; SET tcp_keepalives_idle = 5; \
                         SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3; SET tcp_user_timeout = 10000; \
                         SET idle_in_transaction_session_timeout = '30s'";
+
+/// For rows that go out as slowly as somebody takes them: one who pauses has not vanished. They come in the order in which
+/// they are stored, whoever else reads the table.
+const COPY_OUT: &str =
+    "SET tcp_user_timeout = 0; SET synchronize_seqscans = off; SET max_parallel_workers_per_gather = 0";
 
 /// Statements that a connection keeps prepared.
 const MAX_STATEMENTS: usize = 256;
@@ -356,6 +364,17 @@ impl Link {
         result.map_err(|failure| self.failed(failure))
     }
 
+    /// Opens `statement`, a binary `COPY … TO STDOUT` of columns of those types, and gives the connection to it.
+    pub(super) fn copy_out(mut self, statement: &str, types: &[Type]) -> Result<CopyOut, Error> {
+        let opened = self.session()?.run(READ_DEADLINE, async |db| {
+            db.client.batch_execute(COPY_OUT).await?;
+            Ok(db.client.copy_out(statement).await?)
+        });
+        let stream = opened.map_err(|failure| failure.into_error(&self.address))?;
+        let rows = Box::pin(BinaryCopyOutStream::new(stream, types));
+        Ok(CopyOut { rows, link: self })
+    }
+
     fn begin(&mut self, kind: Kind) -> Result<(), Error> {
         let was_idle = self.session.is_some();
         let begin = async |db: &Db| {
@@ -385,6 +404,44 @@ impl Link {
             self.session = None;
         }
         failure.into_error(&self.address)
+    }
+}
+
+/// Rows that come as they are taken.
+pub(super) struct CopyOut {
+    rows: Pin<Box<BinaryCopyOutStream>>,
+    link: Link,
+}
+
+impl std::fmt::Debug for CopyOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "CopyOut({})", self.link.address)
+    }
+}
+
+impl CopyOut {
+    /// Hands over the next rows, up to `most`; says how many. Fewer are the last, after which there is nothing to ask for.
+    pub(super) fn take(
+        &mut self,
+        most: usize,
+        mut each: impl FnMut(&BinaryCopyOutRow) -> Result<(), Failure>,
+    ) -> Result<usize, Error> {
+        let Self { rows, link } = self;
+        // On the connection that it began on and no other.
+        let Some(session) = &link.session else { return Ok(0) };
+        let taken = session.run(READ_DEADLINE, async |_| {
+            for taken in 0..most {
+                let Some(row) = rows.next().await else { return Ok(taken) };
+                each(&row?)?;
+            }
+            Ok(most)
+        });
+        taken.map_err(|failure| failure.into_error(&link.address))
+    }
+
+    /// The database, with the schema that was found.
+    pub(super) fn address(&self) -> &Address {
+        self.link.address()
     }
 }
 

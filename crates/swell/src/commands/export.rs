@@ -2,11 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use query::{Fault, Form, Table};
-use store::{EventRows, Location, Reader};
+use store::{Reader, RecordBatches};
 
 use super::{chosen, sql};
 use crate::arguments::{Export, ExportFormat, What};
@@ -41,13 +42,13 @@ pub fn run(arguments: &Export, terminal: Terminal) -> anyhow::Result<Exit> {
         What::Timeline => Rows::Of { table: Table::Events, reader, run_id: &run_id },
         What::Run => Rows::Of { table: Table::Runs, reader, run_id: &run_id },
         What::Events => {
-            let files = store::event_files(folder_of(&location, &run_id)?, &run_id).map_err(invalid)?;
-            if files.is_empty() && !terminal.quiet {
+            let mut rows = store::event_rows(&location, &run_id).map_err(invalid)?.peekable();
+            if rows.peek().is_none() && !terminal.quiet {
                 output::tell(&format!(
                     "note: no raw events are stored of {run_id}; a plan with `events: all` records each request"
                 ));
             }
-            Rows::Events { files, run_id: &run_id }
+            Rows::Events { rows, run_id: &run_id }
         }
     };
     match &arguments.output {
@@ -59,25 +60,9 @@ pub fn run(arguments: &Export, terminal: Terminal) -> anyhow::Result<Exit> {
     }
 }
 
-/// Raw events are exported from a data folder; a database has tools of its own for that.
-fn folder_of<'a>(location: &'a Location, run_id: &str) -> anyhow::Result<&'a Path> {
-    match location {
-        Location::Folder(folder) => Ok(folder),
-        Location::Postgres(_) => Err(Ended::because(
-            Exit::Usage,
-            format!(
-                "raw events that are in PostgreSQL are exported by its own tools, such as psql: \
-                 \\copy (SELECT * FROM perf_results WHERE test_run_id = '{}') TO 'events.csv' WITH (FORMAT csv, HEADER); \
-                 all else that --what names is written here",
-                run_id.replace('\'', "''")
-            ),
-        )),
-    }
-}
-
 /// What is exported.
 enum Rows<'a> {
-    Events { files: Vec<PathBuf>, run_id: &'a str },
+    Events { rows: Peekable<RecordBatches>, run_id: &'a str },
     Of { table: Table, reader: Reader, run_id: &'a str },
 }
 
@@ -115,9 +100,9 @@ fn write_rows(
 ) -> Result<(), Fault> {
     let is_stopped = || interrupts.flag().load(Ordering::Relaxed);
     match rows {
-        Rows::Events { files, run_id } => {
+        Rows::Events { rows, run_id } => {
             let mut sink = query::sink(form, &store::perf_results(), run_id, &mut to)?;
-            for rows in EventRows::of(files) {
+            for rows in rows {
                 if is_stopped() {
                     return Err(Fault::Stopped);
                 }
