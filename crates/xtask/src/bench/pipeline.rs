@@ -6,7 +6,8 @@
 //! partition of another database: what the server takes from anybody. They take turns, so that what else the machine does
 //! meets both.
 //!
-//! Then the two ways to ask for a percentile: over all rows, and from histograms that are merged already.
+//! Then the two ways to ask for a percentile: over all rows, the first time that anybody reads them, and from histograms
+//! that are merged already.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -21,7 +22,7 @@ use xtask::services::{KAFKA_VERSION, Kafka, Postgres};
 
 use super::engine::measure::Spread;
 use super::engine::page;
-use super::engine::table::{Goal, Table};
+use super::engine::table::{Goal, Table, grouped};
 use crate::process::{Beside, cpu_of};
 use crate::run::{built, command, run as run_loudly};
 
@@ -90,7 +91,8 @@ fn measure(options: &Options, folder: &Path) -> Result<()> {
     let mut turns = Vec::new();
     for number in 0..=options.pairs {
         let turn = bench.turn(number)?;
-        eprintln!("  turn {number}: {turn:.1?}");
+        let [postgres, copy, parquet] = [turn.postgres, turn.copy, turn.parquet].map(grouped);
+        eprintln!("  turn {number}: rows/s: PostgreSQL {postgres}, bare COPY {copy}, Parquet {parquet}");
         // The first is for the caches.
         if number > 0 {
             turns.push(turn);
@@ -250,9 +252,7 @@ impl Bench {
         let times = (rows / self.rows).saturating_sub(1);
         self.postgres.sql(
             &database,
-            &format!(
-                "INSERT INTO {TABLE} SELECT r.* FROM generate_series(1, {times}), {TABLE} r; VACUUM ANALYZE {TABLE}"
-            ),
+            &format!("INSERT INTO {TABLE} SELECT r.* FROM generate_series(1, {times}), {TABLE} r"),
         )?;
         let rows = (times + 1) * self.rows;
         let over_rows = self.asked(&database, &format!(
