@@ -48,10 +48,10 @@ fn batch(random: &mut fastrand::Rng, worker: u64, number: u64) -> Batch {
     for at in 0..BATCH {
         let step = random.usize(..STEPS.len());
         let service = (1_000.0 * (step + 1) as f64 * (0.4 * normal(random)).exp()) as i64;
-        let (lag, wait) = (20 + random.i64(..60), if random.u8(..) == 0 { random.i64(..2_000) } else { 0 });
+        let (lag, wait) = (random.i64(20..80), if random.u8(..) == 0 { random.i64(0..2_000) } else { 0 });
         let failed = random.u8(..100) == 0;
         let row = Row {
-            timestamp_us: begin + at as i64 * 10 + random.i64(..200),
+            timestamp_us: begin + at as i64 * 10 + random.i64(0..10),
             endpoint: STEPS[step],
             stage: Some("hold"),
             status_code: Some(if failed { 503 } else { 200 }),

@@ -1,6 +1,7 @@
-//! Fills a store with history, as it takes it in: an hour of 500 steps, and as many further runs as asked for; then asks it
-//! what a page would. `cargo xtask bench history` starts it: `cargo run --release -p store --example history -- STORE RUNS`.
-//! STORE is a folder or the address of a database that has our tables.
+//! Fills a store with history, as it is taken in: an hour of 500 steps, or what else is asked for, and further runs; then
+//! asks it what a page would. `cargo xtask bench history` and `bench pipeline` start it:
+//! `cargo run --release -p store --example history -- STORE RUNS [SECONDS STEPS REQUESTS]`. STORE is a folder or the address
+//! of a database.
 
 #![allow(
     clippy::print_stdout,
@@ -21,13 +22,9 @@ use plan::{StageId, StepId};
 use store::{Batch, Delivery, Identity, Location, Reader, Resolution, RunRow, Store};
 use uuid::Uuid;
 
-const STEPS: u16 = 500;
-const SECONDS: u32 = 3_600;
 const DRIVERS: u32 = 3;
 /// How often each question is asked.
 const ASKED: usize = 11;
-/// Requests of a step in a second of a driver, on average.
-const REQUESTS: u64 = 10;
 /// The long run's identity; the bench asks for it.
 const HOUR: &str = "hour";
 /// How long the first stage takes.
@@ -35,31 +32,56 @@ const WARMUP_S: u32 = 5;
 /// Some moment in 2026, in Unix milliseconds.
 const EPOCH_MS: i64 = 1_770_000_000_000;
 
+/// A run.
+#[derive(Clone, Copy)]
+struct Shape {
+    seconds: u32,
+    steps: u16,
+    /// Requests of a step in a second of a driver, on average.
+    requests: u64,
+}
+
+/// Unless asked for otherwise.
+const LONG: Shape = Shape { seconds: 3_600, steps: 500, requests: 10 };
+/// As most runs are that somebody keeps a list of.
+const SHORT: Shape = Shape { seconds: 10, steps: 5, requests: 10 };
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let place = arguments.next().expect("a store");
+    let mut numbers = arguments.map(|number| number.parse::<u32>().expect("a number"));
+    let runs = numbers.next().expect("a number of runs");
+    let long = Shape {
+        seconds: numbers.next().unwrap_or(LONG.seconds),
+        steps: numbers.next().map_or(LONG.steps, |steps| u16::try_from(steps).expect("fewer steps")),
+        requests: numbers.next().map_or(LONG.requests, u64::from),
+    };
     let location = Location::parse(&place, &|name| std::env::var(name).ok()).unwrap();
-    let runs: u32 = arguments.next().and_then(|runs| runs.parse().ok()).expect("a number of runs");
-    let mut store = Store::open(&location).unwrap();
+    if let Location::Postgres(address) = &location {
+        store::postgres::init(address, &store::postgres::Setup::default()).unwrap();
+    }
+    let mut store = Store::open(location.clone()).unwrap();
     let started = clock::now();
     for number in 0..runs {
         short_run(&mut store, number);
     }
     println!("{runs} runs in {:.1} s", clock::now().since(started).as_secs_f64());
     let started = clock::now();
-    let slowest_ms = hour(&mut store, runs);
+    let slowest_ms = hour(&mut store, runs, long);
     println!(
-        "an hour of {DRIVERS} drivers and {STEPS} steps in {:.1} s, slowest second {slowest_ms:.0} ms",
+        "{} s of {DRIVERS} drivers and {} steps in {:.1} s, slowest second {slowest_ms:.0} ms",
+        long.seconds,
+        long.steps,
         clock::now().since(started).as_secs_f64()
     );
     if let Location::Folder(dir) = &location {
         println!("{:.0} MB", size(dir) as f64 / 1e6);
     }
-    ask(&location);
+    ask(&location, long);
 }
 
 /// How long the store takes for what is asked of it most.
-fn ask(location: &Location) {
+fn ask(location: &Location, long: Shape) {
     let took = |what: &str, ask: &dyn Fn(&Reader) -> usize| {
         let reader = Reader::open(location).unwrap();
         let mut times_ms: Vec<f64> = Vec::new();
@@ -76,7 +98,7 @@ fn ask(location: &Location) {
     took("a list of 10,000 runs", &|reader| reader.runs(None, 10_000).unwrap().len());
     took("the merged totals of the hour", &|reader| reader.load(HOUR).unwrap().steps.len());
     for resolution in Resolution::ALL {
-        for step in [None, Some(StepId(STEPS / 2))] {
+        for step in [None, Some(StepId(long.steps / 2))] {
             let what = format!(
                 "the series of {} at {} s",
                 if step.is_some() { "a step" } else { "all steps" },
@@ -88,25 +110,25 @@ fn ask(location: &Location) {
 }
 
 /// A plan whose stages the fixture's windows are of: `ramp` for 5 s, then `hold`.
-fn plan(steps: u16, seconds: u32) -> String {
+fn plan(shape: Shape) -> String {
     let mut text = format!(
         "version: 1\nname: history\ntarget: http://127.0.0.1:7701\n\
          load: {{ model: open, stages: [{{ name: ramp, over: {WARMUP_S}s, from: 0/s, to: 100/s, warmup: true }}, {{ name: hold, at: 100/s, for: {}s }}] }}\n\
          thresholds: [\"p99 < 250ms\", \"error_rate < 1%\"]\nscenarios:\n  shop:\n    steps:\n",
-        seconds - WARMUP_S
+        shape.seconds - WARMUP_S
     );
-    for step in 0..steps {
+    for step in 0..shape.steps {
         writeln!(text, "      - {{ get: \"/items/{step}\", name: \"GET /items/{step}\" }}").unwrap();
     }
     text
 }
 
-fn row(run_id: &str, number: u32, steps: u16, seconds: u32) -> RunRow {
+fn row(run_id: &str, number: u32, shape: Shape) -> RunRow {
     let created_ms = EPOCH_MS + i64::from(number) * 600_000;
     RunRow {
         run_id: run_id.to_owned(),
         plan_name: "history".to_owned(),
-        plan_source: plan(steps, seconds),
+        plan_source: plan(shape),
         state: "running".to_owned(),
         created_ms,
         started_ms: Some(created_ms + 3_000),
@@ -132,17 +154,18 @@ const ENDING: &str = r#"{"ending":{"reason":null,"complete":true,"planned_per_s"
 "thresholds":[{"standing":"pass","observed":12.0,"first_breach_s":null,"aborted":false},
 {"standing":"pass","observed":0.0,"first_breach_s":null,"aborted":false}]}}"#;
 
-fn second(random: &mut fastrand::Rng, at: u32, steps: u16) -> Vec<Delivery> {
+fn second(random: &mut fastrand::Rng, at: u32, shape: Shape) -> Vec<Delivery> {
     (0..DRIVERS)
-        .map(|driver| delivery(&format!("d{driver}"), u64::from(at), 0, window(random, at, steps)))
+        .map(|driver| delivery(&format!("d{driver}"), u64::from(at), 0, window(random, at, shape)))
         .collect()
 }
 
 /// What a driver measured in one second; each step has a latency of its own, with the tail that services have.
-fn window(random: &mut fastrand::Rng, at: u32, steps: u16) -> DriverWindow {
+fn window(random: &mut fastrand::Rng, at: u32, shape: Shape) -> DriverWindow {
     let stage = StageId(u16::from(at >= WARMUP_S));
     let mut iterations = StageWindow::new(stage);
-    let rows: Vec<_> = (0..steps).map(|step| step_window(random, StepId(step), stage)).collect();
+    let rows: Vec<_> =
+        (0..shape.steps).map(|step| step_window(random, (StepId(step), stage), shape.requests)).collect();
     iterations.due = rows.iter().map(|row| row.sent).sum();
     iterations.started = iterations.due;
     iterations.completed = iterations.due;
@@ -160,8 +183,8 @@ fn window(random: &mut fastrand::Rng, at: u32, steps: u16) -> DriverWindow {
     window
 }
 
-fn step_window(random: &mut fastrand::Rng, step: StepId, stage: StageId) -> StepWindow {
-    let samples = random.u64(REQUESTS / 2..REQUESTS * 3 / 2);
+fn step_window(random: &mut fastrand::Rng, (step, stage): (StepId, StageId), requests: u64) -> StepWindow {
+    let samples = random.u64(requests / 2..requests * 3 / 2);
     let mut window = StepWindow::new(step, stage);
     let (mut ok, mut failed) = (Pairs::default(), Pairs::default());
     let typical_ms = 2.0 + f64::from(step.0 % 50) * 1.5;
@@ -204,28 +227,25 @@ impl Pairs {
     }
 }
 
-/// A run of some seconds and steps, as most are that somebody keeps a list of.
 fn short_run(store: &mut Store, number: u32) {
-    const SHORT_STEPS: u16 = 5;
-    const SHORT_S: u32 = 10;
     let run_id = Uuid::from_u128(u128::from(number)).to_string();
-    let row = row(&run_id, number, SHORT_STEPS, SHORT_S);
+    let row = row(&run_id, number, SHORT);
     store.create_run(&row).unwrap();
     let mut random = fastrand::Rng::with_seed(u64::from(number));
-    let deliveries = (0..SHORT_S).flat_map(|at| second(&mut random, at, SHORT_STEPS)).collect();
+    let deliveries = (0..SHORT.seconds).flat_map(|at| second(&mut random, at, SHORT)).collect();
     store.ingest(&Batch { run_id, deliveries, positions: Vec::new() }).unwrap();
-    end(store, row, SHORT_S);
+    end(store, row, SHORT.seconds);
 }
 
 /// The longest that a second of it took to go in, in ms.
-fn hour(store: &mut Store, number: u32) -> f64 {
-    let row = row(HOUR, number, STEPS, SECONDS);
+fn hour(store: &mut Store, number: u32, shape: Shape) -> f64 {
+    let row = row(HOUR, number, shape);
     store.create_run(&row).unwrap();
     let mut random = fastrand::Rng::with_seed(1);
     let mut totals = Merged::new();
     let mut slowest_ms: f64 = 0.0;
-    for at in 0..SECONDS {
-        let deliveries = second(&mut random, at, STEPS);
+    for at in 0..shape.seconds {
+        let deliveries = second(&mut random, at, shape);
         for delivery in &deliveries {
             if let Some(window) = &delivery.window {
                 totals.driver(&delivery.node_id).add(window);
@@ -237,14 +257,14 @@ fn hour(store: &mut Store, number: u32) -> f64 {
     }
     let last = totals.drivers.iter().map(|(node_id, totals)| Delivery {
         node_id: node_id.clone(),
-        identity: Identity { incarnation: Uuid::from_u128(7), seq: u64::from(SECONDS), part: 0 },
+        identity: Identity { incarnation: Uuid::from_u128(7), seq: u64::from(shape.seconds), part: 0 },
         window: None,
         totals: Some(totals.totals()),
     });
     let deliveries = last.collect();
     store.ingest(&Batch { run_id: HOUR.to_owned(), deliveries, positions: Vec::new() }).unwrap();
     let started = clock::now();
-    end(store, row, SECONDS);
+    end(store, row, shape.seconds);
     println!("the end of the hour in {:.2} s", clock::now().since(started).as_secs_f64());
     slowest_ms
 }

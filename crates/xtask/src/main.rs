@@ -59,6 +59,8 @@ enum Bench {
     Steps,
     /// What raw events cost a driver, against a run without them
     Events(bench::events::Options),
+    /// How many raw events a second go from drivers through Kafka into a store
+    Pipeline(bench::pipeline::Options),
     /// What varying requests, large data and long plans cost
     Plan,
     /// How long past runs take to answer
@@ -77,6 +79,7 @@ fn main() -> anyhow::Result<()> {
                 Bench::Transport => bench::transport::run(),
                 Bench::Steps => bench::steps::run(),
                 Bench::Events(options) => bench::events::run(&options),
+                Bench::Pipeline(options) => bench::pipeline::run(&options),
                 Bench::Plan => bench::plan::run(),
                 Bench::History => bench::history::run(),
             }

@@ -89,6 +89,11 @@ impl Kafka {
         self.folder.join("server.log")
     }
 
+    /// Where it keeps its topics: a folder for each partition.
+    pub fn data_folder(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
     /// Kills it as a power cut would: SIGKILL. Its data stays.
     pub fn kill(&mut self) -> Result<()> {
         self.process.take().map_or(Ok(()), Process::kill)
@@ -139,7 +144,7 @@ impl Kafka {
 
     fn write_configuration(&self, controller_port: u16, properties: &[&str]) -> Result<()> {
         let port = self.port;
-        let data = self.folder.join("data");
+        let data = self.data_folder();
         let mut text = format!(
             "process.roles=broker,controller\n\
              node.id=1\n\

@@ -6,6 +6,7 @@ pub mod engine;
 pub mod target;
 pub mod steps;
 pub mod events;
+pub mod pipeline;
 pub mod plan;
 pub mod transport;
 pub mod history;

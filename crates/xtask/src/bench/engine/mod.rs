@@ -12,6 +12,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 
+use super::pipeline;
 use crate::check::stall;
 use crate::process::{self, Finished};
 use crate::run::{command, run as run_loudly};
@@ -21,7 +22,7 @@ pub mod servers;
 pub mod tools;
 pub mod ours;
 pub mod table;
-mod page;
+pub mod page;
 mod groups;
 
 use measure::Round;
@@ -127,7 +128,8 @@ fn measure_groups(options: &Options, folder: &Path) -> Result<()> {
         seconds: options.seconds,
         minutes: options.minutes,
     };
-    let names: Vec<String> = Group::value_variants().iter().map(|group| group.name()).collect();
+    let turns = format!("{} turns of {} s", bench.turns, bench.seconds);
+    let circumstances = page::circumstances(&turns, &page::servers());
     let mut failed = Vec::new();
     for group in options.groups() {
         // One group that fails takes nothing from the others.
@@ -136,8 +138,7 @@ fn measure_groups(options: &Options, folder: &Path) -> Result<()> {
                 let text = table.text();
                 println!("\n{text}");
                 if options.write {
-                    let circumstances = page::circumstances(bench.turns, bench.seconds);
-                    page::write(&group.name(), &format!("{text}\n{circumstances}\n"), &names)?;
+                    page::write(&group.name(), &format!("{text}\n{circumstances}\n"))?;
                 }
             }
             Err(error) => {
@@ -146,9 +147,15 @@ fn measure_groups(options: &Options, folder: &Path) -> Result<()> {
             }
         }
     }
-    println!("\n{}\nagainst {}", page::circumstances(bench.turns, bench.seconds), page::tools());
+    println!("\n{circumstances}\nagainst {}", page::tools());
     ensure!(failed.is_empty(), "these groups failed: {}", failed.join(", "));
     Ok(())
+}
+
+/// What has a section of its own on the page of figures, in its order.
+fn sections() -> Vec<String> {
+    let groups = Group::value_variants().iter().map(|group| group.name());
+    groups.chain([pipeline::SECTION.to_owned()]).collect()
 }
 
 impl Group {

@@ -17,15 +17,17 @@ const END: &str = "<!-- end of figures -->\n";
 /// What a section begins with, before the name of its group.
 const SECTION: &str = "<!-- group ";
 
-/// Puts the section of group `name` into the page; sections stand in the order of `names`.
-pub fn write(name: &str, text: &str, names: &[String]) -> Result<()> {
+/// Puts the section `name` into the page.
+pub fn write(name: &str, text: &str) -> Result<()> {
+    let names = super::sections();
     let path = root().join(PAGE);
     let page = fs::read_to_string(&path).with_context(|| format!("cannot read {PAGE}"))?;
     let page =
-        with_section(&page, name, text, names).with_context(|| format!("{PAGE} has lost its marks"))?;
+        with_section(&page, name, text, &names).with_context(|| format!("{PAGE} has lost its marks"))?;
     fs::write(&path, page).with_context(|| format!("cannot write {PAGE}"))
 }
 
+/// Sections stand in the order of `names`.
 fn with_section(page: &str, name: &str, text: &str, names: &[String]) -> Option<String> {
     let (before, rest) = page.split_once(START)?;
     let (figures, after) = rest.split_once(END)?;
@@ -41,20 +43,24 @@ fn with_section(page: &str, name: &str, text: &str, names: &[String]) -> Option<
     Some(page + END + after)
 }
 
-/// Where and when something was measured, in a sentence.
-pub fn circumstances(turns: usize, seconds: u64) -> String {
+/// Where and when something was measured in such turns, in a sentence.
+pub fn circumstances(turns: &str, peers: &str) -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let model = model.map_or("an unknown CPU", |(_, model)| model);
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!(
-        "*{}, commit {}: {turns} turns of {seconds} s on {cores} cores of {model}, Linux {}; {}, {}.*",
+        "*{}, commit {}: {turns} on {cores} cores of {model}, Linux {}; {peers}.*",
         said("date", &["-u", "+%F"]),
         said("git", &["describe", "--always", "--dirty"]),
         said("uname", &["-r"]),
-        nginx_version(),
-        said("openssl", &["version"]).split(" (").next().unwrap_or_default(),
     )
+}
+
+/// The server that engines are measured against, and what it encrypts with.
+pub fn servers() -> String {
+    let openssl = said("openssl", &["version"]);
+    format!("{}, {}", nginx_version(), openssl.split(" (").next().unwrap_or_default())
 }
 
 /// The versions of the tools that are here.

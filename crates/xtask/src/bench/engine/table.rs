@@ -4,21 +4,41 @@ use std::fmt::Write as _;
 
 use super::measure::{Contestant, Round, Spread};
 
-/// What a figure is to be at most.
+/// What a figure is to be.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Goal {
-    pub at_most: f64,
-    /// What would be better still.
-    pub aim: Option<f64>,
+pub enum Goal {
+    /// That or less, and what would be better still.
+    AtMost(f64, Option<f64>),
+    /// That or more.
+    AtLeast(f64),
 }
 
 impl Goal {
-    pub const fn at_most(at_most: f64) -> Self {
-        Self { at_most, aim: None }
+    pub const fn at_most(most: f64) -> Self {
+        Self::AtMost(most, None)
     }
 
-    pub const fn with_aim(at_most: f64, aim: f64) -> Self {
-        Self { at_most, aim: Some(aim) }
+    pub const fn with_aim(most: f64, aim: f64) -> Self {
+        Self::AtMost(most, Some(aim))
+    }
+
+    pub const fn at_least(least: f64) -> Self {
+        Self::AtLeast(least)
+    }
+
+    fn is_met(self, value: f64) -> bool {
+        match self {
+            Self::AtMost(most, _) => value <= most,
+            Self::AtLeast(least) => value >= least,
+        }
+    }
+
+    fn shown(self) -> String {
+        match self {
+            Self::AtMost(most, None) => format!("≤ {most}"),
+            Self::AtMost(most, Some(aim)) => format!("≤ {most}, aim {aim}"),
+            Self::AtLeast(least) => format!("≥ {least}"),
+        }
     }
 }
 
@@ -140,10 +160,7 @@ fn figure_row(name: &str, spread: Spread, decimals: usize, unit: &str, goal: Opt
     let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
     let (goal, met) = match goal {
         None => (String::new(), ""),
-        Some(Goal { at_most, aim }) => {
-            let aim = aim.map_or(String::new(), |aim| format!(", aim {aim}"));
-            (format!("≤ {at_most}{aim}"), if median <= at_most { "met" } else { "missed" })
-        }
+        Some(goal) => (goal.shown(), if goal.is_met(median) { "met" } else { "missed" }),
     };
     let range = format!("{} to {}", shown(least), shown(most));
     vec![name.to_owned(), format!("{}{unit}", shown(median)), range, goal, met.to_owned()]
