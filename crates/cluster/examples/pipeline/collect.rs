@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use cluster::runtime::ingest::{Hurry, Ingester, Lasting, Source};
 use events::Batch;
-use store::{Claimed, Error, EventStore, Location, Poison, Portion, Span, Stored, postgres};
+use store::{Claimed, Error, EventStore, Location, Peer, Poison, Portion, Span, Stored, postgres};
 use transport::Topic;
 use transport::kafka::Cluster;
 
@@ -26,7 +26,8 @@ pub fn run(cluster: &Cluster, place: &str, rows: u64) -> anyhow::Result<()> {
     let topic = format!("{}/{}", cluster.id(), cluster.topic_name(Topic::Events));
     let lasting = Some(Lasting { topic, partitions, begins_at_end: false, retention });
     let cluster = cluster.clone();
-    let source = Source { connect: Arc::new(move |connect| Ok(cluster.node(connect)?)), lasting };
+    let source =
+        Source { connect: Arc::new(move |connect| Ok(cluster.node(connect)?)), is_ours: true, lasting };
     let hurry = Hurry::default();
     hurry_at_the_end(hurry.clone());
     let ingester = Ingester::new(
@@ -34,7 +35,7 @@ pub fn run(cluster: &Cluster, place: &str, rows: u64) -> anyhow::Result<()> {
         Box::new(store),
         source,
         hurry,
-        Box::new(|shown| assert!(shown.fault.is_none(), "{shown:?}")),
+        Box::new(|shown, _| assert!(shown.fault.is_none(), "{shown:?}")),
     );
     println!("ready");
     ingester.run(&counts.is_over);
@@ -78,6 +79,10 @@ struct Counted {
 impl EventStore for Counted {
     fn claim(&mut self, topic: &str, partitions: i32) -> Result<Vec<Claimed>, Error> {
         self.store.claim(topic, partitions)
+    }
+
+    fn meet(&mut self, topic: &str, own: &Peer) -> Result<Vec<Peer>, Error> {
+        self.store.meet(topic, own)
     }
 
     fn portion(&self) -> Portion {
