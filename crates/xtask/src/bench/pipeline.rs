@@ -238,9 +238,9 @@ impl Bench {
 
     /// Rows of a database, and bytes of each with all that belongs to it.
     fn found(&self, database: &str) -> Result<(u64, f64)> {
-        let count = self.postgres.sql(database, "SELECT count(*) FROM perf_results")?.parse()?;
-        let bytes: f64 =
-            self.postgres.sql(database, &format!("SELECT pg_total_relation_size('{TABLE}')"))?.parse()?;
+        let found = self.postgres.sql(database, include_str!("pipeline/found.sql"))?;
+        let (count, bytes) = found.split_once('|').context("two columns")?;
+        let (count, bytes): (u64, f64) = (count.parse()?, bytes.parse()?);
         Ok((count, bytes / count as f64))
     }
 
@@ -250,14 +250,10 @@ impl Bench {
         let prefix = "percentiles.";
         self.through(prefix, &self.postgres.url(&database))?;
         let times = (rows / self.rows).saturating_sub(1);
-        self.postgres.sql(
-            &database,
-            &format!("INSERT INTO {TABLE} SELECT r.* FROM generate_series(1, {times}), {TABLE} r"),
-        )?;
+        let more = include_str!("pipeline/more.sql");
+        self.postgres.sql(&database, &format!("\\set times {times}\n{more}"))?;
         let rows = (times + 1) * self.rows;
-        let over_rows = self.asked(&database, &format!(
-            "SELECT percentile_cont(0.95) WITHIN GROUP (ORDER BY latency_ms) FROM perf_results WHERE test_run_id='{RUN}';"
-        ))?;
+        let over_rows = self.asked(&database, include_str!("pipeline/p95_of_rows.sql"))?;
         self.postgres.sql("postgres", &format!("DROP DATABASE {database} WITH (FORCE)"))?;
         let database = self.postgres.new_database()?;
         let (seconds, steps, drivers) = HISTORY;
@@ -265,8 +261,7 @@ impl Bench {
         let numbers = [0, u64::from(seconds), u64::from(steps), requests].map(|number| number.to_string());
         let mut fill = Command::new(built("examples/history"));
         run_loudly(fill.arg(self.postgres.url(&database)).args(numbers).stdout(Stdio::null()))?;
-        let merged = "SELECT swell.percentile(swell.merge(swell.histogram(response_time_bins, response_time_counts)), 0.95) \
-                      FROM run_totals WHERE test_run_id = 'hour' AND kind = 'step';";
+        let merged = include_str!("pipeline/p95_of_histograms.sql");
         let merged: Result<Vec<f64>> = (0..ASKED).map(|_| self.asked(&database, merged)).collect();
         let millions = rows / 1_000_000;
         let name = format!("p95 of {millions} million rows");
@@ -281,16 +276,13 @@ impl Bench {
         Ok(())
     }
 
-    /// How long the server takes to answer, in ms.
+    /// How long the server takes to answer, in ms, by psql's own clock.
     fn asked(&self, database: &str, query: &str) -> Result<f64> {
-        let said = self.postgres.sql(database, &format!("\\timing on\n{query}\n"))?;
+        let said = self.postgres.sql(database, query)?;
         let time = said.lines().find_map(|line| line.strip_prefix("Time: ")?.split(' ').next()?.parse().ok());
         time.with_context(|| format!("psql told no time: {said}"))
     }
 }
-
-/// The run's partition: the first of its database.
-const TABLE: &str = "perf_results_1";
 
 /// Bytes of the files of a folder whose names end so.
 fn bytes(folder: &Path, extension: &str) -> Result<u64> {
