@@ -1,6 +1,6 @@
 //! Fills a store with history, as it takes it in: an hour of 500 steps, and as many further runs as asked for; then asks it
-//! what a page would. `cargo xtask bench history` starts it: `cargo run --release -p store --example history -- STORE RUNS`.
-//! STORE is a folder or the address of a database that has our tables.
+//! what a page would. `cargo xtask bench history` starts it: `cargo run --release -p store --example history -- STORE RUNS [SECONDS]`.
+//! STORE is a folder or the address of a database that has our tables, SECONDS the length of the hour.
 
 #![allow(
     clippy::print_stdout,
@@ -22,7 +22,7 @@ use store::{Batch, Delivery, Identity, Location, Reader, Resolution, RunRow, Sto
 use uuid::Uuid;
 
 const STEPS: u16 = 500;
-const SECONDS: u32 = 3_600;
+const HOUR_S: u32 = 3_600;
 const DRIVERS: u32 = 3;
 /// How often each question is asked.
 const ASKED: usize = 11;
@@ -40,6 +40,7 @@ fn main() {
     let place = arguments.next().expect("a store");
     let location = Location::parse(&place, &|name| std::env::var(name).ok()).unwrap();
     let runs: u32 = arguments.next().and_then(|runs| runs.parse().ok()).expect("a number of runs");
+    let seconds = arguments.next().map_or(HOUR_S, |seconds| seconds.parse().unwrap());
     let mut store = Store::open(&location).unwrap();
     let started = clock::now();
     for number in 0..runs {
@@ -47,7 +48,7 @@ fn main() {
     }
     println!("{runs} runs in {:.1} s", clock::now().since(started).as_secs_f64());
     let started = clock::now();
-    let slowest_ms = hour(&mut store, runs);
+    let slowest_ms = hour(&mut store, runs, seconds);
     println!(
         "an hour of {DRIVERS} drivers and {STEPS} steps in {:.1} s, slowest second {slowest_ms:.0} ms",
         clock::now().since(started).as_secs_f64()
@@ -218,13 +219,13 @@ fn short_run(store: &mut Store, number: u32) {
 }
 
 /// The longest that a second of it took to go in, in ms.
-fn hour(store: &mut Store, number: u32) -> f64 {
-    let row = row(HOUR, number, STEPS, SECONDS);
+fn hour(store: &mut Store, number: u32, seconds: u32) -> f64 {
+    let row = row(HOUR, number, STEPS, seconds);
     store.create_run(&row).unwrap();
     let mut random = fastrand::Rng::with_seed(1);
     let mut totals = Merged::new();
     let mut slowest_ms: f64 = 0.0;
-    for at in 0..SECONDS {
+    for at in 0..seconds {
         let deliveries = second(&mut random, at, STEPS);
         for delivery in &deliveries {
             if let Some(window) = &delivery.window {
@@ -237,14 +238,14 @@ fn hour(store: &mut Store, number: u32) -> f64 {
     }
     let last = totals.drivers.iter().map(|(node_id, totals)| Delivery {
         node_id: node_id.clone(),
-        identity: Identity { incarnation: Uuid::from_u128(7), seq: u64::from(SECONDS), part: 0 },
+        identity: Identity { incarnation: Uuid::from_u128(7), seq: u64::from(seconds), part: 0 },
         window: None,
         totals: Some(totals.totals()),
     });
     let deliveries = last.collect();
     store.ingest(&Batch { run_id: HOUR.to_owned(), deliveries, positions: Vec::new() }).unwrap();
     let started = clock::now();
-    end(store, row, SECONDS);
+    end(store, row, seconds);
     println!("the end of the hour in {:.2} s", clock::now().since(started).as_secs_f64());
     slowest_ms
 }
