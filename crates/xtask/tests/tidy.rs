@@ -199,9 +199,8 @@ fn libraries_have_their_sole_owners() {
 #[test]
 fn sql_is_written_in_store_alone() {
     let findings = sources(None).into_iter().filter(|path| !path.starts_with(root().join("crates/store")));
-    // What is asked as people ask is not ours.
-    let asked = ["tests/tidy.rs", "tests/sql.rs", "bench/pipeline.rs"];
-    let ours = |path: &PathBuf| !asked.iter().any(|end| path.ends_with(end));
+    // What people ask of `swell sql` is not ours.
+    let ours = |path: &PathBuf| !path.ends_with("tests/tidy.rs") && !path.ends_with("tests/sql.rs");
     let findings = findings.filter(ours).flat_map(|path| {
         let text = fs::read_to_string(&path).unwrap();
         let lines = text.lines().enumerate().filter(|(_, line)| {

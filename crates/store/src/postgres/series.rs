@@ -30,10 +30,10 @@ impl Series<'_> {
         let (mut resolutions, mut seconds, mut figures) = (Vec::new(), Vec::new(), Vec::new());
         for minute in kept::minutes(stale) {
             // One after the other: a second of a large run is some hundred KB while it is merged.
-            for resolution in Resolution::ALL {
-                let mut open = Points::of(resolution.seconds());
-                self.read_requests(&mut open, None, (minute, minute + LONGEST)).await?;
-                self.read_others(&mut open, (minute, minute + LONGEST)).await?;
+            let mut open = Resolution::ALL.map(|resolution| Points::of(resolution.seconds()));
+            self.read_requests(&mut open, None, (minute, minute + LONGEST)).await?;
+            self.read_others(&mut open, (minute, minute + LONGEST)).await?;
+            for (resolution, open) in Resolution::ALL.into_iter().zip(open) {
                 for point in open.into_points() {
                     resolutions.push(signed(resolution.seconds()));
                     seconds.push(signed(point.second));
@@ -60,7 +60,7 @@ impl Series<'_> {
         let mut kept = self.kept(resolution, (from, to)).await?;
         kept.retain(|first, _| !unkept.contains(first));
         let spans = kept::spans(&unkept, resolution.seconds(), (from, to));
-        let mut open = Points::of(resolution.seconds());
+        let mut open = [Points::of(resolution.seconds())];
         for span in &spans {
             self.read_others(&mut open, *span).await?;
         }
@@ -72,7 +72,8 @@ impl Series<'_> {
             }
             Some(_) => self.read_requests(&mut open, step, (from, to)).await?,
         }
-        Ok(kept::joined(kept, open, step.is_some()))
+        let [made] = open;
+        Ok(kept::joined(kept, made, step.is_some()))
     }
 
     /// The seconds that have rows after the checkpoint.
@@ -104,10 +105,10 @@ impl Series<'_> {
         Ok(points)
     }
 
-    /// Requests of a step, or of all.
+    /// Requests of a step, or of all, added to each of the series.
     async fn read_requests(
         self,
-        open: &mut Points,
+        open: &mut [Points],
         step: Option<StepId>,
         (from, to): (u32, u32),
     ) -> Result<(), Failure> {
@@ -116,7 +117,8 @@ impl Series<'_> {
         let of_all = "SELECT second, measured FROM run_seconds WHERE test_run_id = $1 AND second >= $2 AND second < $3";
         let (from, to) = (signed(from), signed(to));
         let each = |row: &tokio_postgres::Row| {
-            open.at(number(row.get(0))).requests.merge(&step_of(row, 1, self.place)?);
+            let (second, window) = (number(row.get(0)), step_of(row, 1, self.place)?);
+            open.iter_mut().for_each(|points| points.at(second).requests.merge(&window));
             Ok(())
         };
         match step {
@@ -127,13 +129,14 @@ impl Series<'_> {
         }
     }
 
-    /// Iterations and the states of drivers.
-    async fn read_others(self, open: &mut Points, (from, to): (u32, u32)) -> Result<(), Failure> {
+    /// Iterations and the states of drivers, added to each of the series.
+    async fn read_others(self, open: &mut [Points], (from, to): (u32, u32)) -> Result<(), Failure> {
         let (from, to) = (signed(from), signed(to));
         let iterations = "SELECT second, measured FROM run_iterations \
                           WHERE test_run_id = $1 AND second >= $2 AND second < $3";
         for row in &self.db.query(iterations, &[&self.run_id, &from, &to]).await? {
-            open.at(number(row.get(0))).iterations.merge(&stage(row, 1, self.place)?);
+            let (second, window) = (number(row.get(0)), stage(row, 1, self.place)?);
+            open.iter_mut().for_each(|points| points.at(second).iterations.merge(&window));
         }
         let states = "SELECT second, count(*), sum(in_flight)::BIGINT, sum(queued)::BIGINT, sum(connections)::BIGINT FROM \
                       (SELECT second, max(in_flight) AS in_flight, max(queued) AS queued, max(connections) AS connections \
@@ -141,7 +144,7 @@ impl Series<'_> {
                       AS drivers GROUP BY second";
         for row in &self.db.query(states, &[&self.run_id, &from, &to]).await? {
             let sum = |column: usize| u64::try_from(row.get::<_, i64>(column)).unwrap_or(0);
-            open.add_states(&DriverStates {
+            let state = DriverStates {
                 second: number(row.get(0)),
                 states: PointStates {
                     drivers: u32::try_from(row.get::<_, i64>(1)).unwrap_or(u32::MAX),
@@ -149,7 +152,8 @@ impl Series<'_> {
                     queued: sum(3),
                     connections: sum(4),
                 },
-            });
+            };
+            open.iter_mut().for_each(|points| points.add_states(&state));
         }
         Ok(())
     }
