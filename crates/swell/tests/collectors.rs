@@ -113,6 +113,112 @@ fn a_collector_that_is_killed_again_and_again_stores_each_event_once() {
     assert_eq!(rows(folder.path(), "elsewhere", &run_id).0, 15_000, "seed {seed}");
 }
 
+/// How often the collector is killed in the following test; 100 take four minutes.
+fn kills() -> u32 {
+    std::env::var("SWELL_TEST_KILLS").map_or(20, |kills| kills.parse().unwrap())
+}
+
+/// Each time at a random moment; each tenth time the database is, too, while the collector goes on.
+#[test]
+fn collectors_and_a_database_that_are_killed_lose_nothing_and_double_nothing() {
+    let folder = tempdir().unwrap();
+    let (kafka, target) = (Kafka::start().unwrap(), Target::start(folder.path()));
+    let mut postgres = Postgres::start().unwrap();
+    let database = postgres.new_database().unwrap();
+    let store = postgres.url(&database);
+    let made = run(&["db", "init", "--store", &store], folder.path());
+    assert!(made.status.success(), "{}", err(&made));
+    let (_orchestrator, api) = orchestrator(&kafka, folder.path(), &["--no-collector"]);
+    let _driver = driver(&kafka, folder.path(), "d0", &[]);
+    api.drivers_ready(1);
+    let collector = || {
+        let mut command = with(&["collector", "--kafka", &kafka.address(), "--store", &store]);
+        let mut process = Process::start("collector", &mut command, folder.path());
+        process.line_after("collecting events from ");
+        process
+    };
+    let run_id = api.start_run(&plan(&target, 500, kills()));
+    let seed = fastrand::u64(..);
+    let mut random = fastrand::Rng::with_seed(seed);
+    for kill in 1..=kills() {
+        let killed = collector();
+        thread::sleep(Duration::from_millis(random.u64(50..900)));
+        if kill % 10 == 0 {
+            postgres.kill().unwrap();
+            postgres.restart().unwrap();
+            thread::sleep(Duration::from_millis(random.u64(0..1_500)));
+        }
+        killed.kill();
+    }
+    let summary = api.finished(&run_id);
+    let accounting = &summary["accounting"];
+    let count = |of: &str| accounting[of].as_u64().unwrap();
+    let expected = count("events_produced") - count("events_dropped");
+    // A busy machine may have missed a few.
+    assert_eq!(accounting["events_produced"], summary["requests"]["sent"], "{summary:#}");
+    assert!(expected > u64::from(kills()) * 500, "{summary:#}");
+    let last = collector();
+    let rows = || {
+        // First steps count from intended times, of which no two are the same.
+        let rows = "SELECT count(*) FROM perf_results; SELECT sum(rows) FROM ingest_batch; SELECT count(*) FROM \
+                    (SELECT FROM perf_results WHERE endpoint = 'GET /ping' \
+                    GROUP BY timestamp, response_time_us HAVING count(*) > 1) AS doubled";
+        postgres.sql(&database, rows).unwrap().replace('\n', "|")
+    };
+    let all = format!("{expected}|{expected}|0");
+    let mut found = String::new();
+    wait_for(&format!("{all}, seed {seed}"), || {
+        let before = std::mem::replace(&mut found, rows());
+        if before != found {
+            eprintln!("{found}");
+        }
+        (found == all).then_some(())
+    });
+    // Nothing comes after them.
+    end(last);
+    assert_eq!(rows(), all, "seed {seed}");
+    let exported = run(&["export", &run_id, "--format", "csv", "--store", &store], folder.path());
+    assert_eq!(out(&exported).lines().count() as u64, expected + 1, "{}", err(&exported));
+}
+
+/// In the tests of `cluster` memory is full as well, and batches wait in the folder.
+#[test]
+fn a_broker_away_for_twenty_seconds_costs_no_event() {
+    let folder = tempdir().unwrap();
+    let (mut kafka, target) = (Kafka::start().unwrap(), Target::start(folder.path()));
+    let (_orchestrator, api) = orchestrator(&kafka, folder.path(), &[]);
+    let _driver = driver(&kafka, folder.path(), "d0", &["--spill", "spill"]);
+    api.drivers_ready(1);
+    let run_id = api.start_run(&plan(&target, 200, 32));
+    thread::sleep(Duration::from_secs(7));
+    kafka.kill().unwrap();
+    // After a kill it takes some seconds to answer again, which are among the twenty.
+    thread::sleep(Duration::from_secs(13));
+    kafka.restart().unwrap();
+    let summary = api.finished(&run_id);
+    let accounting = &summary["accounting"];
+    let sent = &summary["requests"]["sent"];
+    assert_eq!(&accounting["events_produced"], sent, "{summary:#}");
+    assert_eq!(accounting["events_dropped"], 0, "{accounting:#}");
+    assert_eq!(&accounting["events_stored"], sent, "{accounting:#}");
+    assert_eq!(accounting["balanced"], true, "{accounting:#}");
+    assert_eq!(Some(rows(folder.path(), "swell-data", &run_id).0 as u64), sent.as_u64());
+    send_lags(&run_id, folder.path());
+}
+
+/// Says how late the requests of each second left.
+fn send_lags(run_id: &str, folder: &Path) {
+    let exported = run(&["export", run_id, "--format", "ndjson", "--what", "drivers"], folder);
+    let lags = out(&exported)
+        .lines()
+        .filter_map(|line| {
+            let row: Value = serde_json::from_str(line).unwrap();
+            Some((row["second"].as_u64()?, row["send_lag_p99_us"].as_f64()?))
+        })
+        .collect::<Vec<_>>();
+    eprintln!("send lag of each second, p99 in us: {lags:.0?}");
+}
+
 #[test]
 fn a_driver_sends_its_events_to_a_collector_by_scribe() {
     let folder = tempdir().unwrap();
