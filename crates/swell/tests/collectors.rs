@@ -158,13 +158,7 @@ fn collectors_and_a_database_that_are_killed_lose_nothing_and_double_nothing() {
     assert_eq!(accounting["events_produced"], summary["requests"]["sent"], "{summary:#}");
     assert!(expected > u64::from(kills()) * 500, "{summary:#}");
     let last = collector();
-    let rows = || {
-        // First steps count from intended times, of which no two are the same.
-        let rows = "SELECT count(*) FROM perf_results; SELECT sum(rows) FROM ingest_batch; SELECT count(*) FROM \
-                    (SELECT FROM perf_results WHERE endpoint = 'GET /ping' \
-                    GROUP BY timestamp, response_time_us HAVING count(*) > 1) AS doubled";
-        postgres.sql(&database, rows).unwrap().replace('\n', "|")
-    };
+    let rows = || postgres.sql(&database, include_str!("collectors/stored.sql")).unwrap().replace('\n', "|");
     let all = format!("{expected}|{expected}|0");
     let mut found = String::new();
     wait_for(&format!("{all}, seed {seed}"), || {
