@@ -202,11 +202,11 @@ fn the_questions_of_the_page_are_answered_here_too() {
         24: 20 rows of timestamp endpoint worker_id response_ms service_ms status_code
         25: 2 rows of worker_id requests service_ms send_lag_ms
         26: 1 rows of due started missed_by_drivers missed_by_target missed_by_limit
-        27: error: there is no column busiest_thread_percent; there are test_run_id, timestamp, second, worker_id, requests_sent, succeeded, failed, cancelled, due, started, missed, bytes_in, bytes_out, in_flight, queued, connections, cpu_percent, send_lag_p50_us, send_lag_p99_us
-        line 1, column 88:
-          SELECT worker_id, sum(requests_sent) AS requests, avg(cpu_percent) AS cpu_percent, max(busiest_thread_percent) AS busiest_thread_percent,
-                                                                                                 ^
-        28: error: there is no column starved_percent; there are test_run_id, timestamp, second, worker_id, requests_sent, succeeded, failed, cancelled, due, started, missed, bytes_in, bytes_out, in_flight, queued, connections, cpu_percent, send_lag_p50_us, send_lag_p99_us
+        27: error: there is no column busiest_thread_percent; there are test_run_id, timestamp, second, worker_id, requests_sent, succeeded, failed, cancelled, due, started, missed, bytes_in, bytes_out, in_flight, queued, connections, cpu_percent, memory_bytes, send_lag_p50_us, send_lag_p99_us
+        line 2, column 7:
+            max(busiest_thread_percent) AS busiest_thread_percent, max(send_lag_p99_us) / 1000 AS worst_send_lag_p99_ms
+                ^
+        28: error: there is no column starved_percent; there are test_run_id, timestamp, second, worker_id, requests_sent, succeeded, failed, cancelled, due, started, missed, bytes_in, bytes_out, in_flight, queued, connections, cpu_percent, memory_bytes, send_lag_p50_us, send_lag_p99_us
         line 1, column 83:
           SELECT second, worker_id, send_lag_p99_us / 1000 AS send_lag_p99_ms, cpu_percent, starved_percent, stolen_percent, throttled_us
                                                                                             ^

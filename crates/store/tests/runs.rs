@@ -119,20 +119,20 @@ fn faults_say_what_to_do() {
     fault(
         Store::open(dir.path()).unwrap_err(),
         expect![
-            "DIR/swell.db has schema 99, this version knows up to 3; use the newer version that wrote it, or another folder with --store DIR"
+            "DIR/swell.db has schema 99, this version knows up to 4; use the newer version that wrote it, or another folder with --store DIR"
         ],
     );
     fault(
         Reader::open(dir.path()).unwrap_err(),
         expect![
-            "DIR/swell.db has schema 99, this version knows up to 3; use the newer version that wrote it, or another folder with --store DIR"
+            "DIR/swell.db has schema 99, this version knows up to 4; use the newer version that wrote it, or another folder with --store DIR"
         ],
     );
     connection.pragma_update(None, "user_version", 0).unwrap();
     fault(
         Reader::open(dir.path()).unwrap_err(),
         expect![
-            "DIR/swell.db has schema 0, this version reads 3; start `swell orchestrator` on the folder once to bring it up to date"
+            "DIR/swell.db has schema 0, this version reads 4; start `swell orchestrator` on the folder once to bring it up to date"
         ],
     );
     connection.pragma_update(None, "application_id", 1).unwrap();
