@@ -46,6 +46,10 @@ struct Collector {
 /// Collectors that are listed, this process first: what a screen shows, and 2 KB of a live message.
 const MAX_COLLECTORS: usize = 20;
 
+/// Troubles that are told, the worst first, and characters of each.
+const MAX_TROUBLES: usize = 8;
+const MAX_TEXT: usize = 500;
+
 impl Storage {
     pub(crate) fn of(storage: &view::Storage, now_ms: i64) -> Self {
         let ingest = storage.ingest.as_ref();
@@ -60,7 +64,11 @@ impl Storage {
             troubles: storage
                 .troubles(now_ms)
                 .into_iter()
-                .map(|Trouble { code, text }| TroubleJson { code, text })
+                .take(MAX_TROUBLES)
+                .map(|Trouble { code, text }| TroubleJson {
+                    code,
+                    text: text.chars().take(MAX_TEXT).collect(),
+                })
                 .collect(),
             events: (!events.collectors.is_empty()).then_some(events),
         }

@@ -316,6 +316,7 @@ fn viewers_learn_how_storing_goes() {
             ..Ingest::default()
         }),
         others: vec![other],
+        ..Storage::default()
     });
     site.control.tick(1);
     let told = viewer.next_row().data["storage"].clone();

@@ -17,11 +17,12 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::TaskContext;
 use datafusion::execution::context::SQLOptions;
-use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::streaming::PartitionStream;
-use datafusion::prelude::{SessionConfig, SessionContext, col, lit};
+use datafusion::prelude::{SessionConfig, SessionContext};
 use store::{Location, Reader};
 use tokio::runtime::{Builder, Runtime};
 
@@ -38,8 +39,12 @@ pub const MEMORY_BYTES: usize = 1 << 30;
 /// The table of raw events.
 const EVENTS: &str = "perf_results";
 
-/// The tables that hold windows merged, in PostgreSQL.
-const MERGED: [&str; 3] = ["run_seconds", "run_minutes", "run_totals"];
+/// The tables that hold windows merged, and how.
+const MERGED: [(&str, &str); 3] = [
+    ("run_seconds", include_str!("engine/run_seconds.sql")),
+    ("run_minutes", include_str!("engine/run_minutes.sql")),
+    ("run_totals", include_str!("engine/run_totals.sql")),
+];
 
 /// Batches of a table that wait to be read.
 const WAITING: usize = 2;
@@ -49,7 +54,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// The tables there are.
 fn table_names() -> Vec<&'static str> {
-    [EVENTS].into_iter().chain(Table::ALL.map(Table::name)).chain(MERGED).collect()
+    [EVENTS].into_iter().chain(Table::ALL.map(Table::name)).chain(MERGED.map(|(name, _)| name)).collect()
 }
 
 /// Tables of some runs, ready to be asked.
@@ -75,7 +80,8 @@ impl Engine {
             .build()
             .map_err(|error| engine(&error))?;
         let environment = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(memory_bytes)))
+            .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory_bytes)))
+            .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
             .build_arc()
             .map_err(|error| engine(&error))?;
         let mut config = SessionConfig::new().with_information_schema(true).with_target_partitions(threads);
@@ -108,20 +114,12 @@ impl Engine {
         self.register_merged()
     }
 
-    /// The tables that hold windows merged in PostgreSQL. Whoever reads them sums, since there too a second may have several
-    /// rows; so here they are the windows themselves.
+    /// The tables that hold windows merged.
     fn register_merged(&self) -> Result<(), Registering> {
-        let windows = || {
-            self.runtime.as_ref().map(|runtime| runtime.block_on(self.context.table(Table::Windows.name())))
-        };
-        let [Some(minutes), Some(seconds), Some(totals)] = [windows(), windows(), windows()] else {
-            return Ok(());
-        };
-        let seconds = seconds?.filter(col("kind").eq(lit("step")))?;
-        let seconds = seconds.drop_columns(&["endpoint", "kind", "step_number"])?;
-        let totals = totals?.drop_columns(&["second"])?;
-        for (name, rows) in MERGED.into_iter().zip([seconds, minutes?, totals]) {
-            self.context.register_table(name, rows.into_view())?;
+        let Some(runtime) = &self.runtime else { return Ok(()) };
+        for (name, merged) in MERGED {
+            let merged = runtime.block_on(self.context.sql(merged))?;
+            self.context.register_table(name, merged.into_view())?;
         }
         Ok(())
     }
@@ -167,10 +165,18 @@ impl From<DataFusionError> for Registering {
     }
 }
 
-/// A file's place as the engine wants it.
+/// A file's place as the engine wants it: a URL, since a path with `[` or `*` in it would be a pattern.
 fn url(file: &Path) -> Result<ListingTableUrl, DataFusionError> {
-    let file = std::path::absolute(file)?;
-    ListingTableUrl::parse(file.to_string_lossy())
+    let file = file.canonicalize()?;
+    let mut url = "file://".to_owned();
+    for byte in file.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' | b'~' => url.push(char::from(*byte)),
+            byte if byte.is_ascii_alphanumeric() => url.push(char::from(*byte)),
+            byte => url.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    ListingTableUrl::parse(url)
 }
 
 /// The table of raw events over those files.
@@ -215,6 +221,9 @@ impl Answer<'_> {
     /// # Errors
     /// [`Fault::Stopped`] soon after `stop` was set.
     pub fn next(&mut self, stop: &AtomicBool) -> Result<Option<RecordBatch>, Fault> {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Fault::Stopped);
+        }
         let Self { runtime, sql, rows } = self;
         let next = runtime.block_on(async {
             loop {

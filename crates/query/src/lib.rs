@@ -4,8 +4,8 @@
 //! so that a query moves between the two. Raw events are read from their Parquet files, everything else from the
 //! database, and only when a query asks for it.
 //!
-//! Invariants: nothing is written, and nothing read that is not of the runs asked for; memory has a bound, whatever the
-//! query and the run. Deliberately absent: which runs there are and how they are named on a command line.
+//! Invariants: nothing is written, and nothing read that is not of the runs asked for; what a query groups, sorts and joins
+//! has a bound in memory. Its window functions have none: DataFusion holds the rows of a partition unaccounted. Deliberately absent: which runs there are and how they are named on a command line.
 
 mod fault;
 mod tables;

@@ -5,7 +5,8 @@
 mod support;
 
 use std::fs;
-use std::process::Output;
+use std::io::Read as _;
+use std::process::{Output, Stdio};
 
 use support::{Target, err, out, run};
 use tempfile::tempdir;
@@ -39,6 +40,14 @@ fn a_run_is_asked_in_sql() {
     command.stdin(fs::File::open(folder.path().join("query.sql")).unwrap());
     let answer = command.output().unwrap();
     assert_eq!(out(&answer), "one\n───\n  1\n", "{}", err(&answer));
+
+    // Whoever has read enough goes away, and that is no fault.
+    let mut command = support::swell();
+    command.args(["sql", "last", "SELECT * FROM generate_series(1, 100000000)"]).current_dir(folder.path());
+    let mut asked = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    asked.stdout.take().unwrap().read_exact(&mut [0; 5]).unwrap();
+    let ended = asked.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), err(&ended)), (Some(0), String::new()));
 
     for (arguments, said) in [
         (["sql", "last", "SELECT latency FROM perf_results"], "did you mean latency_ms?"),

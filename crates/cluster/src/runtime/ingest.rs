@@ -106,8 +106,7 @@ fn watch(mut events: Box<dyn EventStore>, source: &Source, board: &Board, shutdo
         if asked.is_none_or(|at| now.since(at) >= CLAIM) {
             asked = Some(now);
             let others = topic.map_or_else(|| Ok(Vec::new()), |topic| events.meet(topic, &Peer::default()));
-            // Of a store that is away, who writes results into it tells.
-            board.look(|content| content.storage.others = others.unwrap_or_default());
+            board.look(|content| content.storage.meet(others, clock::unix_ms()));
         }
         std::thread::sleep(TURN);
     }

@@ -7,6 +7,8 @@ use store::Peer;
 
 /// So far behind, storing does not keep up: twice what the slowest store lets rows wait to take many at once.
 const BEHIND_MS: i64 = 10_000;
+/// A collector tells once a second, unless it waits for its database; then it is given up after this.
+const SILENT_MS: i64 = 5_000;
 /// Looks are taken once a second; what was seen longer ago has grown older since.
 const RECENT_MS: i64 = 2_500;
 /// A lag that moved by less between two looks some seconds apart stands still.
@@ -21,6 +23,8 @@ pub struct Storage {
     pub ingest: Option<Ingest>,
     /// The other collectors of the same log and database, as they last said.
     pub others: Vec<Peer>,
+    /// Since when, in Unix milliseconds, none of the collectors tells any more to whom this process leaves raw events.
+    pub abandoned_ms: Option<i64>,
 }
 
 /// Something that does not work.
@@ -46,7 +50,7 @@ impl Fault {
 /// What an operator should know of, in a sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
-    /// Stable: `results_refused`, `events_refused`, `retention`, `behind`, `collector`.
+    /// Stable: `results_refused`, `events_refused`, `retention`, `behind`, `no_collector`, `collector`.
     pub code: &'static str,
     /// What happens, and what to do.
     pub text: String,
@@ -134,7 +138,11 @@ impl Ingest {
         if lag_ms < BEHIND_MS {
             return None;
         }
-        let advice = if self.is_lasting { "start more collectors, or keep" } else { "keep" };
+        let advice = if self.is_lasting {
+            "start more collectors, which need a store in PostgreSQL, or keep"
+        } else {
+            "keep"
+        };
         let moved_ms = lag_ms - self.lag_before_ms;
         let trend = if moved_ms < -STILL_MS {
             "and it is catching up".to_owned()
@@ -149,6 +157,16 @@ impl Ingest {
 }
 
 impl Storage {
+    /// Takes down how the collectors stand to whom this process leaves raw events. Of a store that is away, who writes results
+    /// into it tells.
+    pub(crate) fn meet(&mut self, others: Result<Vec<Peer>, store::Error>, now_ms: i64) {
+        if let Ok(others) = &others {
+            let is_left = others.is_empty() && (self.abandoned_ms.is_some() || !self.others.is_empty());
+            self.abandoned_ms = is_left.then(|| self.abandoned_ms.unwrap_or(now_ms));
+            self.others.clone_from(others);
+        }
+    }
+
     /// Age of the oldest record that no collector has stored, in milliseconds.
     pub fn lag_ms(&self, now_ms: i64) -> i64 {
         let own = self.ingest.iter().map(|ingest| ingest.lag_ms(now_ms));
@@ -169,11 +187,20 @@ impl Storage {
             Trouble { code: "results_refused", text }
         });
         let own = self.ingest.iter().flat_map(|ingest| ingest.troubles(now_ms));
+        let silent_ms = self.abandoned_ms.map(|since_ms| now_ms - since_ms);
+        let abandoned = silent_ms.filter(|silent_ms| *silent_ms >= SILENT_MS).map(|silent_ms| Trouble {
+            code: "no_collector",
+            text: format!(
+                "no collector is left: for {} s none has told how it stands, and raw events wait in Kafka; look for \
+                 `swell collector`",
+                silent_ms / 1000
+            ),
+        });
         let of = |other: &Peer| {
             let text = format!("{}: {}", other.name, other.trouble.as_ref()?);
             Some(Trouble { code: "collector", text })
         };
-        results.into_iter().chain(own).chain(self.others.iter().filter_map(of)).collect()
+        results.into_iter().chain(own).chain(abandoned).chain(self.others.iter().filter_map(of)).collect()
     }
 }
 
@@ -231,6 +258,28 @@ mod tests {
     }
 
     #[test]
+    fn the_last_collector_is_missed_after_a_while() {
+        let codes = |abandoned_ms| {
+            let storage = Storage { abandoned_ms, ..Storage::default() };
+            storage.troubles(NOW_MS).iter().map(|trouble| trouble.code).collect::<Vec<_>>()
+        };
+        assert!(codes(None).is_empty() && codes(Some(NOW_MS - 4_999)).is_empty());
+        assert_eq!(codes(Some(NOW_MS - 5_000)), ["no_collector"]);
+    }
+
+    #[test]
+    fn a_collector_that_was_never_there_is_not_missed() {
+        let mut storage = Storage::default();
+        let mut after = |others: &[Peer], now_ms| {
+            storage.meet(Ok(others.to_vec()), now_ms);
+            storage.abandoned_ms
+        };
+        let peer = [Peer::default()];
+        let looks = [after(&[], 1), after(&peer, 2), after(&[], 3), after(&[], 4), after(&peer, 5)];
+        assert_eq!(looks, [None, None, Some(3), Some(3), None]);
+    }
+
+    #[test]
     fn lag_is_that_of_all_collectors() {
         let other = Peer {
             name: "collector-b-7".to_owned(),
@@ -241,7 +290,7 @@ mod tests {
             trouble: Some("it is slow".to_owned()),
         };
         let own = Some(behind_by(1_000, 1_000));
-        let storage = Storage { results_fault: None, ingest: own, others: vec![other] };
+        let storage = Storage { ingest: own, others: vec![other], ..Storage::default() };
         assert_eq!((storage.lag_ms(NOW_MS), storage.lag_messages()), (31_000, 50));
         let [trouble] = &storage.troubles(NOW_MS)[..] else { panic!("one trouble") };
         assert_eq!((trouble.code, trouble.text.as_str()), ("collector", "collector-b-7: it is slow"));

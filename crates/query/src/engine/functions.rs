@@ -95,7 +95,11 @@ impl ScalarUDFImpl for Bucket {
         let ColumnarValue::Scalar(ScalarValue::IntervalMonthDayNano(Some(width))) = width else {
             return exec_err!("the width of {} is one value, such as '1 minute'", self.name);
         };
-        let span_us = i64::from(width.days) * DAY_US + width.nanoseconds / 1_000;
+        let days_us = i64::from(width.days).checked_mul(DAY_US);
+        let span_us = days_us.and_then(|days_us| days_us.checked_add(width.nanoseconds / 1_000));
+        let Some(span_us) = span_us else {
+            return exec_err!("the width of {} is too great", self.name);
+        };
         let begin = |us: i64| match width.months {
             0 => (us - MONDAY * DAY_US).div_euclid(span_us) * span_us + MONDAY * DAY_US,
             months => begin_of_months(us, i64::from(months)),

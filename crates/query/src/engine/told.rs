@@ -111,6 +111,8 @@ fn place(error: &DataFusionError, said: &str) -> Option<(usize, usize)> {
     if let Some(span) = span {
         return Some((usize::try_from(span.start.line).ok()?, usize::try_from(span.start.column).ok()?));
     }
+    // Other messages quote what the query says.
+    let DataFusionError::SQL(..) = error.find_root() else { return None };
     let (_, place) = said.rsplit_once(" at Line: ")?;
     let (line, column) = place.split_once(", Column: ")?;
     Some((line.parse().ok()?, column.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok()?))
@@ -123,5 +125,6 @@ fn without_place(said: &str) -> &str {
 /// The line of the query, and a mark under the column.
 fn pointed(sql: &str, line: usize, column: usize) -> String {
     let text = sql.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-    format!("line {line}, column {column}:\n  {text}\n  {}^", " ".repeat(column.saturating_sub(1)))
+    let before = column.saturating_sub(1).min(text.chars().count());
+    format!("line {line}, column {column}:\n  {text}\n  {}^", " ".repeat(before))
 }

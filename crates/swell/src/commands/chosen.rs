@@ -21,19 +21,17 @@ pub fn runs(reader: &Reader, wanted: &str) -> anyhow::Result<Vec<String>> {
 /// # Errors
 /// There is none, or more than one begins so.
 pub fn one(reader: &Reader, wanted: &str) -> anyhow::Result<String> {
-    let found = report::find(reader, if wanted == "latest" { "last" } else { wanted });
-    let Err(unknown) = found else { return found };
-    // Runs of foreign clients are known by their raw events alone.
-    let mut known = reader.runs_with_events().map_err(invalid)?;
-    if !known.iter().any(|run| run == wanted) {
-        known.retain(|run| !wanted.is_empty() && run.starts_with(wanted));
-    } else {
-        known = vec![wanted.to_owned()];
+    let wanted = if wanted == "latest" { "last" } else { wanted };
+    let mut matching = report::matching(reader, wanted)?;
+    if matching.is_empty() {
+        // Runs of foreign clients are known by their raw events alone.
+        matching = reader.runs_with_events().map_err(invalid)?;
+        match matching.iter().any(|run| run == wanted) {
+            true => matching = vec![wanted.to_owned()],
+            false => matching.retain(|run| !wanted.is_empty() && run.starts_with(wanted)),
+        }
     }
-    match known.as_slice() {
-        [run] => Ok(run.clone()),
-        _ => Err(unknown),
-    }
+    report::only(matching, wanted)
 }
 
 fn all(reader: &Reader) -> anyhow::Result<Vec<String>> {

@@ -68,16 +68,26 @@ enum Rows<'a> {
 
 /// Writes all rows, or says why not.
 fn write(rows: Rows<'_>, form: Form, to: impl Write + Send, interrupts: &Interrupts) -> Result<(), Fault> {
-    let mut to = BufWriter::with_capacity(1 << 16, Noted { to, is_gone: false });
-    let written = write_rows(rows, form, &mut to, interrupts);
-    // Not every form says what became of the writing itself.
-    if to.get_ref().is_gone { Err(Fault::Write(io::ErrorKind::BrokenPipe.into())) } else { written }
+    Noted::watch(to, |to| write_rows(rows, form, to, interrupts))
 }
 
 /// Remembers that nobody reads any more.
-struct Noted<W> {
+pub(super) struct Noted<W> {
     to: W,
     is_gone: bool,
+}
+
+impl<W: Write> Noted<W> {
+    /// Has `write` write to `to`, through a buffer.
+    pub(super) fn watch(
+        to: W,
+        write: impl FnOnce(&mut BufWriter<Self>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let mut to = BufWriter::with_capacity(1 << 16, Self { to, is_gone: false });
+        let written = write(&mut to).and_then(|()| Ok(to.flush()?));
+        // Not every form says what became of the writing itself.
+        if to.get_ref().is_gone { Err(Fault::Write(io::ErrorKind::BrokenPipe.into())) } else { written }
+    }
 }
 
 impl<W: Write> Write for Noted<W> {

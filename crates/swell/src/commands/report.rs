@@ -25,23 +25,40 @@ pub fn run(arguments: &Report, terminal: Terminal) -> anyhow::Result<Exit> {
 
 /// The one run that `wanted` names: `last`, an identity, or the beginning of one.
 pub(super) fn find(reader: &Reader, wanted: &str) -> anyhow::Result<String> {
+    only(matching(reader, wanted)?, wanted)
+}
+
+/// The runs that `wanted` may mean: the one of that name, else those whose name begins so.
+///
+/// # Errors
+/// The store cannot be read.
+pub(super) fn matching(reader: &Reader, wanted: &str) -> anyhow::Result<Vec<String>> {
     let invalid =
         |error: store::Error| Ended::because(Exit::Invalid, format!("{:#}", anyhow::Error::new(error)));
     if wanted != "last" && reader.run(wanted).map_err(invalid)?.is_some() {
-        return Ok(wanted.to_owned());
+        return Ok(vec![wanted.to_owned()]);
     }
     let rows = reader.runs(None, store::MAX_PAGE).map_err(invalid)?;
-    let mut matching =
-        rows.into_iter().map(|row| row.run_id).filter(|id| wanted == "last" || id.starts_with(wanted));
-    match (matching.next(), matching.next()) {
-        (Some(found), None) => Ok(found),
-        (Some(found), Some(_)) if wanted == "last" => Ok(found),
-        (Some(a), Some(b)) => Err(Ended::because(
+    let names = rows.into_iter().map(|row| row.run_id);
+    Ok(match wanted {
+        "last" => names.take(1).collect(),
+        wanted => names.filter(|name| name.starts_with(wanted)).collect(),
+    })
+}
+
+/// The one run among those that `wanted` may mean.
+///
+/// # Errors
+/// There is none, or more than one.
+pub(super) fn only(matching: Vec<String>, wanted: &str) -> anyhow::Result<String> {
+    match <[String; 1]>::try_from(matching) {
+        Ok([found]) => Ok(found),
+        Err(several) => Err(Ended::because(
             Exit::Invalid,
-            format!("several runs begin with {wanted}: {a}, {b}; give more of it"),
+            match several.as_slice() {
+                [a, b, ..] => format!("several runs begin with {wanted}: {a}, {b}; give more of it"),
+                _ => format!("there is no run {wanted}; `swell runs` lists them"),
+            },
         )),
-        (None, _) => {
-            Err(Ended::because(Exit::Invalid, format!("there is no run {wanted}; `swell runs` lists them")))
-        }
     }
 }

@@ -1,11 +1,12 @@
 //! `swell sql`: a question in SQL to the rows of a run.
 
-use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read};
 
 use query::{Answer, Engine, Fault, Form, Sink};
 use store::{Location, Reader};
 
 use super::chosen;
+use super::export::Noted;
 use crate::arguments::{RowFormat, Sql};
 use crate::exit::{Ended, Exit};
 use crate::signals::Interrupts;
@@ -14,7 +15,6 @@ use crate::signals::Interrupts;
 const QUERY_BYTES: u64 = 1 << 20;
 
 pub fn run(arguments: &Sql) -> anyhow::Result<Exit> {
-    let interrupts = Interrupts::listen()?;
     let location = arguments.storage.location()?;
     let Location::Folder(folder) = &location else {
         let advice =
@@ -28,6 +28,8 @@ pub fn run(arguments: &Sql) -> anyhow::Result<Exit> {
         "-" => standard_input()?,
         query => query.to_owned(),
     };
+    // Until here Ctrl-C ends the program at once.
+    let interrupts = Interrupts::listen()?;
     let form = match arguments.format {
         Some(RowFormat::Table) => Form::Table,
         Some(RowFormat::Csv) => Form::Csv,
@@ -37,16 +39,12 @@ pub fn run(arguments: &Sql) -> anyhow::Result<Exit> {
         None => Form::Csv,
     };
     let memory = usize::try_from(arguments.memory).unwrap_or(usize::MAX) << 20;
-    let asked = || {
+    ended(Noted::watch(io::stdout(), |to| {
         let engine = Engine::open(folder, &runs, memory)?;
         let mut answer = engine.query(&sql)?;
-        let mut to = BufWriter::new(io::stdout());
-        let mut sink = query::sink(form, &answer.schema(), &runs.join(" "), &mut to)?;
-        pour(&mut answer, sink.as_mut(), &interrupts)?;
-        drop(sink);
-        Ok(to.flush()?)
-    };
-    ended(asked())
+        let mut sink = query::sink(form, &answer.schema(), &runs.join(" "), to)?;
+        pour(&mut answer, sink.as_mut(), &interrupts)
+    }))
 }
 
 fn pour(answer: &mut Answer<'_>, sink: &mut dyn Sink, interrupts: &Interrupts) -> Result<(), Fault> {
@@ -75,8 +73,16 @@ pub fn ended(written: Result<(), Fault>) -> anyhow::Result<Exit> {
 
 fn standard_input() -> anyhow::Result<String> {
     let mut text = String::new();
-    io::stdin().take(QUERY_BYTES).read_to_string(&mut text).map_err(|error| {
-        Ended::because(Exit::Invalid, format!("cannot read the query from standard input: {error}"))
-    })?;
-    Ok(text)
+    let read = io::stdin().take(QUERY_BYTES + 1).read_to_string(&mut text);
+    match read {
+        Ok(bytes) if bytes as u64 > QUERY_BYTES => {
+            let message = format!("the query on standard input is longer than {QUERY_BYTES} bytes");
+            Err(Ended::because(Exit::Invalid, message))
+        }
+        Ok(_) => Ok(text),
+        Err(error) => {
+            let message = format!("cannot read the query from standard input: {error}");
+            Err(Ended::because(Exit::Invalid, message))
+        }
+    }
 }

@@ -1,0 +1,30 @@
+-- As run_windows, merged per minute.
+SELECT
+  test_run_id,
+  min(arrow_cast(arrow_cast(timestamp, 'Int64') - second % 60 * 1000000, 'Timestamp(Microsecond, Some("UTC"))')) AS timestamp,
+  second / 60 * 60 AS second,
+  endpoint,
+  kind,
+  stage,
+  is_warmup,
+  sum(requests) AS requests,
+  sum(succeeded) AS succeeded,
+  sum(failed) AS failed,
+  sum(cancelled) AS cancelled,
+  sum(sent) AS sent,
+  sum(bytes_in) AS bytes_in,
+  sum(bytes_out) AS bytes_out,
+  get_field(swell.merge(swell.histogram(response_time_bins, response_time_counts)), 'bins') AS response_time_bins,
+  get_field(swell.merge(swell.histogram(response_time_bins, response_time_counts)), 'counts') AS response_time_counts,
+  sum(response_time_sum_us) AS response_time_sum_us,
+  min(response_time_min_us) AS response_time_min_us,
+  max(response_time_max_us) AS response_time_max_us,
+  get_field(swell.merge(swell.histogram(service_time_bins, service_time_counts)), 'bins') AS service_time_bins,
+  get_field(swell.merge(swell.histogram(service_time_bins, service_time_counts)), 'counts') AS service_time_counts,
+  sum(service_time_sum_us) AS service_time_sum_us,
+  min(service_time_min_us) AS service_time_min_us,
+  max(service_time_max_us) AS service_time_max_us,
+  step_number,
+  stage_number
+FROM run_windows
+GROUP BY test_run_id, second / 60 * 60, endpoint, kind, stage, is_warmup, step_number, stage_number
